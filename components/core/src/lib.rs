@@ -1,0 +1,2 @@
+//! Every decision Countersign makes.
+#![no_std]

@@ -1,0 +1,77 @@
+//! Faults that a test injects at a host call: the n-th call of a name fails, and the guest sees what the real host would show.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What a faulty host call shows its guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The call fails with the host's own error (an I/O error, `INTERNAL_FAILURE`, …).
+    Error,
+    /// The call loses a race (a compare-and-swap mismatch, `SQLITE_BUSY`).
+    Conflict,
+    /// The call succeeds and hands back these bytes instead of what is stored.
+    Garbage(Vec<u8>),
+    /// The call's effect is made durable, and then it fails: the guest cannot know.
+    ErrorAfterEffect,
+}
+
+/// The plan of faults for one host, shared with the test that made it, and the count of calls seen.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    plan: Arc<Mutex<Plan>>,
+}
+
+#[derive(Debug, Default)]
+struct Plan {
+    /// (call name, how many more calls pass first) → fault
+    planned: Vec<(String, u64, Fault)>,
+    calls: BTreeMap<String, u64>,
+}
+
+impl Faults {
+    /// A host without faults.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Lets the call `name` fail once, after `after` more calls of that name have passed.
+    pub fn plan(&self, name: &str, after: u64, fault: Fault) {
+        self.lock().planned.push((name.to_owned(), after, fault));
+    }
+
+    /// Forgets what is planned; the counts stay.
+    pub fn clear(&self) {
+        self.lock().planned.clear();
+    }
+
+    /// How often each call was made so far.
+    #[must_use]
+    pub fn calls(&self) -> BTreeMap<String, u64> {
+        self.lock().calls.clone()
+    }
+
+    /// Counts the call `name` and says whether it must fail; hosts ask this first in every call.
+    pub fn strike(&self, name: &str) -> Option<Fault> {
+        let mut plan = self.lock();
+        *plan.calls.entry(name.to_owned()).or_default() += 1;
+        let mut struck = None;
+        plan.planned.retain_mut(|(planned, after, fault)| {
+            if planned != name || struck.is_some() {
+                return true;
+            }
+            if *after > 0 {
+                *after -= 1;
+                return true;
+            }
+            struck = Some(fault.clone());
+            false
+        });
+        struck
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Plan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
