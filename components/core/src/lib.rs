@@ -1,2 +1,14 @@
-//! Every decision Countersign makes.
+//! Every decision that Countersign makes about a postback.
+//!
+//! A host builds a [`gate::Request`], calls [`gate::Gate::begin`], and answers the waits that come back; [`drive`] has the
+//! two loops that do so. The core does no I/O, reads no clock, no environment and no random source, and does not panic.
 #![no_std]
+
+extern crate alloc;
+
+pub mod event;
+pub mod outcome;
+pub mod rate;
+pub mod store;
+pub mod text;
+pub mod time;

@@ -1,0 +1,233 @@
+//! The store contract: what a host keeps for the gate, and the attack that each clause stops.
+//!
+//! Four operations: [`throttle`](crate::drive::Store::throttle), [`claim`](crate::drive::Store::claim), and the two ends of
+//! a claim, commit and release ([`Settlement`]). `tests/store_contract.rs` runs against every adapter. An adapter that
+//! cannot keep a clause refuses to start; it is never silently weaker.
+//!
+//! # The life of a claim
+//!
+//! ```text
+//! absent ── claim ──▶ pending (lease) ── commit ──▶ committed ── retention ends ──▶ absent
+//!                        │  ├── release (a failure that is known) ──────────────▶ absent
+//!                        │  └── the lease runs out (an outcome that is not) ────▶ absent
+//!                        └─ inbox: the claim itself is the hand-on ─▶ committed at once
+//! ```
+//!
+//! * A second claim of a *pending* event is in flight. Were it fresh, two racing retries would both be handed on.
+//! * A second claim of a *committed* event is seen. Were it fresh, a replay would be counted twice.
+//! * A release takes away only the very claim that it names ([`ClaimKey::lease_until`]). Were it to take any, a late
+//!   release of a first attempt would open the door beside a second attempt that is under way.
+//! * A commit marks the event even where its lease has run out: the hand-on is a fact by then.
+//! * Nothing unauthenticated writes to a store that grows: throttles live in a table of fixed size.
+
+use alloc::sync::Arc;
+use core::net::IpAddr;
+
+use crate::event::{ClickId, EventId, EventName};
+use crate::outcome::Receipt;
+use crate::rate::{Quota, Rate};
+use crate::time::Timestamp;
+
+/// The name of what is claimed: the first 128 bits of a SHA-256 over partner and event id (or, for a fallback, over
+/// partner, event type and click_id). Two different names collide with probability 2⁻¹²⁸ per pair.
+pub type Fingerprint = [u8; 16];
+
+/// SHA-256 of the canonical payload: the same for every order of members, and for every key that signed it.
+pub type PayloadHash = [u8; 32];
+
+/// Who a source is for the throttle: an IPv4 address, or an IPv6 /64, because one sender commands a whole /64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SourceKey([u8; 8]);
+
+impl SourceKey {
+    /// The key of an address; an IPv4-mapped IPv6 address has that of its IPv4 address.
+    #[must_use]
+    pub fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(v4) => {
+                let [a, b, c, d] = v4.octets();
+                // ::/64 carries no routed traffic, so the IPv4 keys collide with no IPv6 network.
+                Self([0, 0, 0, 0, a, b, c, d])
+            }
+            IpAddr::V6(v6) => {
+                let [a, b, c, d, e, f, g, h, ..] = v6.octets();
+                Self([a, b, c, d, e, f, g, h])
+            }
+        }
+    }
+
+    /// The eight bytes of the key.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 8] {
+        &self.0
+    }
+}
+
+/// Asks whether a source has had too many refusals, or counts one more.
+///
+/// An honest source costs one read; only an offender costs a write. The answer comes from this machine and at once: a host
+/// must not make a network call for it, or unauthenticated traffic could exhaust the remote store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Throttle {
+    /// Who sends.
+    pub source: SourceKey,
+    /// Refusals that the source may collect.
+    pub rate: Rate,
+    /// `false`: only look. `true`: count one refusal.
+    pub count: bool,
+    /// The instant of the request.
+    pub now: Timestamp,
+}
+
+/// The answer to a [`Throttle`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThrottleAnswer {
+    /// The source may go on (always the answer when a refusal was counted).
+    Pass,
+    /// Too many refusals of late.
+    Limited {
+        /// Milliseconds until one more request is looked at.
+        retry_after_ms: u64,
+    },
+}
+
+/// How a claim that is fresh becomes durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandOn {
+    /// The event is handed on after the claim, which stays pending for `lease_ms` milliseconds until it is settled.
+    AfterClaim {
+        /// Length of the lease in milliseconds.
+        lease_ms: u64,
+    },
+    /// The claim is the hand-on: the inbox row and the claim are one commit, and nothing is left to settle.
+    WithClaim,
+}
+
+/// Spends the partner's quota and claims an event, in one operation.
+///
+/// The order is part of the contract: quota first (limited answers claim nothing), then the event, then the fallback.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The event's partner, as named in the configuration.
+    pub partner: Arc<str>,
+    /// The quota to spend; `None` for attested events, which spent it at the filter.
+    pub quota: Option<Rate>,
+    /// What is claimed.
+    pub key: ClaimKey,
+    /// Decides between *seen* and *reused for another payload*.
+    pub payload_hash: PayloadHash,
+    /// How a fresh claim becomes durable.
+    pub hand_on: HandOn,
+    /// How long a committed event is remembered, in milliseconds.
+    pub retention_ms: u64,
+    /// The second, weaker identity of the event (source §8), where the partner has it for this event type.
+    pub fallback: Option<Fallback>,
+    /// What an inbox keeps beside the canonical payload.
+    pub entry: Entry,
+    /// The instant of the request.
+    pub now: Timestamp,
+}
+
+/// The identity of one claim; what commit and release name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClaimKey {
+    /// Name of the event among all events of all partners.
+    pub fingerprint: Fingerprint,
+    /// End of the lease; also the fence: a later claim of the same event has a later end.
+    pub lease_until: Timestamp,
+}
+
+/// `(click_id, event type, window)`: an event inside the window of another with the same click and type is its duplicate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fallback {
+    /// Name of the pair of click and event type.
+    pub fingerprint: Fingerprint,
+    /// Length of the window in milliseconds, from the first event's receipt.
+    pub window_ms: u64,
+}
+
+/// What is known of a verified event beside its payload.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The event's own id, unique per partner.
+    pub event_id: EventId,
+    /// The event's type.
+    pub event: EventName,
+    /// The click it belongs to.
+    pub click_id: ClickId,
+    /// When the event happened, by the sender's clock.
+    pub ts_event: Timestamp,
+    /// Id of the key that verified it; of the hop, for attested events.
+    pub key_id: Arc<str>,
+    /// The sender's address, where known.
+    pub source: Option<IpAddr>,
+    /// The receipt that the sender is given.
+    pub receipt: Receipt,
+}
+
+/// The answer to a [`Claim`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClaimAnswer {
+    /// The partner's quota is spent; nothing was claimed.
+    Limited {
+        /// Milliseconds until the quota admits one event.
+        retry_after_ms: u64,
+        /// What is left of the quota.
+        quota: Quota,
+    },
+    /// The event was absent and is now claimed (and, with [`HandOn::WithClaim`], durable).
+    Fresh {
+        /// What is left of the quota; `None` where none was to be spent.
+        quota: Option<Quota>,
+    },
+    /// The event, or the one it would duplicate, is pending under a lease.
+    InFlight {
+        /// Milliseconds until that lease ends.
+        retry_after_ms: u64,
+    },
+    /// The event is committed.
+    Seen {
+        /// Whether it had this payload.
+        same_payload: bool,
+    },
+    /// Another event of the same click and type is committed inside the window.
+    DuplicateOf {
+        /// That other event.
+        event_id: EventId,
+    },
+}
+
+/// Ends a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settlement {
+    /// Whether the hand-on is a fact, or known to have failed.
+    pub end: End,
+    /// The claim to end.
+    pub key: ClaimKey,
+    /// The fallback that was claimed with it.
+    pub fallback: Option<Fallback>,
+    /// How long a committed event is remembered, in milliseconds.
+    pub retention_ms: u64,
+    /// The instant of the settlement.
+    pub now: Timestamp,
+}
+
+/// The two ends of a claim. The third, a lease that runs out, needs no operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The event was handed on durably.
+    Commit,
+    /// The hand-on is known to have failed, and the sender may try again at once.
+    Release,
+}
+
+/// The store could not answer. The gate fails closed: 503 `store_unavailable`, never a 200.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreFault {
+    /// The host's call failed or timed out.
+    Unavailable,
+    /// Others won every swap within the bounded number of tries.
+    Contended,
+    /// What is stored cannot be what this program stored.
+    Corrupt,
+}
