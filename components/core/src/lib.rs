@@ -6,9 +6,14 @@
 
 extern crate alloc;
 
+pub mod attestation;
+pub mod click;
 pub mod event;
+pub mod headers;
+mod mac;
 pub mod outcome;
 pub mod rate;
+pub mod receipt;
 pub mod store;
 pub mod text;
 pub mod time;
