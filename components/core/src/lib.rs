@@ -6,7 +6,9 @@
 
 extern crate alloc;
 
+pub mod canonical;
 pub mod event;
+pub mod json;
 pub mod outcome;
 pub mod rate;
 pub mod store;
