@@ -7,9 +7,11 @@
 extern crate alloc;
 
 pub mod attestation;
+pub mod canonical;
 pub mod click;
 pub mod event;
 pub mod headers;
+pub mod json;
 mod mac;
 pub mod outcome;
 pub mod rate;
