@@ -16,6 +16,8 @@ mod mac;
 pub mod outcome;
 pub mod rate;
 pub mod receipt;
+pub mod signature;
 pub mod store;
 pub mod text;
 pub mod time;
+mod validity;

@@ -111,6 +111,20 @@ pub(crate) fn from_base64url(characters: &[u8]) -> Option<Tag> {
     (URL_SAFE_NO_PAD.decode_slice(characters, &mut tag) == Ok(32)).then_some(tag)
 }
 
+/// The tag that 64 hexadecimal digits of either case stand for.
+pub(crate) fn from_hex(digits: &[u8]) -> Option<Tag> {
+    let value = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    let (pairs, []) = digits.as_chunks::<2>() else { return None };
+    if pairs.len() != 32 {
+        return None;
+    }
+    let mut tag = [0_u8; 32];
+    for (byte, [high, low]) in tag.iter_mut().zip(pairs) {
+        *byte = value(*high)? << 4 | value(*low)?;
+    }
+    Some(tag)
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::format;

@@ -1,0 +1,427 @@
+//! Signatures over postbacks (source §5): HMAC-SHA256 in three schemes, with several keys that overlap during rotation.
+//!
+//! | scheme | covers | travels as |
+//! |---|---|---|
+//! | `jcs` | the canonical payload (RFC 8785) | `sha256=<64 hex digits>` in a header field or a top-level member |
+//! | `raw` | the body's bytes | `sha256=<64 hex digits>` in a header field |
+//! | `standard-webhooks` | `<webhook-id>.<webhook-timestamp>.<body>` | `v1,<base64>` in `webhook-signature`, several apart by spaces |
+//!
+//! A signature in a member covers the canonical payload without that member.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD as ALPHABET;
+use base64::engine::general_purpose::{GeneralPurpose, PAD, STANDARD};
+use sha2::{Digest as _, Sha256};
+
+use crate::canonical::{self, Sink};
+use crate::headers::{Headers, decimal};
+use crate::json::{Document, Value};
+use crate::mac::{Mac, MacKey, Tag, equal, from_hex};
+use crate::store::PayloadHash;
+use crate::text::Text;
+use crate::time::Timestamp;
+use crate::validity::Validity;
+
+mod sign;
+
+pub use sign::{Message, Signed, sign};
+
+/// How a partner signs.
+#[derive(Clone, Debug)]
+pub struct SignaturePolicy {
+    /// What is signed, and how it is written.
+    pub scheme: Scheme,
+    /// Where the signature stands; of no meaning for [`Scheme::StandardWebhooks`].
+    pub place: Place,
+    /// At most [`KEYS_MAX`], of which at most [`KEYS_VALID_MAX`] at once; any further are never tried.
+    pub keys: Vec<SigningKey>,
+    /// How far a `webhook-timestamp` may be from now, either way, in milliseconds; exactly so far is accepted.
+    pub tolerance_ms: u64,
+}
+
+/// What is signed, and how it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// The canonical payload: the order of members and whitespace do not matter.
+    Jcs,
+    /// The body as it was sent.
+    Raw,
+    /// Standard Webhooks 1.0.
+    StandardWebhooks,
+}
+
+/// Where a signature stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the header field of this name, in lower case; usually [`Place::HEADER`].
+    Header(Box<str>),
+    /// In the top-level member of this name; usually [`Place::MEMBER`]. For [`Scheme::Jcs`] only.
+    Body(Box<str>),
+}
+
+/// The most keys of one partner.
+pub const KEYS_MAX: usize = 8;
+/// The most keys of one partner that are valid at one time: each costs a MAC per request.
+pub const KEYS_VALID_MAX: usize = 4;
+/// The most `v1` entries in one `webhook-signature`.
+pub const WEBHOOK_TAGS_MAX: usize = 8;
+/// The longest `webhook-signature`, in bytes.
+pub const WEBHOOK_SIGNATURE_BYTES_MAX: usize = 1024;
+/// The longest `webhook-id`, in bytes.
+pub const WEBHOOK_ID_BYTES_MAX: usize = 256;
+
+impl Place {
+    /// The usual header field.
+    pub const HEADER: &str = "x-signature";
+    /// The usual member.
+    pub const MEMBER: &str = "signature";
+}
+
+/// A secret that signs, ready for use.
+#[derive(Clone)]
+pub struct SigningKey {
+    id: Arc<str>,
+    mac: MacKey,
+    validity: Validity,
+}
+
+impl SigningKey {
+    /// Prepares a key that is accepted from `not_before` on and up to, not including, `not_after`.
+    ///
+    /// `id` names it in metrics and logs. The secret of [`Scheme::StandardWebhooks`] is what [`webhook_secret`] reads.
+    #[must_use]
+    pub fn new(
+        id: Arc<str>,
+        secret: &[u8],
+        not_before: Option<Timestamp>,
+        not_after: Option<Timestamp>,
+    ) -> Self {
+        Self { id, mac: MacKey::new(secret), validity: Validity { not_before, not_after } }
+    }
+
+    /// The key's name.
+    #[must_use]
+    pub fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    /// Whether the key is accepted at `now`.
+    #[must_use]
+    pub fn is_valid_at(&self, now: Timestamp) -> bool {
+        self.validity.contains(now)
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKey")
+            .field("id", &self.id)
+            .field("validity", &self.validity)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A payload whose signature is right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// The key that signed it.
+    pub key_id: Arc<str>,
+    /// SHA-256 of the canonical payload, less a signature's own member, whatever the scheme.
+    pub payload_hash: PayloadHash,
+}
+
+/// Why a signature is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignatureFault {
+    /// No signature, or a part of it is absent.
+    Missing,
+    /// Present, and not of the scheme's form; also where a header field stands twice.
+    Malformed,
+    /// No key of the partner is valid now.
+    NoKeyValid,
+    /// Of the right form, and made with none of the valid keys or over other bytes.
+    Mismatch,
+    /// Right, and of a message too old or too far ahead (Standard Webhooks).
+    TimestampOutsideTolerance {
+        /// Milliseconds by which the sender's time is ahead of ours; negative where it is old.
+        skew_ms: i64,
+    },
+}
+
+impl SignatureFault {
+    /// For the operator's log.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "signature is missing",
+            Self::Malformed => "signature is malformed or repeated",
+            Self::NoKeyValid => "no signing key is valid now",
+            Self::Mismatch => "signature is of another key or payload",
+            Self::TimestampOutsideTolerance { .. } => "webhook-timestamp is outside the tolerance",
+        }
+    }
+}
+
+/// What is wrong with a way to sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PolicyProblem {
+    /// There is no key.
+    NoKey,
+    /// More than [`KEYS_MAX`] keys.
+    TooManyKeys,
+    /// More than [`KEYS_VALID_MAX`] keys are valid at one time.
+    TooManyKeysAtOnce,
+    /// A signature in the body over the body itself cannot be.
+    BodyNeedsJcs,
+    /// A `webhook-id` that cannot be signed.
+    MessageId,
+}
+
+impl PolicyProblem {
+    /// What the operator reads: the problem, and what to write instead.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoKey => "no signing key; configure at least one",
+            Self::TooManyKeys => "more than 8 signing keys; remove those that have ended",
+            Self::TooManyKeysAtOnce => {
+                "more than 4 signing keys are valid at one time; set not_before and not_after"
+            }
+            Self::BodyNeedsJcs => {
+                "only the scheme jcs can carry its signature in the body; use a header field"
+            }
+            Self::MessageId => "a webhook-id has 1 to 256 visible ASCII characters and no full stop",
+        }
+    }
+}
+
+impl SignaturePolicy {
+    /// Whether every postback can be checked as configured.
+    ///
+    /// # Errors
+    /// The first [`PolicyProblem`].
+    pub fn check(&self) -> Result<(), PolicyProblem> {
+        if self.keys.is_empty() {
+            return Err(PolicyProblem::NoKey);
+        }
+        if self.keys.len() > KEYS_MAX {
+            return Err(PolicyProblem::TooManyKeys);
+        }
+        if Validity::most_at_once(self.keys.iter().map(|key| &key.validity)) > KEYS_VALID_MAX {
+            return Err(PolicyProblem::TooManyKeysAtOnce);
+        }
+        match (self.scheme, &self.place) {
+            (Scheme::Raw, Place::Body(_)) => Err(PolicyProblem::BodyNeedsJcs),
+            (Scheme::Raw, Place::Header(_)) | (Scheme::Jcs | Scheme::StandardWebhooks, _) => Ok(()),
+        }
+    }
+}
+
+/// The secret of Standard Webhooks: `whsec_` (which may be left out) and base64, with or without padding; `None` where it
+/// is neither, or empty.
+#[must_use]
+pub fn webhook_secret(text: &[u8]) -> Option<Vec<u8>> {
+    // Secrets were handed out by libraries that set the unused bits of the last character, or leave out the padding.
+    const LENIENT: GeneralPurpose = GeneralPurpose::new(
+        &ALPHABET,
+        PAD.with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent)
+            .with_decode_allow_trailing_bits(true),
+    );
+    let encoded = text.strip_prefix(b"whsec_").unwrap_or(text);
+    LENIENT.decode(encoded).ok().filter(|secret| !secret.is_empty())
+}
+
+/// Checks the signature of a postback with every key that is valid at `now`.
+///
+/// `document` is what `body` was read as. Where `canonical` is given, it is left holding the canonical payload.
+///
+/// # Errors
+/// The first [`SignatureFault`] in the order of that type.
+///
+/// # Security
+/// Full tags only, compared in constant time; every valid key is tried, so the time does not tell which one matched.
+/// A timestamp is judged after the MAC: only the partner learns that its clock is wrong.
+pub fn verify(
+    policy: &SignaturePolicy,
+    headers: Headers<'_>,
+    body: &[u8],
+    document: &Document<'_>,
+    now: Timestamp,
+    canonical: Option<&mut Vec<u8>>,
+) -> Result<Verified, SignatureFault> {
+    let claimed = Claimed::read(policy, headers, document)?;
+    let mut feed = Feed::start(policy, now, canonical).ok_or(SignatureFault::NoKeyValid)?;
+    match &claimed.covers {
+        Covers::Canonical { without } => canonical::write(document, *without, &mut feed),
+        Covers::Body => {
+            feed.sign(body);
+            canonical::write(document, None, &mut feed.unsigned());
+        }
+        Covers::Webhook { id, timestamp } => {
+            for piece in [*id, b".", *timestamp, b".", body] {
+                feed.sign(piece);
+            }
+            canonical::write(document, None, &mut feed.unsigned());
+        }
+    }
+    let (key, payload_hash) = feed.finish(&claimed.tags);
+    let key = key.ok_or(SignatureFault::Mismatch)?;
+    if let Some(sent_at) = claimed.sent_at {
+        let skew_ms = sent_at.skew_ms(now);
+        if skew_ms.unsigned_abs() > policy.tolerance_ms {
+            return Err(SignatureFault::TimestampOutsideTolerance { skew_ms });
+        }
+    }
+    Ok(Verified { key_id: key.id.clone(), payload_hash })
+}
+
+/// What a request says of its signature; nothing of it is believed yet.
+struct Claimed<'a> {
+    tags: [Option<Tag>; WEBHOOK_TAGS_MAX],
+    covers: Covers<'a>,
+    sent_at: Option<Timestamp>,
+}
+
+/// The bytes under a signature.
+enum Covers<'a> {
+    Canonical { without: Option<&'a str> },
+    Body,
+    Webhook { id: &'a [u8], timestamp: &'a [u8] },
+}
+
+impl<'a> Claimed<'a> {
+    fn read(
+        policy: &'a SignaturePolicy,
+        headers: Headers<'a>,
+        document: &Document<'_>,
+    ) -> Result<Self, SignatureFault> {
+        match (policy.scheme, &policy.place) {
+            (Scheme::Jcs, Place::Header(name)) => {
+                Self::one(field(headers, name)?, Covers::Canonical { without: None })
+            }
+            (Scheme::Raw, Place::Header(name)) => Self::one(field(headers, name)?, Covers::Body),
+            (Scheme::Jcs, Place::Body(name)) => {
+                let member = document.object().and_then(|object| object.get(name));
+                let Value::String(text) = member.ok_or(SignatureFault::Missing)? else {
+                    return Err(SignatureFault::Malformed);
+                };
+                let text: Text<HEX_FIELD> = text.to_text().ok_or(SignatureFault::Malformed)?;
+                Self::one(text.as_str().as_bytes(), Covers::Canonical { without: Some(name) })
+            }
+            // Refused by `SignaturePolicy::check`; fails closed where that was not asked.
+            (Scheme::Raw, Place::Body(_)) => Err(SignatureFault::Malformed),
+            (Scheme::StandardWebhooks, _) => Self::webhook(headers),
+        }
+    }
+
+    fn one(field: &[u8], covers: Covers<'a>) -> Result<Self, SignatureFault> {
+        let tag = field.strip_prefix(b"sha256=").and_then(from_hex).ok_or(SignatureFault::Malformed)?;
+        let mut tags = [None; WEBHOOK_TAGS_MAX];
+        tags[0] = Some(tag);
+        Ok(Self { tags, covers, sent_at: None })
+    }
+
+    fn webhook(headers: Headers<'a>) -> Result<Self, SignatureFault> {
+        let id = field(headers, "webhook-id")?;
+        let timestamp = field(headers, "webhook-timestamp")?;
+        let signature = field(headers, "webhook-signature")?;
+        let seconds = decimal(timestamp).filter(|seconds| *seconds <= Timestamp::MAX.as_seconds());
+        let seconds = seconds.filter(|_| is_message_id(id) && signature.len() <= WEBHOOK_SIGNATURE_BYTES_MAX);
+        let sent_at = Timestamp::from_ms(seconds.ok_or(SignatureFault::Malformed)?.saturating_mul(1000));
+        let mut tags = [None; WEBHOOK_TAGS_MAX];
+        let mut free = tags.iter_mut();
+        // Entries of other versions (`v1a` is asymmetric) and broken ones are passed over, as the libraries do.
+        for tag in signature.split(|byte| *byte == b' ').filter_map(webhook_tag) {
+            *free.next().ok_or(SignatureFault::Malformed)? = Some(tag);
+        }
+        if tags.iter().all(Option::is_none) {
+            return Err(SignatureFault::Malformed);
+        }
+        Ok(Self { tags, covers: Covers::Webhook { id, timestamp }, sent_at: Some(sent_at) })
+    }
+}
+
+/// The one header field of that name.
+fn field<'a>(headers: Headers<'a>, name: &str) -> Result<&'a [u8], SignatureFault> {
+    headers.single(name).map_err(|_| SignatureFault::Malformed)?.ok_or(SignatureFault::Missing)
+}
+
+/// Whether an id can stand under a signature. Without a full stop in the id and the time, `id.time.body` can be taken
+/// apart in one way only, so no message is also another one with a longer id and a shorter body.
+fn is_message_id(id: &[u8]) -> bool {
+    (1..=WEBHOOK_ID_BYTES_MAX).contains(&id.len())
+        && id.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'.')
+}
+
+fn webhook_tag(entry: &[u8]) -> Option<Tag> {
+    let mut tag = [0; 32];
+    (STANDARD.decode_slice(entry.strip_prefix(b"v1,")?, &mut tag) == Ok(32)).then_some(tag)
+}
+
+/// `sha256=` and 64 digits.
+const HEX_FIELD: usize = 71;
+
+/// Takes the canonical payload into its hash, the caller's copy, and, where it is what is signed, every MAC.
+struct Feed<'p, 'c> {
+    hash: Sha256,
+    macs: [Option<(&'p SigningKey, Mac)>; KEYS_VALID_MAX],
+    copy: Option<&'c mut Vec<u8>>,
+}
+
+impl<'p, 'c> Feed<'p, 'c> {
+    /// One MAC for each key that is valid at `now`; `None` where none is.
+    fn start(policy: &'p SignaturePolicy, now: Timestamp, mut copy: Option<&'c mut Vec<u8>>) -> Option<Self> {
+        let mut valid = policy.keys.iter().take(KEYS_MAX).filter(|key| key.is_valid_at(now));
+        let macs = core::array::from_fn(|_| valid.next().map(|key| (key, key.mac.start())));
+        if let Some(copy) = &mut copy {
+            copy.clear();
+        }
+        macs.iter().any(Option::is_some).then(|| Self { hash: Sha256::new(), macs, copy })
+    }
+
+    /// Adds to what is signed, and to that only.
+    fn sign(&mut self, bytes: &[u8]) {
+        for (_, mac) in self.macs.iter_mut().flatten() {
+            mac.update(bytes);
+        }
+    }
+
+    /// The same without the MACs, for schemes that sign something else than the canonical payload.
+    fn unsigned(&mut self) -> Unsigned<'_, 'p, 'c> {
+        Unsigned(self)
+    }
+
+    /// The key under which any of `tags` is right, and the hash of the canonical payload.
+    fn finish(self, tags: &[Option<Tag>]) -> (Option<&'p SigningKey>, PayloadHash) {
+        let mut signer = None;
+        for (key, mac) in self.macs.into_iter().flatten() {
+            let tag = mac.finish();
+            let same = tags.iter().flatten().fold(false, |same, claimed| same | equal(claimed, &tag));
+            signer = signer.or(same.then_some(key));
+        }
+        (signer, self.hash.finalize().into())
+    }
+}
+
+impl Sink for Feed<'_, '_> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.sign(bytes);
+        self.unsigned().put(bytes);
+    }
+}
+
+struct Unsigned<'f, 'p, 'c>(&'f mut Feed<'p, 'c>);
+
+impl Sink for Unsigned<'_, '_, '_> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.0.hash.update(bytes);
+        if let Some(copy) = &mut self.0.copy {
+            copy.extend_from_slice(bytes);
+        }
+    }
+}
