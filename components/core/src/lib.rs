@@ -6,7 +6,9 @@
 
 extern crate alloc;
 
+pub mod currency;
 pub mod event;
+pub mod money;
 pub mod outcome;
 pub mod rate;
 pub mod store;
