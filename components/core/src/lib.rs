@@ -6,11 +6,18 @@
 
 extern crate alloc;
 
+pub mod attestation;
+pub mod canonical;
+pub mod click;
 pub mod currency;
 pub mod event;
+pub mod headers;
+pub mod json;
+mod mac;
 pub mod money;
 pub mod outcome;
 pub mod rate;
+pub mod receipt;
 pub mod store;
 pub mod text;
 pub mod time;

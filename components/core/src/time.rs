@@ -27,6 +27,13 @@ impl Timestamp {
         self.0
     }
 
+    /// How far this instant, by a sender's clock, is ahead of `ours`, in milliseconds; negative where it is in the past.
+    #[must_use]
+    pub const fn skew_ms(self, ours: Self) -> i64 {
+        // Both are at most `MAX`, hence far inside an `i64`.
+        self.0.cast_signed().saturating_sub(ours.0.cast_signed())
+    }
+
     /// Whole seconds since the Unix epoch, rounded down.
     #[must_use]
     pub const fn as_seconds(self) -> u64 {

@@ -1,0 +1,120 @@
+//! Click ids: what was minted is recognised, and nothing else is.
+
+use std::sync::Arc;
+
+use countersign_core::click::{Click, ClickFault, ClickKey, LENGTH, inspect, mint};
+use countersign_core::time::Timestamp;
+
+const AT: Timestamp = Timestamp::from_ms(1_761_059_551_000);
+const RANDOM: [u8; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
+
+fn key(id: &str, secret: &[u8]) -> ClickKey {
+    ClickKey::new(Arc::from(id), secret)
+}
+
+fn keys() -> [ClickKey; 2] {
+    [key("c1", b"another key of the test, 32 bytes"), key("c2", b"hop key of the test, 32 bytes ok")]
+}
+
+#[test]
+fn an_id_is_what_another_implementation_makes_of_the_format() {
+    // Computed with Python's hmac from the description in click.rs.
+    let id = mint(&keys()[1], AT, RANDOM);
+    assert_eq!(id.as_str(), "clk_06d0en1q30a020g30g2gc1r8w6em8zysnk5z46y5");
+    assert_eq!(inspect(&keys(), id.as_str()), Ok(Click { minted_at: AT, key_id: Arc::from("c2") }));
+}
+
+#[test]
+fn ids_sort_by_time() {
+    let key = &keys()[0];
+    let times = [0, 1, 31, 32, 1023, 1024, 1_761_059_550_999, 1_761_059_551_000, Timestamp::MAX.as_ms()];
+    // The random part falls while the time rises, so that only the time can explain the order.
+    let ids: Vec<_> = times
+        .iter()
+        .zip((0_u8..=255).rev())
+        .map(|(ms, r)| mint(key, Timestamp::from_ms(*ms), [r; 8]))
+        .collect();
+    assert!(ids.is_sorted());
+    for (id, ms) in ids.iter().zip(times) {
+        assert_eq!(id.as_str().len(), LENGTH);
+        let minted_at = Timestamp::from_ms(ms);
+        assert_eq!(inspect(&keys(), id.as_str()), Ok(Click { minted_at, key_id: Arc::from("c1") }));
+    }
+}
+
+#[test]
+fn every_other_character_in_every_place_is_refused() {
+    let id = mint(&keys()[0], AT, RANDOM);
+    for place in 0..LENGTH {
+        for other in (0x20_u8..0x7f).filter(|other| *other != id.as_str().as_bytes()[place]) {
+            let mut changed = id.as_str().as_bytes().to_vec();
+            changed[place] = other;
+            let changed = String::from_utf8(changed).unwrap();
+            let expected = match (place, other) {
+                (..4, _) => ClickFault::Foreign,
+                (_, b'0'..=b'9' | b'a'..=b'h' | b'j' | b'k' | b'm' | b'n' | b'p'..=b't' | b'v'..=b'z') => {
+                    ClickFault::Forged
+                }
+                _ => ClickFault::Alphabet,
+            };
+            assert_eq!(inspect(&keys(), &changed), Err(expected), "{changed}");
+        }
+    }
+}
+
+#[test]
+fn a_key_that_was_removed_recognises_nothing() {
+    let id = mint(&keys()[1], AT, RANDOM);
+    assert_eq!(inspect(&keys()[..1], id.as_str()), Err(ClickFault::Forged));
+    assert_eq!(inspect(&[], id.as_str()), Err(ClickFault::Forged));
+    let same_id = [key("c2", b"a new secret under the old name.")];
+    assert_eq!(inspect(&same_id, id.as_str()), Err(ClickFault::Forged));
+}
+
+#[test]
+fn wrong_ids_are_told_apart() {
+    let genuine = mint(&keys()[0], AT, RANDOM);
+    let genuine = genuine.as_str();
+    let cases: &[(&str, ClickFault)] = &[
+        ("{click_id}", ClickFault::Macro),
+        ("{{click_id}}", ClickFault::Macro),
+        ("${CLICK_ID}", ClickFault::Macro),
+        ("%CLICKID%", ClickFault::Macro),
+        ("[[click_id]]", ClickFault::Macro),
+        ("[CLICK_ID]", ClickFault::Macro),
+        ("<click_id>", ClickFault::Macro),
+        ("#clickid#", ClickFault::Macro),
+        ("__CLICKID__", ClickFault::Macro),
+        ("%7Bclick_id%7d", ClickFault::Macro),
+        ("%5B%5Bclick_id%5D%5D", ClickFault::Macro),
+        ("", ClickFault::Foreign),
+        ("{", ClickFault::Foreign),
+        ("{}", ClickFault::Foreign),
+        ("%", ClickFault::Foreign),
+        ("%%", ClickFault::Foreign),
+        ("null", ClickFault::Foreign),
+        ("clk", ClickFault::Foreign),
+        ("CLK_06D0EN1Q30A020G30G2GC1R8W6EM8ZYSNK5Z46Y5", ClickFault::Foreign),
+        ("123e4567-e89b-12d3-a456-426614174000", ClickFault::Foreign),
+        ("clk_", ClickFault::Truncated { length: 4 }),
+        ("clk_123...", ClickFault::Truncated { length: 10 }),
+        (genuine.split_at(43).0, ClickFault::Truncated { length: 43 }),
+        ("clk_06D0EN1Q30A020G30G2GC1R8W6EM8ZYSNK5Z46Y5", ClickFault::Alphabet),
+        ("clk_06d0en1q30a020g30g2gc1r8w6em8zysnk5z4\u{e9}y", ClickFault::Alphabet),
+        ("clk_0000000000000000000000000000000000000000", ClickFault::Forged),
+    ];
+    for (id, fault) in cases {
+        assert_eq!(inspect(&keys(), id), Err(*fault), "{id}");
+        assert!(!fault.as_str().is_empty());
+    }
+    assert_eq!(inspect(&keys(), &format!("{genuine}0")), Err(ClickFault::TooLong { length: 45 }));
+    assert_eq!(inspect(&keys(), &format!("{genuine}&sub=1")), Err(ClickFault::TooLong { length: 50 }));
+    assert_eq!(inspect(&keys(), &format!(" {genuine}")), Err(ClickFault::Foreign));
+}
+
+#[test]
+fn a_key_shows_its_name_and_not_its_secret() {
+    let shown = format!("{:?}", keys()[1]);
+    assert!(shown.contains("c2") && !shown.contains("hop"), "{shown}");
+    assert_eq!(&**keys()[1].id(), "c2");
+}
