@@ -9,6 +9,7 @@ extern crate alloc;
 pub mod event;
 pub mod outcome;
 pub mod rate;
+pub mod seen;
 pub mod store;
 pub mod text;
 pub mod time;
