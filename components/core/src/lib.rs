@@ -18,6 +18,7 @@ pub mod money;
 pub mod outcome;
 pub mod rate;
 pub mod receipt;
+pub mod source;
 pub mod store;
 pub mod text;
 pub mod time;

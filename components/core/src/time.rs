@@ -52,14 +52,6 @@ impl Timestamp {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// Milliseconds by which this instant is ahead of `other`; negative where it is behind.
-    #[must_use]
-    pub fn skew_ms(self, other: Self) -> i64 {
-        let ahead = i64::try_from(self.since_ms(other)).unwrap_or(i64::MAX);
-        let behind = i64::try_from(other.since_ms(self)).unwrap_or(i64::MAX);
-        ahead.saturating_sub(behind)
-    }
-
     /// Reads an RFC 3339 date and time in UTC, such as `2025-10-21T15:12:31Z` or `2025-10-21t15:12:31.5z`.
     ///
     /// A fraction of a second may have any number of digits; what is finer than a millisecond is cut off, never rounded,
