@@ -19,6 +19,7 @@ pub mod outcome;
 pub mod rate;
 pub mod receipt;
 pub mod seen;
+pub mod source;
 pub mod store;
 pub mod text;
 pub mod time;
