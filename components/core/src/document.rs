@@ -17,7 +17,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use fault::ConfigError;
-pub(crate) use fault::{Faults, Path};
+pub(crate) use fault::{Faults, Path, nearest};
 pub use read::{DOCUMENT_BYTES_MAX, read};
 pub(crate) use read::read_leniently;
 pub use whole::Whole;
@@ -387,4 +387,15 @@ pub struct Money {
     pub amount: String,
     /// ISO 4217 code, `"EUR"`.
     pub currency: String,
+}
+
+/// The JSON Schema of the document, as `schemas/countersign.schema.json` has it.
+///
+/// # Errors
+/// None that can happen: a schema is JSON.
+#[cfg(feature = "schema")]
+pub fn schema() -> Result<String, serde_json::Error> {
+    let mut text = serde_json::to_string_pretty(&schemars::schema_for!(Document))?;
+    text.push('\n');
+    Ok(text)
 }

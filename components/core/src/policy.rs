@@ -3,9 +3,15 @@
 //! [`Policy::compile`] makes it from the one JSON document (`docs/config.md`, [`crate::document`]) and the secrets that the
 //! host resolves. A policy that exists is usable: nothing is left to check when a request comes.
 
+mod check;
+mod compile;
+mod partner;
+pub mod sandbox;
+mod secret;
+mod token;
+
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -18,7 +24,14 @@ use crate::signature::SignaturePolicy;
 use crate::source::{Cidr, SourcePolicy};
 use crate::token::TokenPolicy;
 
-pub use crate::document::{ClickVerify, Environment};
+pub use self::compile::{CLICK_KEYS_MAX, PARTNERS_MAX, TRUSTED_PROXIES_MAX};
+pub use self::partner::{
+    CERTIFICATES_MAX, EVENT_RULES_MAX, NETWORKS_MAX, PARTNER_NAME_BYTES_MAX, SIGNATURE_KEYS_MAX,
+    SIGNATURE_KEYS_VALID_MAX, TERMS_MAX,
+};
+pub use self::secret::{SECRET_BYTES_MAX, SECRET_BYTES_MIN};
+pub use self::token::{ISSUER_BYTES_MAX, OPAQUE_TOKENS_MAX, TOKEN_KEYS_MAX};
+pub use crate::document::{ClickVerify, ConfigError, Environment};
 
 /// A validated configuration. Immutable: a new document makes a new policy.
 #[derive(Debug)]

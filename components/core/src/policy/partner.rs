@@ -11,12 +11,13 @@ use super::check::{Validity, count, hex_32, is_visible, key_id, timestamp, whole
 use super::compile::Compiler;
 use super::secret::Encoding;
 use super::{InFlightStatus, Partner, sandbox};
-use crate::document::{self as written, Faults, Path, SignaturePlace, SignatureScheme, Whole, nearest};
-use crate::event::{EventName, EventRules};
-use crate::money::{Amount, Currency};
+use crate::currency::Currency;
+use crate::document::{self as written, CustomAmount, Faults, Path, SignaturePlace, SignatureScheme, Whole, nearest};
+use crate::event::{BUILT_IN, CustomEvent, EventName, EventRules, Presence};
+use crate::money::Amount;
 use crate::rate::Rate;
 use crate::signature::{Place, Scheme, SignaturePolicy, SigningKey};
-use crate::source::{Cidr, SourcePolicy};
+use crate::source::{Cidr, CidrProblem, SourcePolicy};
 
 /// Longest name of a partner in bytes.
 pub const PARTNER_NAME_BYTES_MAX: usize = 64;
@@ -267,6 +268,72 @@ impl Compiler<'_, '_> {
     }
 }
 
+impl Compiler<'_, '_> {
+    fn events(
+        &mut self,
+        path: &Path<'_>,
+        written: &BTreeMap<String, written::EventRule>,
+        common: &Common,
+    ) -> (EventRules, Vec<(EventName, u64)>) {
+        count(self.faults, path, written.len(), EVENT_RULES_MAX);
+        let mut rules = common.event_rules();
+        let mut windows = Vec::new();
+        for (name, rule) in written {
+            let path = path.member(name);
+            let is_built_in = BUILT_IN.contains(&name.as_str());
+            let Some(event) = event_name(name) else {
+                self.faults.add(&path, "is no event type", "name it with 1 to 64 of a-z, 0-9 and _");
+                continue;
+            };
+            match rule.custom {
+                Some(_) if is_built_in => {
+                    self.faults.add(&path.member("custom"), "declares a built-in type", "leave it out");
+                }
+                Some(custom) => rules.custom.push(CustomEvent { name: event, amount: amount(custom.amount) }),
+                None if is_built_in => {}
+                None => {
+                    let declare = "declare it with \"custom\": { \"amount\": \"none\" }";
+                    let remedy = match nearest(name, BUILT_IN) {
+                        Some(near) => format!("write {near:?}, or {declare}"),
+                        None => declare.into(),
+                    };
+                    self.faults.add(&path, "is no built-in event type", remedy);
+                }
+            }
+            let path = path.member("fallback_window_seconds");
+            let Some(window) = rule.fallback_window_seconds else { continue };
+            let window_ms = u64::from(whole(self.faults, &path, Some(window), 86_400)).saturating_mul(1_000);
+            if common.retention_ms.is_some_and(|retention_ms| window_ms > retention_ms) {
+                let problem = "is longer than dedup.retention_days, after which nothing is remembered";
+                self.faults.add(&path, problem, "shorten the window, or lengthen the retention");
+            }
+            windows.push((event, window_ms));
+        }
+        (rules, windows)
+    }
+}
+
+impl Common {
+    /// The rules of a partner that declares no types.
+    pub(super) fn event_rules(&self) -> EventRules {
+        EventRules { custom: Vec::new(), ts_event_future_ms_max: self.ts_event_future_ms_max }
+    }
+}
+
+/// A well-formed name of an event type.
+fn event_name(name: &str) -> Option<EventName> {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    EventName::new(name).filter(|_| !name.is_empty() && name.bytes().all(allowed))
+}
+
+const fn amount(amount: CustomAmount) -> Presence {
+    match amount {
+        CustomAmount::None => Presence::None,
+        CustomAmount::Optional => Presence::Optional,
+        CustomAmount::Required => Presence::Required,
+    }
+}
+
 /// The quota, or the default one.
 pub(super) fn rate(faults: &mut Faults, path: &Path<'_>, rate: Option<written::Rate>) -> Option<Rate> {
     let (per_second, burst) = rate.map_or((None, None), |rate| (rate.per_second, rate.burst));
@@ -282,7 +349,12 @@ pub(super) fn networks(faults: &mut Faults, path: &Path<'_>, list: &[String]) ->
         match Cidr::parse(text) {
             Ok(network) => networks.push(network),
             Err(problem) => {
-                faults.add(&path.element(index), problem.as_str(), "write a network like 203.0.113.0/24");
+                let what = match problem {
+                    CidrProblem::Address => "is no address",
+                    CidrProblem::Prefix => "has no prefix length after the /",
+                    CidrProblem::HostBits { .. } => "has bits after the prefix, so it is one host or a network",
+                };
+                faults.add(&path.element(index), what, format!("{problem}"));
             }
         }
     }
