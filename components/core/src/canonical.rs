@@ -142,7 +142,9 @@ impl<S: Sink> Writer<'_, '_, S> {
     fn name_after(&self, name: u32) -> u32 {
         match self.document.node(name).kind {
             Kind::Text { next, .. } => next,
-            Kind::Null | Kind::Bool(_) | Kind::Number { .. } | Kind::Array { .. } | Kind::Object { .. } => NONE,
+            Kind::Null | Kind::Bool(_) | Kind::Number { .. } | Kind::Array { .. } | Kind::Object { .. } => {
+                NONE
+            }
         }
     }
 

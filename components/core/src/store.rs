@@ -204,6 +204,8 @@ pub struct Settlement {
     pub end: End,
     /// The claim to end.
     pub key: ClaimKey,
+    /// What was handed on. A commit after its lease may find nothing, or the claim of another payload: it writes its own.
+    pub payload_hash: PayloadHash,
     /// The fallback that was claimed with it.
     pub fallback: Option<Fallback>,
     /// How long a committed event is remembered, in milliseconds.

@@ -155,13 +155,37 @@ impl Decimal {
     }
 
     fn equals_its_double(self) -> bool {
+        let Some(double) = double(self.coefficient, self.exponent) else { return false };
         let mut text = Text::<48>::EMPTY;
-        let written = write!(text, "{}e{}", self.coefficient, self.exponent);
-        let Ok(double) = text.as_str().parse::<f64>() else { return false };
-        let mut shortest = Text::<48>::EMPTY;
-        let written = written.and_then(|()| write!(shortest, "{double:e}"));
-        let unsigned = Self { negative: false, ..self };
-        written.is_ok() && double.is_finite() && Self::read(shortest.as_str().as_bytes()) == Some(unsigned)
+        let Some(shortest) =
+            write!(text, "{double:e}").ok().and_then(|()| Self::read(text.as_str().as_bytes()))
+        else {
+            return false;
+        };
+        // Of two that are as short and as near, ECMAScript takes the even one; `{:e}` takes the larger one.
+        let middle = |coefficient| self.is_middle(coefficient, double);
+        let tenfold = self.coefficient.saturating_mul(10);
+        if middle(tenfold.saturating_add(5)) || middle(tenfold.saturating_sub(5)) {
+            return self.coefficient.is_multiple_of(2)
+                && shortest.coefficient.ilog10() == self.coefficient.ilog10();
+        }
+        shortest.coefficient == self.coefficient && shortest.exponent == self.exponent
+    }
+
+    /// Whether `double` is exactly `coefficient`, an odd number, × 10^(`self.exponent` − 1).
+    fn is_middle(self, coefficient: u64, nearest: f64) -> bool {
+        let power = self.exponent.saturating_sub(1);
+        let fives = u32::try_from(power.unsigned_abs()).ok().and_then(|power| 5_u64.checked_pow(power));
+        // 10^power is 5^power and a shift: what is left of the coefficient must fit into the 53 bits.
+        let significand = match fives {
+            Some(fives) if power >= 0 => coefficient.checked_mul(fives),
+            Some(fives) => {
+                coefficient.checked_div(fives).filter(|left| left.checked_mul(fives) == Some(coefficient))
+            }
+            None => None,
+        };
+        significand.is_some_and(|significand| significand < 1 << 53)
+            && double(coefficient, power).is_some_and(|double| double.to_bits() == nearest.to_bits())
     }
 
     /// The number as ECMAScript's `Number::toString` writes it (RFC 8785 §3.2.2.3).
@@ -205,6 +229,13 @@ impl Decimal {
             text.push_str(digits_of(power.unsigned_abs(), &mut [0; 20]))
         }
     }
+}
+
+/// The double nearest to `coefficient` × 10^`exponent`, or `None` beyond the largest.
+fn double(coefficient: u64, exponent: i64) -> Option<f64> {
+    let mut text = Text::<48>::EMPTY;
+    write!(text, "{coefficient}e{exponent}").ok()?;
+    text.as_str().parse().ok().filter(|double: &f64| double.is_finite())
 }
 
 /// The number's decimal digits, written to the end of `buffer`; a `u64` has 20 at the most.

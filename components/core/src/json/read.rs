@@ -65,7 +65,8 @@ enum Shape {
 }
 
 impl Frame {
-    const OUTSIDE: Self = Self { node: NONE, shape: Shape::Outside, canonical: true, ordered: true, names: 0 };
+    const OUTSIDE: Self =
+        Self { node: NONE, shape: Shape::Outside, canonical: true, ordered: true, names: 0 };
 }
 
 /// A member's name on its way to its place.
@@ -171,7 +172,9 @@ impl Reader<'_> {
             let before = self.pending.get(self.frame.names..).and_then(<[Entry]>::last);
             match before.map_or(Ordering::Less, |before| order(self.bytes, self.nodes, before, &entry)) {
                 Ordering::Less => {}
-                Ordering::Equal => return Err(Malformed { offset: start, problem: Problem::DuplicateMember }),
+                Ordering::Equal => {
+                    return Err(Malformed { offset: start, problem: Problem::DuplicateMember });
+                }
                 Ordering::Greater => self.frame.ordered = false,
             }
         }
@@ -229,7 +232,8 @@ impl Reader<'_> {
         let names = self.pending.get_mut(object.names..).unwrap_or_default();
         if !object.ordered {
             let (bytes, nodes) = (self.bytes, &*self.nodes);
-            names.sort_unstable_by(|one, two| order(bytes, nodes, one, two));
+            // Namesakes stay in their order, so that the earliest one that repeats can be named.
+            names.sort_unstable_by(|one, two| order(bytes, nodes, one, two).then(one.node.cmp(&two.node)));
             refuse_duplicates(bytes, nodes, names)?;
         }
         let mut chain = NONE;

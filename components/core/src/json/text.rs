@@ -206,7 +206,10 @@ impl<'d> Str<'d> {
 
     /// A copy on the heap.
     #[must_use]
-    #[expect(clippy::inherent_to_string, reason = "a copy by name: there is no Display, so that no log shows input by accident")]
+    #[expect(
+        clippy::inherent_to_string,
+        reason = "a copy by name: there is no Display, so that no log shows input by accident"
+    )]
     pub fn to_string(&self) -> String {
         let mut text = String::with_capacity(self.raw.len());
         for piece in self.pieces() {
@@ -268,7 +271,10 @@ impl<'d> Str<'d> {
 
     /// The first eight ranks, the first one highest: names that differ here are ordered by it, others by [`Str::order`].
     pub(super) fn prefix(self) -> u64 {
-        self.ranks().chain(core::iter::repeat(0)).take(8).fold(0, |prefix, rank| prefix << 8 | u64::from(rank))
+        self.ranks()
+            .chain(core::iter::repeat(0))
+            .take(8)
+            .fold(0, |prefix, rank| prefix << 8 | u64::from(rank))
     }
 
     fn ranks(self) -> impl Iterator<Item = u8> {

@@ -1,0 +1,128 @@
+//! What is wrong with a configuration: where, what, and what to write instead.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+/// One mistake in a configuration. Never holds a secret, nor any text of the document that could be one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Where: `partners.acme.signature.keys[1].id`; empty for the document as a whole.
+    pub path: String,
+    /// What is wrong there: `is 0`.
+    pub problem: String,
+    /// What to write instead: `write a whole number from 1 to 900`.
+    pub remedy: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = if self.path.is_empty() { "the document" } else { &self.path };
+        write!(f, "{path} {}: {}", self.problem, self.remedy)
+    }
+}
+
+impl core::error::Error for ConfigError {}
+
+/// The way from the root of the document to a value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Path<'p> {
+    /// The document.
+    Root,
+    /// A member of an object.
+    Member(&'p Path<'p>, &'p str),
+    /// An element of an array.
+    Element(&'p Path<'p>, usize),
+}
+
+impl Path<'_> {
+    /// The member `name` of this value.
+    pub(crate) fn member<'p>(&'p self, name: &'p str) -> Path<'p> {
+        Path::Member(self, name)
+    }
+
+    /// The element `index` of this value.
+    pub(crate) fn element(&self, index: usize) -> Path<'_> {
+        Path::Element(self, index)
+    }
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Member(parent, name) => {
+                parent.fmt(f)?;
+                if !matches!(parent, Path::Root) {
+                    f.write_str(".")?;
+                }
+                let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'$');
+                if !name.is_empty() && name.bytes().all(plain) { f.write_str(name) } else { write!(f, "{name:?}") }
+            }
+            Self::Element(parent, index) => write!(f, "{parent}[{index}]"),
+        }
+    }
+}
+
+/// The mistakes found so far; at most [`Faults::MAX`].
+#[derive(Debug, Default)]
+pub(crate) struct Faults(Vec<ConfigError>);
+
+impl Faults {
+    /// More mistakes than this are not listed: whoever has made them will start again anyway.
+    pub(crate) const MAX: usize = 64;
+
+    /// Notes a mistake, unless one is noted for this value or for one that holds it: what follows from a mistake is none.
+    pub(crate) fn add(&mut self, path: &Path<'_>, problem: impl Into<String>, remedy: impl Into<String>) {
+        let path = path.to_string();
+        let known = self.0.iter().any(|fault| {
+            path.strip_prefix(fault.path.as_str())
+                .is_some_and(|rest| rest.is_empty() || fault.path.is_empty() || rest.starts_with(['.', '[']))
+        });
+        if !known && self.0.len() < Self::MAX {
+            self.0.push(ConfigError { path, problem: problem.into(), remedy: remedy.into() });
+        }
+    }
+
+    /// Whether nothing is wrong.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The mistakes, in the order in which they were found.
+    pub(crate) fn into_errors(self) -> Vec<ConfigError> {
+        self.0
+    }
+}
+
+/// The one of `candidates` that `word` was probably meant to be: at most a third of it, and at most three letters, differ.
+pub(crate) fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    const WORD_BYTES_MAX: usize = 64;
+    if word.len() > WORD_BYTES_MAX {
+        return None;
+    }
+    let far = (word.len() / 3).clamp(1, 3);
+    candidates
+        .into_iter()
+        .map(|candidate| (distance(word.as_bytes(), candidate.as_bytes()), candidate))
+        .filter(|(distance, _)| *distance <= far)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Letters to insert, remove or replace to get from `a` to `b` (Levenshtein).
+fn distance(a: &[u8], b: &[u8]) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (line, from) in a.iter().enumerate() {
+        let mut diagonal = line;
+        let mut left = line.saturating_add(1);
+        for (cell, to) in row.iter_mut().skip(1).zip(b) {
+            let replaced = diagonal.saturating_add(usize::from(from != to));
+            diagonal = *cell;
+            left = replaced.min(left.saturating_add(1)).min(cell.saturating_add(1));
+            *cell = left;
+        }
+    }
+    // The first cell is not kept up to date, and it is the answer only where `b` is empty.
+    if b.is_empty() { a.len() } else { row.last().copied().unwrap_or(0) }
+}

@@ -1,0 +1,119 @@
+//! Checks of single values, shared by all parts of the document. Each notes what is wrong and answers with what is right.
+
+use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::document::{Faults, Path, Whole};
+use crate::time::Timestamp;
+
+/// Longest id of a key in bytes.
+pub(super) const KEY_ID_BYTES_MAX: usize = 64;
+
+/// A number, or `default` where none is written (or a wrong one, which is noted).
+pub(super) fn whole<const MIN: u32, const MAX: u32>(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    written: Option<Whole<MIN, MAX>>,
+    default: u32,
+) -> u32 {
+    let Some(written) = written else { return default };
+    written.get().unwrap_or_else(|| {
+        let problem = format!("is no whole number from {MIN} to {MAX}");
+        faults.add(path, problem, format!("write one without quotes, or leave it out for {default}"));
+        default
+    })
+}
+
+/// Notes a list that has more than `max` elements.
+pub(super) fn count(faults: &mut Faults, path: &Path<'_>, count: usize, max: usize) {
+    if count > max {
+        faults.add(path, format!("has {count} elements"), format!("write at most {max}"));
+    }
+}
+
+/// The id of a key, not yet among `taken`.
+pub(super) fn key_id(faults: &mut Faults, path: &Path<'_>, id: &str, taken: &mut Vec<Arc<str>>) -> Option<Arc<str>> {
+    let path = path.member("id");
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if !(1..=KEY_ID_BYTES_MAX).contains(&id.len()) || !id.bytes().all(allowed) {
+        faults.add(&path, "is no id", format!("write 1 to {KEY_ID_BYTES_MAX} letters, digits, '.', '_' and '-'"));
+        return None;
+    }
+    if taken.iter().any(|other| **other == *id) {
+        faults.add(&path, format!("is {id:?}, as another key's"), "give each key an id of its own");
+        return None;
+    }
+    let id: Arc<str> = Arc::from(id);
+    taken.push(Arc::clone(&id));
+    Some(id)
+}
+
+/// An instant.
+pub(super) fn timestamp(faults: &mut Faults, path: &Path<'_>, text: &str) -> Option<Timestamp> {
+    let instant = Timestamp::parse_rfc3339(text).ok();
+    if instant.is_none() {
+        faults.add(path, "is no UTC time", "write it like \"2026-01-01T00:00:00Z\"");
+    }
+    instant
+}
+
+/// When a key is valid: from the first instant on, before the second.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Validity {
+    pub(super) not_before: Option<Timestamp>,
+    pub(super) not_after: Option<Timestamp>,
+}
+
+impl Validity {
+    /// Reads the two members of the key at `path`.
+    pub(super) fn read(
+        faults: &mut Faults,
+        path: &Path<'_>,
+        not_before: Option<&str>,
+        not_after: Option<&str>,
+    ) -> Self {
+        let not_before = not_before.and_then(|text| timestamp(faults, &path.member("not_before"), text));
+        let path = path.member("not_after");
+        let not_after = not_after.and_then(|text| timestamp(faults, &path, text));
+        if let (Some(first), Some(end)) = (not_before, not_after)
+            && first >= end
+        {
+            faults.add(&path, "is not after not_before, so the key is never valid", "write a later time");
+        }
+        Self { not_before, not_after }
+    }
+
+    fn holds(self, at: Timestamp) -> bool {
+        self.not_before.is_none_or(|first| first <= at) && self.not_after.is_none_or(|end| at < end)
+    }
+
+    /// The most keys that are valid at one instant. That number changes upwards only where a key becomes valid.
+    pub(super) fn overlap_max(keys: &[Self]) -> usize {
+        keys.iter()
+            .map(|key| {
+                let at = key.not_before.unwrap_or_default();
+                keys.iter().filter(|other| other.holds(at)).count()
+            })
+            .max()
+            .unwrap_or(0)
+    }
+}
+
+/// Whether a text has 1 to `bytes_max` visible ASCII characters.
+pub(super) fn is_visible(text: &str, bytes_max: usize) -> bool {
+    (1..=bytes_max).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// 32 bytes from 64 hex digits.
+pub(super) fn hex_32(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if text.len() != 64 {
+        return None;
+    }
+    for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        let digit = |place: usize| char::from(*digits.get(place)?).to_digit(16);
+        *byte = u8::try_from(digit(0)?.checked_mul(16)?.checked_add(digit(1)?)?).ok()?;
+    }
+    Some(bytes)
+}

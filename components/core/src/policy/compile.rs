@@ -1,0 +1,240 @@
+//! From the document to the policy: everything but the partners, and the checks across them.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::check::{count, key_id, whole};
+use super::secret::{Encoding, Secrets};
+use super::{ClickPolicy, Dedup, Limits, Partner, Policy, partner, sandbox};
+use crate::click::ClickKey;
+use crate::document::{self as written, ClickVerify, ConfigError, Document, Environment, Faults, Path};
+use crate::rate::Rate;
+use crate::receipt::MacKey;
+use crate::seen::Shape;
+use crate::source::Cidr;
+
+/// Most partners of one document.
+pub const PARTNERS_MAX: usize = 1_000;
+/// Most proxies that are trusted.
+pub const TRUSTED_PROXIES_MAX: usize = 64;
+/// Most keys of click ids.
+pub const CLICK_KEYS_MAX: usize = 8;
+
+const DAY_MS: u64 = 86_400_000;
+
+impl Policy {
+    /// Compiles a document with the secrets that the host resolves. `secrets` gets the name of a secret and answers with
+    /// its text, or with `None` where the host has none of that name. Each name is asked for once.
+    ///
+    /// # Errors
+    /// Every mistake that was found, each with its path and with what to write instead (`docs/config.md`). No mistake holds
+    /// a secret.
+    pub fn compile(
+        json: &str,
+        secrets: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
+    ) -> Result<Self, Vec<ConfigError>> {
+        let mut faults = Faults::default();
+        let policy = written::read_leniently(json, &mut faults).and_then(|document| {
+            let secrets = Secrets::new(document.environment, secrets);
+            Compiler { faults: &mut faults, secrets, environment: document.environment }.policy(&document)
+        });
+        match policy {
+            Some(policy) if faults.is_empty() => Ok(policy),
+            Some(_) | None => Err(faults.into_errors()),
+        }
+    }
+
+    /// The name of every secret that [`Policy::compile`] will ask for, in the order of the document.
+    ///
+    /// # Errors
+    /// Every mistake in the shape of the document.
+    pub fn secret_names(json: &str) -> Result<Vec<String>, Vec<ConfigError>> {
+        let document = written::read(json)?;
+        let macs = [&document.receipt, &document.attestation];
+        let click_keys = document.click_id.iter().flat_map(|click_id| click_id.keys.iter().flatten());
+        let mut secrets: Vec<_> = click_keys.map(|key| &key.secret).collect();
+        secrets.extend(macs.into_iter().flatten().map(|mac| &mac.secret));
+        for partner in document.partners.iter().flat_map(BTreeMap::values) {
+            secrets.extend(partner.signature.keys.iter().map(|key| &key.secret));
+            let token_keys = partner.token.iter().flat_map(|token| token.keys.iter().flatten());
+            secrets.extend(token_keys.filter_map(|key| key.secret.as_ref()));
+        }
+        Ok(secrets.into_iter().map(|secret| secret.name.clone()).collect())
+    }
+}
+
+/// What all parts of the compilation share.
+pub(super) struct Compiler<'c, 's> {
+    pub(super) faults: &'c mut Faults,
+    pub(super) secrets: Secrets<'s>,
+    pub(super) environment: Environment,
+}
+
+impl Compiler<'_, '_> {
+    fn policy(mut self, document: &Document) -> Option<Policy> {
+        let root = Path::Root;
+        let _version = whole(self.faults, &root.member("version"), Some(document.version), 1);
+        let (limits, ts_event_future_ms_max) = self.limits(document.limits.unwrap_or_default());
+        let trusted_proxies = self.trusted_proxies(document.trusted_proxies.as_deref().unwrap_or_default());
+        let dedup = self.dedup(document.dedup.unwrap_or_default());
+        let click_id = self.click_id(document.click_id.as_ref());
+        let receipt = self.mac("receipt", document.receipt.as_ref(), sandbox::RECEIPT_SECRET);
+        let attestation = self.mac("attestation", document.attestation.as_ref(), sandbox::ATTESTATION_SECRET);
+        let terms = partner::Common { ts_event_future_ms_max, retention_ms: dedup.as_ref().map(|d| d.retention_ms) };
+        let partners = self.partners(document, &terms)?;
+        let (issuers, opaque_tokens) = self.indices(&partners);
+        Some(Policy {
+            environment: self.environment,
+            limits: limits?,
+            trusted_proxies,
+            dedup: dedup?,
+            click_id: click_id?,
+            receipt: receipt?,
+            attestation: attestation?,
+            partners,
+            issuers,
+            opaque_tokens,
+        })
+    }
+
+    fn limits(&mut self, limits: written::Limits) -> (Option<Limits>, u64) {
+        let path = Path::Root.member("limits");
+        let faults = &mut *self.faults;
+        let body_bytes_max = whole(faults, &path.member("body_bytes_max"), limits.body_bytes_max, 65_536);
+        let refusals = path.member("source_refusals_per_minute");
+        let refusals = whole(faults, &refusals, limits.source_refusals_per_minute, 600);
+        let future = path.member("ts_event_future_seconds_max");
+        let future = whole(faults, &future, limits.ts_event_future_seconds_max, 300);
+        let limits = usize::try_from(body_bytes_max).ok().zip(Rate::per(refusals, 60_000, refusals));
+        let limits = limits.map(|(body_bytes_max, source_refusals)| Limits { body_bytes_max, source_refusals });
+        (limits, u64::from(future).saturating_mul(1_000))
+    }
+
+    fn trusted_proxies(&mut self, proxies: &[String]) -> Vec<Cidr> {
+        let path = Path::Root.member("trusted_proxies");
+        count(self.faults, &path, proxies.len(), TRUSTED_PROXIES_MAX);
+        let trusted = partner::networks(self.faults, &path, proxies);
+        for (index, proxy) in proxies.iter().enumerate() {
+            if proxy.ends_with("/0") {
+                let problem = "trusts every sender, so that each could name any address as its own";
+                self.faults.add(&path.element(index), problem, "write the networks of your own proxies");
+            }
+        }
+        trusted
+    }
+
+    fn dedup(&mut self, dedup: written::Dedup) -> Option<Dedup> {
+        let path = Path::Root.member("dedup");
+        let faults = &mut *self.faults;
+        let slots = whole(faults, &path.member("slots"), dedup.slots, 65_536);
+        let entries = whole(faults, &path.member("entries_per_slot"), dedup.entries_per_slot, 8);
+        let days = whole(faults, &path.member("retention_days"), dedup.retention_days, 30);
+        let lease = whole(faults, &path.member("lease_seconds"), dedup.lease_seconds, 30);
+        Some(Dedup {
+            shape: Shape { slots, entries_per_slot: u8::try_from(entries).ok()? },
+            retention_ms: u64::from(days).saturating_mul(DAY_MS),
+            lease_ms: u64::from(lease).saturating_mul(1_000),
+        })
+    }
+
+    fn click_id(&mut self, click_id: Option<&written::ClickId>) -> Option<ClickPolicy> {
+        let path = Path::Root.member("click_id");
+        let Some(click_id) = click_id else {
+            let key = ClickKey::new(Arc::from(sandbox::CLICK_KEY_ID), sandbox::CLICK_SECRET.as_bytes());
+            let remedy = "write { \"keys\": [{ \"id\": …, \"secret\": { \"name\": … } }] }, or { \"verify\": \"off\" }";
+            self.published_only_in_sandbox(&path, remedy)?;
+            return Some(ClickPolicy { keys: vec![key], verify: ClickVerify::Require });
+        };
+        let verify = click_id.verify.unwrap_or(ClickVerify::Require);
+        let path = path.member("keys");
+        let written = click_id.keys.as_deref().unwrap_or_default();
+        count(self.faults, &path, written.len(), CLICK_KEYS_MAX);
+        if written.is_empty() && verify != ClickVerify::Off {
+            let remedy = "write a key, or \"verify\": \"off\" where another tracker mints the click ids";
+            self.faults.add(&path, "has no key to verify with", remedy);
+        }
+        let mut ids = Vec::new();
+        let mut keys = Vec::new();
+        for (index, key) in written.iter().enumerate() {
+            let path = path.element(index);
+            let id = key_id(self.faults, &path, &key.id, &mut ids);
+            let secret = self.secrets.take(self.faults, &path, &key.secret, Encoding::Any);
+            keys.extend(id.zip(secret).map(|(id, secret)| ClickKey::new(id, &secret)));
+        }
+        Some(ClickPolicy { keys, verify })
+    }
+
+    fn mac(&mut self, name: &str, mac: Option<&written::Mac>, published: &str) -> Option<MacKey> {
+        let path = Path::Root.member(name);
+        let Some(mac) = mac else {
+            self.published_only_in_sandbox(&path, "write { \"secret\": { \"name\": … } }")?;
+            return Some(MacKey::new(published.as_bytes()));
+        };
+        let secret = self.secrets.take(self.faults, &path, &mac.secret, Encoding::Any)?;
+        Some(MacKey::new(&secret))
+    }
+
+    /// A key that is left out is the published one, which production does not believe.
+    fn published_only_in_sandbox(&mut self, path: &Path<'_>, remedy: &str) -> Option<()> {
+        match self.environment {
+            Environment::Sandbox => Some(()),
+            Environment::Production => {
+                self.faults.add(path, "is missing, and production has no published key", remedy);
+                None
+            }
+        }
+    }
+
+    fn partners(&mut self, document: &Document, common: &partner::Common) -> Option<Vec<Partner>> {
+        let path = Path::Root.member("partners");
+        let written = document.partners.iter().flatten();
+        count(self.faults, &path, document.partners.as_ref().map_or(0, BTreeMap::len), PARTNERS_MAX);
+        let mut partners: Vec<Partner> = Vec::new();
+        for (name, partner) in written {
+            partners.extend(self.partner(&path.member(name), name, partner, common));
+        }
+        match self.environment {
+            Environment::Sandbox => {
+                partners.push(sandbox::partner(partner::rate(self.faults, &path, None)?, common.event_rules()));
+            }
+            Environment::Production if document.partners.as_ref().is_none_or(BTreeMap::is_empty) => {
+                self.faults.add(&path, "has no partner", "write { \"acme\": { \"signature\": … } }");
+            }
+            Environment::Production => {}
+        }
+        partners.sort_by(|a, b| a.name.cmp(&b.name));
+        Some(partners)
+    }
+
+    /// Who is found by a token. What two partners have in common finds neither, so it is refused.
+    #[expect(clippy::type_complexity, reason = "two maps of one function, named where they are kept")]
+    fn indices(&mut self, partners: &[Partner]) -> (BTreeMap<Box<str>, usize>, BTreeMap<[u8; 32], usize>) {
+        let mut issuers = BTreeMap::new();
+        let mut opaque_tokens = BTreeMap::new();
+        let path = Path::Root.member("partners");
+        for (place, partner) in partners.iter().enumerate() {
+            let Some(token) = &partner.token else { continue };
+            let path = path.member(&partner.name);
+            let path = path.member("token");
+            if let Some(other) = issuers.insert(token.issuer.clone(), place).and_then(|other| partners.get(other)) {
+                let problem = format!("is {:?}, as that of {}", token.issuer, other.name);
+                self.faults.add(&path.member("issuer"), problem, "give each partner an issuer of its own");
+            }
+            for (index, opaque) in token.opaque.iter().enumerate() {
+                let other = opaque_tokens.insert(*opaque.sha256(), place).and_then(|other| partners.get(other));
+                if let Some(other) = other {
+                    let problem = format!("is that of a token of {}", other.name);
+                    let path = path.member("opaque");
+                    let path = path.element(index);
+                    self.faults.add(&path.member("sha256"), problem, "give each token to one partner only");
+                }
+            }
+        }
+        (issuers, opaque_tokens)
+    }
+}

@@ -1,0 +1,382 @@
+//! From the document to one partner: its signature, source, quota, events and terms.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::check::{Validity, count, hex_32, is_visible, key_id, timestamp, whole};
+use super::compile::Compiler;
+use super::secret::Encoding;
+use super::{InFlightStatus, Partner, sandbox};
+use crate::currency::Currency;
+use crate::document::{self as written, CustomAmount, Faults, Path, SignaturePlace, SignatureScheme, Whole, nearest};
+use crate::event::{BUILT_IN, CustomEvent, EventName, EventRules, Presence};
+use crate::money::Amount;
+use crate::rate::Rate;
+use crate::signature::{Place, Scheme, SignaturePolicy, SigningKey};
+use crate::source::{Cidr, CidrProblem, SourcePolicy};
+
+/// Longest name of a partner in bytes.
+pub const PARTNER_NAME_BYTES_MAX: usize = 64;
+/// Most signature keys of a partner.
+pub const SIGNATURE_KEYS_MAX: usize = 8;
+/// Most signature keys of a partner that are valid at one instant: each costs a MAC per request.
+pub const SIGNATURE_KEYS_VALID_MAX: usize = 4;
+/// Most networks from which a partner may send.
+pub const NETWORKS_MAX: usize = 256;
+/// Most certificate names, and most certificate hashes, of a partner.
+pub const CERTIFICATES_MAX: usize = 16;
+/// Most event types for which a partner has rules.
+pub const EVENT_RULES_MAX: usize = 64;
+/// Most terms of a partner's contract.
+pub const TERMS_MAX: usize = 64;
+/// Longest name of a header or member in bytes.
+const NAME_BYTES_MAX: usize = 64;
+/// Longest certificate name in bytes.
+const CERTIFICATE_URI_BYTES_MAX: usize = 256;
+
+/// Headers in which no signature may stand, because hosts and proxies write or remove them.
+const HEADERS_OF_OTHERS: [&str; 11] = [
+    "authorization", "connection", "content-encoding", "content-length", "content-type", "cookie", "host", "te",
+    "transfer-encoding", "x-forwarded-client-cert", "x-forwarded-for",
+];
+
+/// What holds for every partner.
+pub(super) struct Common {
+    pub(super) ts_event_future_ms_max: u64,
+    /// `None` where the document's is wrong.
+    pub(super) retention_ms: Option<u64>,
+}
+
+impl Compiler<'_, '_> {
+    pub(super) fn partner(
+        &mut self,
+        path: &Path<'_>,
+        name: &str,
+        partner: &written::Partner,
+        common: &Common,
+    ) -> Option<Partner> {
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
+        if !(1..=PARTNER_NAME_BYTES_MAX).contains(&name.len()) || !name.bytes().all(allowed) {
+            let remedy = format!("name it with 1 to {PARTNER_NAME_BYTES_MAX} of a-z, 0-9, _ and -");
+            self.faults.add(path, "is no name of a partner", remedy);
+        }
+        if name == sandbox::PARTNER {
+            let remedy = "choose another name: the sandbox has this partner by itself, and production never";
+            self.faults.add(path, "is reserved", remedy);
+        }
+        let signature = self.signature(&path.member("signature"), &partner.signature);
+        let token = partner.token.as_ref().map(|token| self.token(&path.member("token"), token));
+        let source = partner.source.clone().unwrap_or_default();
+        let source = self.source(&path.member("source"), &source);
+        let rate = rate(self.faults, &path.member("rate"), partner.rate);
+        let in_flight_status =
+            self.in_flight_status(&path.member("in_flight_status"), partner.in_flight_status);
+        let none = BTreeMap::new();
+        let events = path.member("events");
+        let (events, fallback_windows) =
+            self.events(&events, partner.events.as_ref().unwrap_or(&none), common);
+        self.contract(&path.member("contract"), partner.contract.as_deref().unwrap_or_default());
+        Some(Partner {
+            name: Arc::from(name),
+            signature: signature?,
+            token: match token {
+                Some(token) => Some(token?),
+                None => None,
+            },
+            source,
+            rate: rate?,
+            in_flight_status,
+            events,
+            fallback_windows,
+        })
+    }
+
+    fn signature(&mut self, path: &Path<'_>, signature: &written::Signature) -> Option<SignaturePolicy> {
+        let scheme = match signature.scheme {
+            None | Some(SignatureScheme::Jcs) => Scheme::Jcs,
+            Some(SignatureScheme::Raw) => Scheme::Raw,
+            Some(SignatureScheme::StandardWebhooks) => Scheme::StandardWebhooks,
+        };
+        let tolerance = path.member("tolerance_seconds");
+        let place = match scheme {
+            Scheme::StandardWebhooks => {
+                let named = [("in", signature.place.is_some()), ("name", signature.name.is_some())];
+                for (name, _) in named.into_iter().filter(|(_, is_written)| *is_written) {
+                    let problem = "is fixed by standard-webhooks";
+                    self.faults.add(&path.member(name), problem, "leave it out");
+                }
+                Some(Place::Header(Box::from("webhook-signature")))
+            }
+            Scheme::Jcs | Scheme::Raw => {
+                if signature.tolerance_seconds.is_some() {
+                    let problem = "has no effect, because only standard-webhooks signs a time";
+                    self.faults.add(&tolerance, problem, "leave it out");
+                }
+                self.place(path, signature, scheme)
+            }
+        };
+        let tolerance = whole(self.faults, &tolerance, signature.tolerance_seconds, 300);
+        let keys = self.signature_keys(&path.member("keys"), &signature.keys, scheme);
+        Some(SignaturePolicy { scheme, place: place?, keys, tolerance_ms: u64::from(tolerance).saturating_mul(1_000) })
+    }
+
+    fn place(&mut self, path: &Path<'_>, signature: &written::Signature, scheme: Scheme) -> Option<Place> {
+        let name_path = path.member("name");
+        let name = signature.name.as_deref();
+        match signature.place.unwrap_or(SignaturePlace::Header) {
+            SignaturePlace::Header => {
+                let name = name.unwrap_or("x-signature").to_ascii_lowercase();
+                let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+                if !(1..=NAME_BYTES_MAX).contains(&name.len()) || !name.bytes().all(allowed) {
+                    let remedy = format!("write 1 to {NAME_BYTES_MAX} letters, digits, '-' and '_'");
+                    self.faults.add(&name_path, "is no name of a header", remedy);
+                    return None;
+                }
+                if HEADERS_OF_OTHERS.contains(&name.as_str()) || name.starts_with("x-countersign-") {
+                    let problem = format!("is the header {name}, which has another meaning");
+                    self.faults.add(&name_path, problem, "write a header of its own, like \"x-signature\"");
+                    return None;
+                }
+                Some(Place::Header(name.into_boxed_str()))
+            }
+            SignaturePlace::Body => {
+                if scheme != Scheme::Jcs {
+                    let problem = "is \"body\" with the scheme \"raw\", under which the signature would sign itself";
+                    self.faults.add(&path.member("in"), problem, "write \"header\", or the scheme \"jcs\"");
+                }
+                let name = name.unwrap_or("signature");
+                if !is_visible(name, NAME_BYTES_MAX) || crate::event::MEMBERS.contains(&name) {
+                    let remedy =
+                        format!("write 1 to {NAME_BYTES_MAX} visible ASCII characters that name no member of events");
+                    self.faults.add(&name_path, "is no member for a signature", remedy);
+                    return None;
+                }
+                Some(Place::Body(Box::from(name)))
+            }
+        }
+    }
+
+    fn signature_keys(
+        &mut self,
+        path: &Path<'_>,
+        written: &[written::SignatureKey],
+        scheme: Scheme,
+    ) -> Vec<SigningKey> {
+        if written.is_empty() {
+            let remedy = "write { \"id\": …, \"secret\": { \"name\": … } }: no partner is without a signature";
+            self.faults.add(path, "has no key", remedy);
+        }
+        count(self.faults, path, written.len(), SIGNATURE_KEYS_MAX);
+        let encoding = match scheme {
+            Scheme::StandardWebhooks => Encoding::Prefixed,
+            Scheme::Jcs | Scheme::Raw => Encoding::Any,
+        };
+        let (mut ids, mut keys, mut validities) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, key) in written.iter().enumerate() {
+            let path = path.element(index);
+            let id = key_id(self.faults, &path, &key.id, &mut ids);
+            let secret = self.secrets.take(self.faults, &path, &key.secret, encoding);
+            let validity =
+                Validity::read(self.faults, &path, key.not_before.as_deref(), key.not_after.as_deref());
+            validities.push(validity);
+            keys.extend(
+                id.zip(secret)
+                    .map(|(id, secret)| SigningKey::new(id, &secret, validity.not_before, validity.not_after)),
+            );
+        }
+        let overlap = Validity::overlap_max(&validities);
+        if overlap > SIGNATURE_KEYS_VALID_MAX {
+            let problem = format!("has {overlap} keys that are valid at once");
+            let remedy = format!("end old keys with \"not_after\": at most {SIGNATURE_KEYS_VALID_MAX} may overlap");
+            self.faults.add(path, problem, remedy);
+        }
+        keys
+    }
+
+    fn source(&mut self, path: &Path<'_>, source: &written::Source) -> SourcePolicy {
+        let faults = &mut *self.faults;
+        let mut list = |name, list: &Option<Vec<String>>, max| {
+            let path = path.member(name);
+            let Some(list) = list else { return Vec::new() };
+            if list.is_empty() {
+                faults.add(&path, "is empty, which could mean all or none", "leave it out, or list what is allowed");
+            }
+            count(faults, &path, list.len(), max);
+            list.clone()
+        };
+        let allow = list("allow", &source.allow, NETWORKS_MAX);
+        let uris = list("certificate_uri", &source.certificate_uri, CERTIFICATES_MAX);
+        let hashes = list("certificate_sha256", &source.certificate_sha256, CERTIFICATES_MAX);
+        for (index, uri) in uris.iter().enumerate() {
+            if !is_visible(uri, CERTIFICATE_URI_BYTES_MAX) || !uri.contains(':') {
+                let path = path.member("certificate_uri");
+                let remedy = "write the URI name (SAN) of the certificate, like \"spiffe://acme/postbacks\"";
+                faults.add(&path.element(index), "is no URI", remedy);
+            }
+        }
+        let mut certificate_sha256 = Vec::new();
+        for (index, hash) in hashes.iter().enumerate() {
+            match hex_32(hash) {
+                Some(hash) => certificate_sha256.push(hash),
+                None => {
+                    let path = path.member("certificate_sha256");
+                    let remedy = "write 64 hex digits: openssl x509 -outform der | sha256sum";
+                    faults.add(&path.element(index), "is no SHA-256", remedy);
+                }
+            }
+        }
+        SourcePolicy {
+            allow: networks(faults, &path.member("allow"), &allow),
+            certificate_uri: uris.into_iter().map(String::into_boxed_str).collect(),
+            certificate_sha256,
+        }
+    }
+
+    fn in_flight_status(&mut self, path: &Path<'_>, status: Option<Whole<409, 503>>) -> InFlightStatus {
+        match status.map(Whole::get) {
+            None | Some(Some(503)) => InFlightStatus::Unavailable503,
+            Some(Some(409)) => InFlightStatus::Conflict409,
+            Some(_) => {
+                self.faults.add(path, "is neither 503 nor 409", "write 503, or leave it out; 409 on the partner's wish");
+                InFlightStatus::Unavailable503
+            }
+        }
+    }
+
+    fn contract(&mut self, path: &Path<'_>, contract: &[written::Terms]) {
+        count(self.faults, path, contract.len(), TERMS_MAX);
+        let mut latest = None;
+        for (index, terms) in contract.iter().enumerate() {
+            let path = path.element(index);
+            let from_path = path.member("from");
+            let from = timestamp(self.faults, &from_path, &terms.from);
+            if from.is_some() && from <= latest {
+                let problem = "is not later than that of the terms before";
+                self.faults.add(&from_path, problem, "write the terms in the order of their dates, one each");
+            }
+            latest = from.or(latest);
+            for (name, money) in [("ftd_min_deposit", &terms.ftd_min_deposit), ("cpa", &terms.cpa)] {
+                if let Some(money) = money {
+                    check_money(self.faults, &path.member(name), money);
+                }
+            }
+        }
+    }
+}
+
+impl Compiler<'_, '_> {
+    fn events(
+        &mut self,
+        path: &Path<'_>,
+        written: &BTreeMap<String, written::EventRule>,
+        common: &Common,
+    ) -> (EventRules, Vec<(EventName, u64)>) {
+        count(self.faults, path, written.len(), EVENT_RULES_MAX);
+        let mut rules = common.event_rules();
+        let mut windows = Vec::new();
+        for (name, rule) in written {
+            let path = path.member(name);
+            let is_built_in = BUILT_IN.contains(&name.as_str());
+            let Some(event) = event_name(name) else {
+                self.faults.add(&path, "is no event type", "name it with 1 to 64 of a-z, 0-9 and _");
+                continue;
+            };
+            match rule.custom {
+                Some(_) if is_built_in => {
+                    self.faults.add(&path.member("custom"), "declares a built-in type", "leave it out");
+                }
+                Some(custom) => rules.custom.push(CustomEvent { name: event, amount: amount(custom.amount) }),
+                None if is_built_in => {}
+                None => {
+                    let declare = "declare it with \"custom\": { \"amount\": \"none\" }";
+                    let remedy = match nearest(name, BUILT_IN) {
+                        Some(near) => format!("write {near:?}, or {declare}"),
+                        None => declare.into(),
+                    };
+                    self.faults.add(&path, "is no built-in event type", remedy);
+                }
+            }
+            let path = path.member("fallback_window_seconds");
+            let Some(window) = rule.fallback_window_seconds else { continue };
+            let window_ms = u64::from(whole(self.faults, &path, Some(window), 86_400)).saturating_mul(1_000);
+            if common.retention_ms.is_some_and(|retention_ms| window_ms > retention_ms) {
+                let problem = "is longer than dedup.retention_days, after which nothing is remembered";
+                self.faults.add(&path, problem, "shorten the window, or lengthen the retention");
+            }
+            windows.push((event, window_ms));
+        }
+        (rules, windows)
+    }
+}
+
+impl Common {
+    /// The rules of a partner that declares no types.
+    pub(super) fn event_rules(&self) -> EventRules {
+        EventRules { custom: Vec::new(), ts_event_future_ms_max: self.ts_event_future_ms_max }
+    }
+}
+
+/// A well-formed name of an event type.
+fn event_name(name: &str) -> Option<EventName> {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    EventName::new(name).filter(|_| !name.is_empty() && name.bytes().all(allowed))
+}
+
+const fn amount(amount: CustomAmount) -> Presence {
+    match amount {
+        CustomAmount::None => Presence::None,
+        CustomAmount::Optional => Presence::Optional,
+        CustomAmount::Required => Presence::Required,
+    }
+}
+
+/// The quota, or the default one.
+pub(super) fn rate(faults: &mut Faults, path: &Path<'_>, rate: Option<written::Rate>) -> Option<Rate> {
+    let (per_second, burst) = rate.map_or((None, None), |rate| (rate.per_second, rate.burst));
+    let per_second = whole(faults, &path.member("per_second"), per_second, 50);
+    let burst = whole(faults, &path.member("burst"), burst, per_second.saturating_mul(4));
+    Rate::per(per_second, 1_000, burst)
+}
+
+/// The networks of a list.
+pub(super) fn networks(faults: &mut Faults, path: &Path<'_>, list: &[String]) -> Vec<Cidr> {
+    let mut networks = Vec::new();
+    for (index, text) in list.iter().enumerate() {
+        match Cidr::parse(text) {
+            Ok(network) => networks.push(network),
+            Err(problem) => {
+                let what = match problem {
+                    CidrProblem::Address => "is no address",
+                    CidrProblem::Prefix => "has no prefix length after the /",
+                    CidrProblem::HostBits { .. } => "has bits after the prefix, so it is one host or a network",
+                };
+                faults.add(&path.element(index), what, format!("{problem}"));
+            }
+        }
+    }
+    networks
+}
+
+fn check_money(faults: &mut Faults, path: &Path<'_>, money: &written::Money) {
+    let Some(currency) = Currency::of(&money.currency) else {
+        let remedy = match Currency::of(&money.currency.to_ascii_uppercase()) {
+            Some(currency) => format!("write \"{}\"", currency.code()),
+            None => "write an ISO 4217 code, like \"EUR\"".into(),
+        };
+        faults.add(&path.member("currency"), "is no currency", remedy);
+        return;
+    };
+    let plain = money.amount.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    if !plain || Amount::parse(&money.amount, currency).is_err() {
+        let remedy = format!(
+            "write a number with a point and at most {} decimals for {}, not negative, like \"10\"",
+            currency.decimals(),
+            currency.code()
+        );
+        faults.add(&path.member("amount"), "is no amount", remedy);
+    }
+}

@@ -1,0 +1,178 @@
+//! Secrets: resolved by name, decoded, and each of one use only.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+use super::sandbox;
+use crate::document::{Environment, Faults, Path, Secret};
+
+/// Shortest secret of a production key in bytes, after decoding: a MAC is no stronger than its key.
+pub const SECRET_BYTES_MIN: usize = 32;
+/// Longest secret in bytes, after decoding.
+pub const SECRET_BYTES_MAX: usize = 4_096;
+/// Longest name of a secret in bytes.
+const NAME_BYTES_MAX: usize = 64;
+
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// How the text of a secret may be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encoding {
+    /// The text's own bytes, or `whsec_` or `base64:` and base64.
+    Any,
+    /// `whsec_` or `base64:` and base64. The libraries of Standard Webhooks take text without a prefix for base64, others
+    /// would take it for the key itself, and the difference would show only as signatures that do not match.
+    Prefixed,
+}
+
+/// The secrets of one document.
+pub(super) struct Secrets<'s> {
+    resolve: &'s mut dyn FnMut(&str) -> Option<Vec<u8>>,
+    environment: Environment,
+    /// Name to the path of its use.
+    names: BTreeMap<String, String>,
+    /// Decoded secret to the path of its use.
+    values: BTreeMap<Vec<u8>, String>,
+}
+
+impl<'s> Secrets<'s> {
+    pub(super) fn new(
+        environment: Environment,
+        resolve: &'s mut dyn FnMut(&str) -> Option<Vec<u8>>,
+    ) -> Self {
+        Self { resolve, environment, names: BTreeMap::new(), values: BTreeMap::new() }
+    }
+
+    /// The bytes of a secret, for the one use at `path`.
+    pub(super) fn take(
+        &mut self,
+        faults: &mut Faults,
+        path: &Path<'_>,
+        secret: &Secret,
+        encoding: Encoding,
+    ) -> Option<Vec<u8>> {
+        let path = path.member("secret");
+        let path = path.member("name");
+        let name = secret.name.as_str();
+        self.check_name(faults, &path, name)?;
+        let Some(text) = (self.resolve)(name) else {
+            let problem = format!("names the secret {name:?}, which the host does not have");
+            let remedy = format!(
+                "set {name}: an environment variable of the VM (Envoy), a variable (Spin), or the environment (command line)"
+            );
+            faults.add(&path, problem, remedy);
+            return None;
+        };
+        let value = decode(&text, encoding).and_then(|value| self.check_strength(value));
+        let value = match value {
+            Ok(value) => value,
+            Err((problem, remedy)) => {
+                faults.add(&path, format!("names the secret {name:?}, which {problem}"), remedy);
+                return None;
+            }
+        };
+        if let Some(other) = self.values.get(&value) {
+            let problem = format!("names the secret {name:?}, which is equal to that of {other}");
+            faults.add(&path, problem, "give each key a secret of its own: who holds one could forge the other");
+            return None;
+        }
+        self.values.insert(value.clone(), path.to_string());
+        Some(value)
+    }
+
+    fn check_name(&mut self, faults: &mut Faults, path: &Path<'_>, name: &str) -> Option<()> {
+        if !is_name(name) {
+            // The text is not repeated: it may be the secret itself.
+            let remedy = format!(
+                "write 1 to {NAME_BYTES_MAX} of a-z, 0-9 and single _, a letter first and no _ last; the secret itself belongs to the host"
+            );
+            faults.add(path, "is no name of a secret", remedy);
+            return None;
+        }
+        let marked = name.starts_with(sandbox::SECRET_PREFIX);
+        match self.environment {
+            Environment::Production if marked => {
+                faults.add(path, format!("names the sandbox's secret {name:?}"), "name a secret of production");
+                return None;
+            }
+            Environment::Sandbox if !marked => {
+                let remedy = format!("write \"{}…\", so that no secret of production gets here", sandbox::SECRET_PREFIX);
+                faults.add(path, format!("names the secret {name:?}, which is not the sandbox's"), remedy);
+                return None;
+            }
+            Environment::Production | Environment::Sandbox => {}
+        }
+        if let Some(other) = self.names.get(name) {
+            let problem = format!("names the secret {name:?}, as {other} does");
+            faults.add(path, problem, "give each key a secret of its own: who holds one could forge the other");
+            return None;
+        }
+        self.names.insert(String::from(name), path.to_string());
+        Some(())
+    }
+
+    fn check_strength(&self, value: Vec<u8>) -> Result<Vec<u8>, (String, String)> {
+        if value.len() > SECRET_BYTES_MAX {
+            return Err((format!("has more than {SECRET_BYTES_MAX} bytes"), "use 32 random bytes".into()));
+        }
+        if sandbox::PUBLISHED.iter().any(|published| published.as_bytes() == value) {
+            return Err(("is published".into(), "make a new one with `countersign keygen`".into()));
+        }
+        match self.environment {
+            Environment::Production if value.len() < SECRET_BYTES_MIN => {
+                let problem = format!("has {} bytes", value.len());
+                let remedy = format!("use at least {SECRET_BYTES_MIN} random bytes: `countersign keygen`");
+                Err((problem, remedy))
+            }
+            Environment::Production | Environment::Sandbox => Ok(value),
+        }
+    }
+}
+
+/// What Spin takes for the name of a variable; in upper case also what a shell takes for one.
+fn is_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    (1..=NAME_BYTES_MAX).contains(&name.len())
+        && name.bytes().all(allowed)
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && !name.ends_with('_')
+        && !name.contains("__")
+}
+
+/// The bytes that a secret's text stands for.
+fn decode(text: &[u8], encoding: Encoding) -> Result<Vec<u8>, (String, String)> {
+    if text.is_empty() {
+        return Err(("is empty".into(), "make one with `countersign keygen`".into()));
+    }
+    if text.first().is_some_and(u8::is_ascii_whitespace) || text.last().is_some_and(u8::is_ascii_whitespace) {
+        // `echo` and most editors end a file so; the sender's copy of the secret has no such byte.
+        return Err(("begins or ends with white space".into(), "write it with `printf %s`, not `echo`".into()));
+    }
+    let encoded = text.strip_prefix(b"whsec_").or_else(|| text.strip_prefix(b"base64:"));
+    match (encoded, encoding) {
+        (Some(encoded), Encoding::Any | Encoding::Prefixed) => match BASE64.decode(encoded) {
+            Ok(value) if value.is_empty() => {
+                Err(("is empty after its prefix".into(), "make one with `countersign keygen`".into()))
+            }
+            Ok(value) => Ok(value),
+            Err(_) => Err((
+                "has a prefix, but no base64 after it".into(),
+                "write base64 (A-Z a-z 0-9 + /) after whsec_ or base64:".into(),
+            )),
+        },
+        (None, Encoding::Any) => Ok(text.to_vec()),
+        (None, Encoding::Prefixed) => Err((
+            "has no prefix that says how it is encoded".into(),
+            "write whsec_ and base64, as Standard Webhooks has it, or base64: and base64".into(),
+        )),
+    }
+}

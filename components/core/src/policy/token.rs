@@ -1,0 +1,198 @@
+//! From the document to a partner's tokens.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::check::{Validity, count, hex_32, is_visible, key_id, whole};
+use super::compile::Compiler;
+use super::secret::Encoding;
+use crate::document::{self as written, Faults, Path, TokenAlgorithm};
+use crate::token::{KeyMaterial, OpaqueToken, TokenKey, TokenPolicy};
+
+/// Most keys of a partner that sign JWTs.
+pub const TOKEN_KEYS_MAX: usize = 8;
+/// Most opaque tokens of a partner.
+pub const OPAQUE_TOKENS_MAX: usize = 16;
+/// Longest issuer or audience in bytes.
+pub const ISSUER_BYTES_MAX: usize = 128;
+
+impl Compiler<'_, '_> {
+    pub(super) fn token(&mut self, path: &Path<'_>, token: &written::Token) -> Option<TokenPolicy> {
+        let audience = token.audience.as_deref().unwrap_or("countersign");
+        for (name, text) in [("issuer", token.issuer.as_str()), ("audience", audience)] {
+            if !is_visible(text, ISSUER_BYTES_MAX) {
+                let remedy = format!("write 1 to {ISSUER_BYTES_MAX} visible ASCII characters");
+                self.faults.add(&path.member(name), format!("is no {name}"), remedy);
+            }
+        }
+        let lifetime = path.member("lifetime_seconds_max");
+        let lifetime = whole(self.faults, &lifetime, token.lifetime_seconds_max, 900);
+        let written_keys = token.keys.as_deref().unwrap_or_default();
+        let written_opaque = token.opaque.as_deref().unwrap_or_default();
+        if written_keys.is_empty() && written_opaque.is_empty() {
+            let remedy = "write \"keys\" or \"opaque\", or leave \"token\" out";
+            self.faults.add(path, "has neither keys nor opaque tokens, so that nothing satisfies it", remedy);
+        }
+        let mut ids = Vec::new();
+        let keys = self.token_keys(&path.member("keys"), written_keys, &mut ids);
+        let opaque = opaque_tokens(self.faults, &path.member("opaque"), written_opaque, &mut ids);
+        Some(TokenPolicy {
+            issuer: Box::from(token.issuer.as_str()),
+            audience: Box::from(audience),
+            lifetime_ms_max: u64::from(lifetime).saturating_mul(1_000),
+            keys,
+            opaque,
+        })
+    }
+
+    fn token_keys(
+        &mut self,
+        path: &Path<'_>,
+        written: &[written::TokenKey],
+        ids: &mut Vec<Arc<str>>,
+    ) -> Vec<TokenKey> {
+        count(self.faults, path, written.len(), TOKEN_KEYS_MAX);
+        let mut keys = Vec::new();
+        for (index, key) in written.iter().enumerate() {
+            let path = path.element(index);
+            let id = key_id(self.faults, &path, &key.id, ids);
+            let validity =
+                Validity::read(self.faults, &path, key.not_before.as_deref(), key.not_after.as_deref());
+            let Some(material) = self.material(&path, key) else { continue };
+            let Some(id) = id else { continue };
+            match TokenKey::new(id, material.borrow(), validity.not_before, validity.not_after) {
+                Ok(key) => keys.push(key),
+                Err(_) => {
+                    let problem = format!("is no public key for {}", name(key.algorithm));
+                    self.faults.add(&path.member("public_key"), problem, "paste the JWK again, as the partner has it");
+                }
+            }
+        }
+        keys
+    }
+
+    /// The key itself: a secret or a public key, as the algorithm has it.
+    fn material(&mut self, path: &Path<'_>, key: &written::TokenKey) -> Option<Material> {
+        let algorithm = name(key.algorithm);
+        let (wanted, unwanted, is_unwanted) = match key.algorithm {
+            TokenAlgorithm::Hs256 => ("secret", "public_key", key.public_key.is_some()),
+            TokenAlgorithm::Es256 | TokenAlgorithm::EdDsa => ("public_key", "secret", key.secret.is_some()),
+        };
+        if is_unwanted {
+            let problem = format!("does not go with {algorithm}");
+            self.faults.add(&path.member(unwanted), problem, format!("write {wanted:?} instead"));
+        }
+        match (key.algorithm, &key.secret, &key.public_key) {
+            (TokenAlgorithm::Hs256, Some(secret), _) => {
+                self.secrets.take(self.faults, path, secret, Encoding::Any).map(Material::Hs256)
+            }
+            (TokenAlgorithm::Es256, _, Some(public)) => es256(self.faults, &path.member("public_key"), public),
+            (TokenAlgorithm::EdDsa, _, Some(public)) => ed_dsa(self.faults, &path.member("public_key"), public),
+            (TokenAlgorithm::Hs256, None, _) => {
+                let problem = format!("is missing, and {algorithm} needs it");
+                self.faults.add(&path.member("secret"), problem, "write { \"name\": … }");
+                None
+            }
+            (TokenAlgorithm::Es256 | TokenAlgorithm::EdDsa, _, None) => {
+                let problem = format!("is missing, and {algorithm} needs it");
+                self.faults.add(&path.member("public_key"), problem, "write the JWK's members: { \"x\": … }");
+                None
+            }
+        }
+    }
+}
+
+/// The bytes of a key.
+enum Material {
+    Hs256(Vec<u8>),
+    /// An uncompressed point (SEC 1, section 2.3.3).
+    Es256(Vec<u8>),
+    EdDsa([u8; 32]),
+}
+
+impl Material {
+    fn borrow(&self) -> KeyMaterial<'_> {
+        match self {
+            Self::Hs256(secret) => KeyMaterial::Hs256(secret),
+            Self::Es256(point) => KeyMaterial::Es256(point),
+            Self::EdDsa(key) => KeyMaterial::EdDsa(*key),
+        }
+    }
+}
+
+const fn name(algorithm: TokenAlgorithm) -> &'static str {
+    match algorithm {
+        TokenAlgorithm::Hs256 => "HS256",
+        TokenAlgorithm::Es256 => "ES256",
+        TokenAlgorithm::EdDsa => "EdDSA",
+    }
+}
+
+fn es256(faults: &mut Faults, path: &Path<'_>, public: &written::PublicKey) -> Option<Material> {
+    family(faults, path, public, "EC", "P-256");
+    let x = coordinate(faults, &path.member("x"), &public.x);
+    let Some(y) = &public.y else {
+        faults.add(&path.member("y"), "is missing, and ES256 needs it", "write the \"y\" of the JWK");
+        return None;
+    };
+    let y = coordinate(faults, &path.member("y"), y)?;
+    let mut point = Vec::from([4]);
+    point.extend_from_slice(&x?);
+    point.extend_from_slice(&y);
+    Some(Material::Es256(point))
+}
+
+fn ed_dsa(faults: &mut Faults, path: &Path<'_>, public: &written::PublicKey) -> Option<Material> {
+    family(faults, path, public, "OKP", "Ed25519");
+    if public.y.is_some() {
+        faults.add(&path.member("y"), "does not go with EdDSA", "leave it out, or write the algorithm \"ES256\"");
+    }
+    coordinate(faults, &path.member("x"), &public.x).map(Material::EdDsa)
+}
+
+/// Notes a JWK of another kind than the algorithm's.
+fn family(faults: &mut Faults, path: &Path<'_>, public: &written::PublicKey, kty: &str, crv: &str) {
+    for (name, found, wanted) in [("kty", &public.kty, kty), ("crv", &public.crv, crv)] {
+        if found.as_ref().is_some_and(|found| found != wanted) {
+            let problem = "is not that of the algorithm";
+            faults.add(&path.member(name), problem, format!("write {wanted:?}, or another algorithm"));
+        }
+    }
+}
+
+fn coordinate(faults: &mut Faults, path: &Path<'_>, text: &str) -> Option<[u8; 32]> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+    if bytes.is_none() {
+        faults.add(path, "is not 32 bytes in base64url", "write 43 of A-Z a-z 0-9 - _, without =");
+    }
+    bytes
+}
+
+fn opaque_tokens(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    written: &[written::OpaqueToken],
+    ids: &mut Vec<Arc<str>>,
+) -> Vec<OpaqueToken> {
+    count(faults, path, written.len(), OPAQUE_TOKENS_MAX);
+    let mut tokens = Vec::new();
+    for (index, token) in written.iter().enumerate() {
+        let path = path.element(index);
+        let id = key_id(faults, &path, &token.id, ids);
+        let validity = Validity::read(faults, &path, token.not_before.as_deref(), token.not_after.as_deref());
+        let sha256 = hex_32(&token.sha256);
+        if sha256.is_none() {
+            let remedy = "write 64 hex digits: printf %s \"$TOKEN\" | sha256sum";
+            faults.add(&path.member("sha256"), "is no SHA-256", remedy);
+        }
+        tokens.extend(
+            id.zip(sha256).map(|(id, sha256)| OpaqueToken::new(id, sha256, validity.not_before, validity.not_after)),
+        );
+    }
+    tokens
+}

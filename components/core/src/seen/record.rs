@@ -1,0 +1,227 @@
+//! The bytes of one slot: a header, a ring of entries of one size, and a check over both.
+//!
+//! ```text
+//!  offset  bytes  meaning (numbers are little-endian)
+//!       0      1  format: 1
+//!       1      1  kind: 1 events, 2 fallback identities, 3 a quota, 4 sources
+//!       2      1  n, the number of entries; 0 to 32
+//!       3      5  zero
+//!       8      8  closed until this instant (ms since the Unix epoch; 0: open)
+//!      16  n × e  the entries
+//!  16 + n × e  8  check: a 64-bit mix of everything before it and of the slot's own place
+//! ```
+//!
+//! The check is against accidents (a foreign program on the same key, a write that was cut short), not against somebody who
+//! can write to the host's memory: nothing in it is secret. It finds every change that is confined to eight aligned bytes.
+
+use alloc::vec::Vec;
+use core::marker::PhantomData;
+
+use super::table::{ENTRIES_MAX, Slot, Swap, Table};
+use super::{Counters, LEASE_MS_MAX};
+use crate::store::StoreFault;
+use crate::time::Timestamp;
+
+/// What a ring consists of. An entry starts with its name, by which it is found.
+pub(super) trait Entry: Sized {
+    /// The ring's kind, unique among entries.
+    const KIND: u8;
+    /// Size of an entry; a multiple of 8.
+    const BYTES: usize;
+    /// Reads an entry of [`BYTES`](Self::BYTES) bytes; `None` where this program cannot have written it.
+    fn read(bytes: &[u8]) -> Option<Self>;
+    /// Appends exactly [`BYTES`](Self::BYTES) bytes.
+    fn put(&self, bytes: &mut Vec<u8>);
+}
+
+/// A slot's record and the buffer that holds it from one operation to the next.
+#[derive(Debug)]
+pub(super) struct Record<E> {
+    /// Header and entries, without the check.
+    bytes: Vec<u8>,
+    entries: PhantomData<E>,
+}
+
+/// What was found in a slot.
+pub(super) enum Opened<V> {
+    /// A record (or nothing yet: `None`, and the record is empty).
+    Sound(Option<V>),
+    /// Bytes that this program did not write there. The record is empty.
+    Damaged(V),
+}
+
+/// Bytes of a record with `entries` entries.
+pub(super) fn record_bytes<E: Entry>(entries: usize) -> usize {
+    E::BYTES.saturating_mul(entries).saturating_add(HEADER_BYTES).saturating_add(CHECK_BYTES)
+}
+
+const FORMAT: u8 = 1;
+const HEADER_BYTES: usize = 16;
+const CHECK_BYTES: usize = 8;
+
+impl<E: Entry> Record<E> {
+    /// An empty record without memory.
+    pub(super) const fn new() -> Self {
+        Self { bytes: Vec::new(), entries: PhantomData }
+    }
+
+    /// Reads the record of a slot.
+    pub(super) fn open<T: Table>(
+        &mut self,
+        table: &mut T,
+        slot: Slot<'_>,
+    ) -> Result<Opened<T::Version>, StoreFault> {
+        let Some(version) = table.read(slot, &mut self.bytes)? else {
+            self.clear();
+            return Ok(Opened::Sound(None));
+        };
+        if self.strip_check(slot).is_some() {
+            return Ok(Opened::Sound(Some(version)));
+        }
+        self.clear();
+        Ok(Opened::Damaged(version))
+    }
+
+    /// As [`open`](Self::open), for a claim: a garbled slot is closed until `closed_until`, and a closed one is refused.
+    pub(super) fn open_for_claim<T: Table>(
+        &mut self,
+        table: &mut T,
+        slot: Slot<'_>,
+        now: Timestamp,
+        closed_until: Timestamp,
+        counters: &mut Counters,
+    ) -> Result<Option<T::Version>, StoreFault> {
+        match self.open(table, slot)? {
+            // The bound is that of a lease, for the same reason: see `Hold::is_live`.
+            Opened::Sound(_) if (1..=LEASE_MS_MAX).contains(&self.closed_until().since_ms(now)) => {
+                Err(StoreFault::Corrupt)
+            }
+            Opened::Sound(version) => Ok(version),
+            Opened::Damaged(version) => {
+                self.close(closed_until);
+                self.heal(table, slot, version, counters)?;
+                Err(StoreFault::Corrupt)
+            }
+        }
+    }
+
+    /// Writes the record over garbage. Where a rival was first, it healed the slot or found it sound.
+    pub(super) fn heal<T: Table>(
+        &mut self,
+        table: &mut T,
+        slot: Slot<'_>,
+        version: T::Version,
+        counters: &mut Counters,
+    ) -> Result<(), StoreFault> {
+        if self.write(table, slot, Some(version))? == Swap::Done {
+            counters.heals = counters.heals.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    /// Writes the record to its slot, over the version that was read. The record must be opened again afterwards.
+    pub(super) fn write<T: Table>(
+        &mut self,
+        table: &mut T,
+        slot: Slot<'_>,
+        version: Option<T::Version>,
+    ) -> Result<Swap, StoreFault> {
+        let count = u8::try_from(self.len()).unwrap_or(u8::MAX);
+        if let Some(place) = self.bytes.get_mut(2) {
+            *place = count;
+        }
+        let check = check(slot.seed(), &self.bytes);
+        self.bytes.extend_from_slice(&check.to_le_bytes());
+        match version {
+            None => table.insert(slot, &self.bytes),
+            Some(version) => table.replace(slot, &self.bytes, version),
+        }
+    }
+
+    /// Number of entries.
+    pub(super) fn len(&self) -> usize {
+        self.body().len().checked_div(E::BYTES).unwrap_or(0)
+    }
+
+    /// Every entry with its index.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (usize, E)> {
+        self.body()
+            .chunks_exact(E::BYTES)
+            .enumerate()
+            .filter_map(|(index, entry)| Some((index, E::read(entry)?)))
+    }
+
+    /// The entry of this name, with its index.
+    pub(super) fn find(&self, name: &[u8]) -> Option<(usize, E)> {
+        let mut entries = self.body().chunks_exact(E::BYTES).enumerate();
+        let (index, entry) = entries.find(|(_, entry)| entry.starts_with(name))?;
+        Some((index, E::read(entry)?))
+    }
+
+    /// Appends an entry.
+    pub(super) fn push(&mut self, entry: &E) {
+        entry.put(&mut self.bytes);
+    }
+
+    /// Takes an entry out; those after it move up.
+    pub(super) fn remove(&mut self, index: usize) {
+        let start = index.saturating_mul(E::BYTES).saturating_add(HEADER_BYTES);
+        let end = start.saturating_add(E::BYTES);
+        if end <= self.bytes.len() {
+            self.bytes.drain(start..end);
+        }
+    }
+
+    /// Until when the slot serves no claims; the epoch where it is open.
+    fn closed_until(&self) -> Timestamp {
+        Timestamp::from_ms(
+            self.bytes.get(8..).and_then(<[u8]>::first_chunk).map_or(0, |ms| u64::from_le_bytes(*ms)),
+        )
+    }
+
+    /// Takes everything out and closes the slot for claims until `closed_until`.
+    pub(super) fn close(&mut self, closed_until: Timestamp) {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(&[FORMAT, E::KIND, 0, 0, 0, 0, 0, 0]);
+        self.bytes.extend_from_slice(&closed_until.as_ms().to_le_bytes());
+    }
+
+    fn clear(&mut self) {
+        self.close(Timestamp::from_ms(0));
+    }
+
+    fn body(&self) -> &[u8] {
+        self.bytes.get(HEADER_BYTES..).unwrap_or_default()
+    }
+
+    /// Takes the check off the end of a record that is whole; `None` where it is not.
+    fn strip_check(&mut self, slot: Slot<'_>) -> Option<()> {
+        let (record, stored) = self.bytes.split_last_chunk::<CHECK_BYTES>()?;
+        let (header, body) = record.split_first_chunk::<HEADER_BYTES>()?;
+        let [format, kind, count, 0, 0, 0, 0, 0, closed @ ..] = *header else { return None };
+        let is_record = format == FORMAT
+            && kind == E::KIND
+            && count <= ENTRIES_MAX
+            && usize::from(count).checked_mul(E::BYTES)? == body.len()
+            && u64::from_le_bytes(closed) <= Timestamp::MAX.as_ms()
+            && check(slot.seed(), record) == u64::from_le_bytes(*stored)
+            && body.chunks_exact(E::BYTES).all(|entry| E::read(entry).is_some());
+        let length = record.len();
+        is_record.then(|| self.bytes.truncate(length))
+    }
+}
+
+/// A 64-bit check of bytes whose number is a multiple of eight. Each step is a bijection of the state, so two inputs that
+/// differ in one word have different checks; others agree with probability 2⁻⁶⁴.
+fn check(seed: u64, bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let state =
+        words.iter().fold(mix(seed, FORMAT.into()), |state, word| mix(state, u64::from_le_bytes(*word)));
+    rest.iter().fold(state, |state, byte| mix(state, u64::from(*byte)))
+}
+
+/// One step of the check: the odd multiplier and the shift are those of the SplitMix64 finaliser.
+pub(super) fn mix(state: u64, word: u64) -> u64 {
+    let mixed = (state ^ word).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed ^ (mixed >> 27)
+}

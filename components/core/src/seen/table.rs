@@ -1,0 +1,240 @@
+//! The table under the store: slots that are read whole, written once while absent, and replaced by version ever after.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::{self, Write};
+
+use super::entry::{EventEntry, FallbackEntry, SourceEntry};
+use super::record::{Entry, record_bytes};
+use crate::store::{Fingerprint, SourceKey, StoreFault};
+
+/// A compare-and-swap table, such as Envoy's shared data: no expiry, no listing, and rivals that act between any two calls.
+///
+/// # Security
+/// `insert` must be exclusive: of two racing inserts exactly one is [`Swap::Done`]. A host whose write of an absent key is
+/// blind lets both racers win, and the event is handed on twice. (Envoy: set with a version that was never issued.)
+pub trait Table {
+    /// What `read` hands out and `replace` compares. A version never comes back for other bytes of the same slot.
+    type Version: Copy;
+
+    /// Reads a slot: its bytes take the place of what is in `bytes`. `None` where the slot was never written.
+    ///
+    /// A slot that was written and has lost its value (a key that somebody removed) is read as present and empty: such a
+    /// slot heals as a garbled one does.
+    ///
+    /// # Errors
+    /// A [`StoreFault`] where the host could not answer.
+    fn read(&mut self, slot: Slot<'_>, bytes: &mut Vec<u8>) -> Result<Option<Self::Version>, StoreFault>;
+
+    /// Writes a slot that was never written; [`Swap::Conflict`] where it was.
+    ///
+    /// # Errors
+    /// A [`StoreFault`] where the host could not answer; the slot may or may not be written then.
+    fn insert(&mut self, slot: Slot<'_>, bytes: &[u8]) -> Result<Swap, StoreFault>;
+
+    /// Writes a slot that still has `version`; [`Swap::Conflict`] where it has another.
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert).
+    fn replace(&mut self, slot: Slot<'_>, bytes: &[u8], version: Self::Version) -> Result<Swap, StoreFault>;
+}
+
+/// Whether a compare-and-swap took place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Swap {
+    /// The slot holds the new bytes.
+    Done,
+    /// A rival was first; the slot holds its bytes.
+    Conflict,
+}
+
+/// One slot of the table: the whole key space, four parts of fixed size.
+///
+/// Displayed, it is the slot's key in a key-value store: `countersign/1/event/4711`, at most 24 ASCII characters and the
+/// partner's name. The shape is not part of the key: a filter that is reloaded with another shape goes on in the same
+/// memory, and forgets the events whose slot has moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Slot<'p> {
+    /// A ring of events; the index is less than [`Shape::slots`].
+    Event(u32),
+    /// A ring of fallback identities; the index is less than a quarter of [`Shape::slots`].
+    Fallback(u32),
+    /// The quota of the partner of this name. Partners are named in the configuration, so there are no more than those.
+    Rate(&'p str),
+    /// A ring of sources with refusals; the index is less than [`SOURCE_SLOTS`].
+    Source(u32),
+}
+
+impl fmt::Display for Slot<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Event(index) => write!(f, "countersign/1/event/{index}"),
+            Self::Fallback(index) => write!(f, "countersign/1/again/{index}"),
+            Self::Rate(partner) => write!(f, "countersign/1/quota/{partner}"),
+            Self::Source(index) => write!(f, "countersign/1/source/{index}"),
+        }
+    }
+}
+
+/// Size of the table. A number outside its range is taken as the nearest inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Slots for events; [`SLOTS_MIN`] to [`SLOTS_MAX`]. A quarter as many hold fallback identities.
+    pub slots: u32,
+    /// Events (or fallback identities) in a slot; 1 to [`ENTRIES_MAX`].
+    pub entries_per_slot: u8,
+}
+
+/// Fewest slots for events.
+pub const SLOTS_MIN: u32 = 64;
+/// Most slots for events.
+pub const SLOTS_MAX: u32 = 1_048_576;
+/// Most entries in a slot.
+pub const ENTRIES_MAX: u8 = 32;
+/// Slots for sources with refusals.
+pub const SOURCE_SLOTS: u32 = 4096;
+/// Sources in a slot.
+pub const SOURCES_PER_SLOT: usize = 8;
+
+impl Default for Shape {
+    /// 65,536 slots of 8 events: half a million events are remembered.
+    fn default() -> Self {
+        Self { slots: 65_536, entries_per_slot: 8 }
+    }
+}
+
+impl Shape {
+    /// Most bytes that the values of a table of this shape take, without the partners' quotas (32 bytes each) and whatever
+    /// the host adds for a key. The default: 18.4 MB of events, 24.5 MB of fallback identities if they are used at all,
+    /// 0.6 MB of sources.
+    #[must_use]
+    pub fn bytes_max(self) -> u64 {
+        let parts = [
+            (self.event_slots(), record_bytes::<EventEntry>(self.entries())),
+            (self.fallback_slots(), record_bytes::<FallbackEntry>(self.entries())),
+            (SOURCE_SLOTS, record_bytes::<SourceEntry>(SOURCES_PER_SLOT)),
+        ];
+        parts.iter().fold(0, |sum: u64, (slots, bytes)| {
+            let bytes = u64::try_from(*bytes).unwrap_or(u64::MAX);
+            sum.saturating_add(u64::from(*slots).saturating_mul(bytes))
+        })
+    }
+
+    pub(super) fn entries(self) -> usize {
+        usize::from(self.entries_per_slot.clamp(1, ENTRIES_MAX))
+    }
+
+    pub(super) fn event_slot(self, fingerprint: &Fingerprint) -> Slot<'static> {
+        Slot::Event(index(fingerprint, self.event_slots()))
+    }
+
+    pub(super) fn fallback_slot(self, fingerprint: &Fingerprint) -> Slot<'static> {
+        Slot::Fallback(index(fingerprint, self.fallback_slots()))
+    }
+
+    fn event_slots(self) -> u32 {
+        self.slots.clamp(SLOTS_MIN, SLOTS_MAX)
+    }
+
+    fn fallback_slots(self) -> u32 {
+        self.event_slots().div_ceil(4)
+    }
+}
+
+/// The slot of a source. The spread needs no secret: a source that fills a ring has paid a refusal for each place in it.
+pub(super) fn source_slot(source: SourceKey) -> Slot<'static> {
+    // The multiplier is 2⁶⁴ divided by the golden ratio: neighbouring networks are spread over all slots.
+    let spread = u64::from_be_bytes(*source.as_bytes()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let [a, b, c, d, ..] = spread.to_be_bytes();
+    Slot::Source(u32::from_be_bytes([a, b, c, d]).checked_rem(SOURCE_SLOTS).unwrap_or(0))
+}
+
+/// The index of a fingerprint. It is the start of a SHA-256, so any part of it is spread evenly.
+fn index(fingerprint: &Fingerprint, slots: u32) -> u32 {
+    let [a, b, c, d, ..] = *fingerprint;
+    u32::from_be_bytes([a, b, c, d]).checked_rem(slots).unwrap_or(0)
+}
+
+/// A table in this process's memory, for tests and for hosts that are a single instance.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryTable {
+    slots: BTreeMap<String, (u64, Vec<u8>)>,
+    key: String,
+}
+
+impl MemoryTable {
+    /// Bytes of all values.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.slots.values().fold(0, |sum: u64, (_, bytes)| {
+            sum.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX))
+        })
+    }
+
+    /// Number of slots that were ever written.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    fn name(&mut self, slot: Slot<'_>) {
+        self.key.clear();
+        // Writing to a `String` cannot fail.
+        let _infallible = write!(self.key, "{slot}");
+    }
+}
+
+impl Table for MemoryTable {
+    type Version = u64;
+
+    fn read(&mut self, slot: Slot<'_>, bytes: &mut Vec<u8>) -> Result<Option<u64>, StoreFault> {
+        self.name(slot);
+        let Some((version, stored)) = self.slots.get(&self.key) else { return Ok(None) };
+        bytes.clear();
+        bytes.extend_from_slice(stored);
+        Ok(Some(*version))
+    }
+
+    fn insert(&mut self, slot: Slot<'_>, bytes: &[u8]) -> Result<Swap, StoreFault> {
+        self.name(slot);
+        if self.slots.contains_key(&self.key) {
+            return Ok(Swap::Conflict);
+        }
+        self.slots.insert(self.key.clone(), (0, bytes.into()));
+        Ok(Swap::Done)
+    }
+
+    fn replace(&mut self, slot: Slot<'_>, bytes: &[u8], version: u64) -> Result<Swap, StoreFault> {
+        self.name(slot);
+        let Some((current, stored)) = self.slots.get_mut(&self.key) else { return Ok(Swap::Conflict) };
+        if *current != version {
+            return Ok(Swap::Conflict);
+        }
+        *current = version.wrapping_add(1);
+        stored.clear();
+        stored.extend_from_slice(bytes);
+        Ok(Swap::Done)
+    }
+}
+
+impl Slot<'_> {
+    /// Seeds the record's check, so that a record that strayed into another slot does not pass there.
+    pub(super) fn seed(self) -> u64 {
+        match self {
+            Self::Event(index) => seed(EventEntry::KIND, index),
+            Self::Fallback(index) => seed(FallbackEntry::KIND, index),
+            Self::Source(index) => seed(SourceEntry::KIND, index),
+            Self::Rate(partner) => {
+                partner.bytes().fold(seed(super::entry::RateEntry::KIND, 0), |seed, byte| {
+                    super::record::mix(seed, byte.into())
+                })
+            }
+        }
+    }
+}
+
+fn seed(kind: u8, index: u32) -> u64 {
+    let [a, b, c, d] = index.to_le_bytes();
+    u64::from_le_bytes([a, b, c, d, kind, 0, 0, 0])
+}

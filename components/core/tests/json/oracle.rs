@@ -1,0 +1,217 @@
+//! Seeded random documents: what is written equals what an independent canonicaliser writes.
+
+use countersign_core::json::{Limits, Malformed, Problem};
+
+use crate::support::{canonical, ecmascript};
+
+/// SplitMix64: the same documents on every machine.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut word = self.0;
+        word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        word ^ (word >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next().checked_rem(bound).unwrap_or(0)
+    }
+
+    fn one<'a, T: ?Sized>(&mut self, choices: &[&'a T]) -> &'a T {
+        let index = usize::try_from(self.below(u64::try_from(choices.len()).unwrap())).unwrap();
+        choices[index]
+    }
+
+    fn blank(&mut self) -> &'static str {
+        if self.below(3) == 0 { self.one(&[" ", "\n", "\t", "\r\n", "   "]) } else { "" }
+    }
+
+    fn character(&mut self) -> char {
+        let point = match self.below(12) {
+            0 => self.below(0x20),
+            1 => self.below(0x800),
+            2 => self.below(0x1_0000),
+            3 => 0xE000_u64.saturating_add(self.below(0x1DC0)),
+            4 => 0x1_0000_u64.saturating_add(self.below(0xFFF0)),
+            5 => u64::from(*self.one(&[&b'"', &b'\\', &b'/'])),
+            _ => 0x20_u64.saturating_add(self.below(0x5F)),
+        };
+        let character = char::from_u32(u32::try_from(point).unwrap()).unwrap_or('x');
+        let noncharacter = ('\u{fdd0}'..='\u{fdef}').contains(&character) || point & 0xFFFE == 0xFFFE;
+        if noncharacter { 'n' } else { character }
+    }
+
+    /// A text in one of its many spellings.
+    fn text(&mut self, length: u64) -> String {
+        let mut text = String::from("\"");
+        for _ in 0..length {
+            let character = self.character();
+            let must = character < ' ' || character == '"' || character == '\\';
+            if must || self.below(10) == 0 {
+                text.push_str(&self.escaped(character));
+            } else {
+                text.push(character);
+            }
+        }
+        text.push('"');
+        text
+    }
+
+    fn escaped(&mut self, character: char) -> String {
+        let short = match character {
+            '"' | '\\' | '/' => Some(format!("\\{character}")),
+            '\n' => Some(String::from("\\n")),
+            '\t' => Some(String::from("\\t")),
+            '\u{8}' => Some(String::from("\\b")),
+            _ => None,
+        };
+        match short {
+            Some(short) if self.below(2) == 0 => short,
+            _ => {
+                let upper = self.below(2) == 0;
+                let unit =
+                    |unit: &u16| if upper { format!("\\u{unit:04X}") } else { format!("\\u{unit:04x}") };
+                character.encode_utf16(&mut [0; 2]).iter().map(unit).collect()
+            }
+        }
+    }
+
+    /// A double in a spelling that has its exact decimal value.
+    fn number(&mut self) -> String {
+        match self.below(6) {
+            0 => format!("{}", self.below(100_000)),
+            1 => format!("-{}.{:02}", self.below(10_000), self.below(100)),
+            2 => format!("{}e{}", self.below(1000), self.below(40)),
+            3 => format!("{}.{:03}E-{}", self.below(10), self.below(1000), self.below(12)),
+            4 => format!("{}", self.below(9_007_199_254_740_992)),
+            _ => ecmascript(self.double()),
+        }
+    }
+
+    /// Any finite double; half of them about as large as their digits, where two decimals may be equally near.
+    fn double(&mut self) -> f64 {
+        let mantissa = self.below(1 << 52);
+        let exponent =
+            if self.below(2) == 0 { self.below(2047) } else { 1060_u64.saturating_add(self.below(40)) };
+        let sign = self.below(2) << 63;
+        f64::from_bits(sign | exponent << 52 | mantissa)
+    }
+
+    fn value(&mut self, depth: u64) -> String {
+        let kinds = if depth == 0 { 4 } else { 7 };
+        match self.below(kinds) {
+            0 => String::from(self.one(&["null", "true", "false"])),
+            1 | 2 => {
+                let length = self.below(40);
+                self.text(length)
+            }
+            3 => self.number(),
+            4 => {
+                let count = self.below(5);
+                let elements: Vec<_> = (0..count).map(|_| self.padded(depth.saturating_sub(1))).collect();
+                format!("[{}{}]", elements.join(","), self.blank())
+            }
+            _ => {
+                let count = if self.below(20) == 0 { self.below(60) } else { self.below(9) };
+                let mut members = std::collections::BTreeMap::new();
+                for _ in 0..count {
+                    let length = self.below(14);
+                    let name = self.text(length);
+                    let meaning: String = serde_json::from_str(&name).unwrap();
+                    let member = [self.blank(), &name, self.blank(), ":"].concat()
+                        + &self.padded(depth.saturating_sub(1));
+                    // Kept once per meaning, in an order that has nothing to do with the canonical one.
+                    members.insert(meaning, (self.next(), member));
+                }
+                let mut members: Vec<_> = members.into_values().collect();
+                members.sort();
+                let members: Vec<_> = members.into_iter().map(|(_, member)| member).collect();
+                format!("{{{}{}}}", members.join(","), self.blank())
+            }
+        }
+    }
+
+    fn padded(&mut self, depth: u64) -> String {
+        let value = self.value(depth);
+        [self.blank(), &value, self.blank()].concat()
+    }
+}
+
+#[test]
+fn ten_thousand_random_documents_are_written_as_the_oracle_writes_them() {
+    const SEED: u64 = 0x0C05_1617;
+    println!("seed {SEED:#x}");
+    let mut random = Random(SEED);
+    for round in 0..10_000 {
+        let input = random.padded(5);
+        let value: serde_json::Value = serde_json::from_str(&input).unwrap();
+        let expected = serde_json_canonicalizer::to_string(&value).unwrap();
+        let written = canonical(input.as_bytes(), Limits::UNBOUNDED);
+        assert_eq!(written.as_deref(), Ok(expected.as_str()), "seed {SEED:#x}, round {round}");
+        // The canonical form is its own canonical form.
+        assert_eq!(canonical(expected.as_bytes(), Limits::UNBOUNDED).as_deref(), Ok(expected.as_str()));
+    }
+}
+
+/// Significant digits and power of ten of the last one.
+fn normal(literal: &str) -> (String, i64) {
+    let (digits, power) = literal.split_once('e').unwrap_or((literal, "0"));
+    let digits = digits.trim_start_matches('-');
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let all = [whole, fraction].concat();
+    let kept = all.trim_end_matches('0');
+    let significant = kept.trim_start_matches('0').to_owned();
+    if significant.is_empty() {
+        return (significant, 0);
+    }
+    let length = |text: &str| i64::try_from(text.len()).unwrap();
+    let power: i64 = power.parse().unwrap();
+    (
+        significant,
+        power.saturating_add(length(&all)).saturating_sub(length(kept)).saturating_sub(length(fraction)),
+    )
+}
+
+/// The literal with its last significant digit made one larger, one smaller, or left.
+fn beside(literal: &str, which: u64) -> String {
+    let (digits, power) = normal(literal);
+    let digits: u64 = digits.parse().unwrap_or(0);
+    let digits = digits.saturating_add(which).saturating_sub(1);
+    format!("{digits}e{power}")
+}
+
+/// A literal is refused exactly where the double's own decimal digits are others.
+#[test]
+fn random_literals_are_exact_where_their_double_says_so() {
+    const SEED: u64 = 0xD161_7500;
+    println!("seed {SEED:#x}");
+    let mut random = Random(SEED);
+    let (mut exact, mut inexact) = (0_u32, 0_u32);
+    for _ in 0..100_000 {
+        let length = u32::try_from(random.below(20)).unwrap();
+        let digits = random.below(10_u64.pow(length));
+        let exponent = i64::try_from(random.below(700)).unwrap().saturating_sub(350);
+        let literal = match random.below(3) {
+            // Beside the shortest decimal of a double: one more, one less.
+            0 => beside(&ecmascript(random.double()), random.below(3)),
+            1 => format!("{digits}e{}", exponent.checked_rem(20).unwrap()),
+            _ => format!("{digits}e{exponent}"),
+        };
+        let double: f64 = literal.parse().unwrap();
+        let expected = double.is_finite() && normal(&literal) == normal(&ecmascript(double));
+        let written = canonical(literal.as_bytes(), Limits::POSTBACK);
+        if expected {
+            exact = exact.saturating_add(1);
+            let value: serde_json::Value = serde_json::from_str(&literal).unwrap();
+            assert_eq!(written, Ok(serde_json_canonicalizer::to_string(&value).unwrap()), "{literal}");
+        } else {
+            inexact = inexact.saturating_add(1);
+            let refused = Malformed { offset: 0, problem: Problem::NumberInexact };
+            assert_eq!(written, Err(refused), "{literal}");
+        }
+    }
+    assert!(exact > 10_000 && inexact > 10_000, "{exact} exact, {inexact} not");
+}

@@ -1,0 +1,52 @@
+//! What the tests of the reader and of the writer share.
+
+use std::path::{Path, PathBuf};
+
+use countersign_core::canonical;
+use countersign_core::json::{Limits, Malformed, Tape, read};
+
+/// The source's §4.3 deposit event.
+pub(crate) const DEPOSIT: &str = r#"{
+"event": "deposit_success", "event_id": "dep_9aa...", "click_id": "clk_123...", "account_id": "u_456...", "amount": 100.00, "currency": "USD", "is_ftd": true, "payment_method": "card pix crypto wallet", "ts_event": "2025-10-21T15:12:31Z", "signature": "..."
+}"#;
+
+/// The canonical form, or why there is none.
+pub(crate) fn canonical(input: &[u8], limits: Limits) -> Result<String, Malformed> {
+    let mut tape = Tape::default();
+    let document = read(input, &mut tape, limits)?;
+    let mut output = Vec::new();
+    canonical::write(&document, None, &mut output);
+    Ok(String::from_utf8(output).expect("the canonical form is UTF-8"))
+}
+
+/// A folder of third-party data, or `None` with a line that names it.
+pub(crate) fn data(folder: &str) -> Option<PathBuf> {
+    let root = std::env::var_os("COUNTERSIGN_THIRD_PARTY")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
+    let path = root.join(folder);
+    if path.is_dir() {
+        return Some(path);
+    }
+    println!("skipped: no {}: set COUNTERSIGN_THIRD_PARTY", path.display());
+    None
+}
+
+/// The files of a folder whose names end in `.json`, sorted.
+pub(crate) fn documents(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut documents: Vec<_> = std::fs::read_dir(folder)
+        .expect("the folder can be listed")
+        .map(|entry| entry.expect("the folder can be listed").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .map(|path| {
+            let name = path.file_name().expect("a file has a name").to_string_lossy().into_owned();
+            (name, std::fs::read(&path).expect("the file can be read"))
+        })
+        .collect();
+    documents.sort();
+    documents
+}
+
+/// The number as ECMAScript writes it, by the oracle.
+pub(crate) fn ecmascript(double: f64) -> String {
+    serde_json_canonicalizer::to_string(&double).expect("a finite number")
+}
