@@ -9,7 +9,7 @@ extern crate alloc;
 pub mod attestation;
 pub mod canonical;
 pub mod click;
-pub mod currency;
+mod currency;
 pub mod event;
 pub mod headers;
 pub mod json;

@@ -248,9 +248,9 @@ fn a_forwarded_certificate_is_the_last_element_of_a_well_formed_field() {
         ("By=\"x,Hash={hash};URI=spiffe://evil", &[]),
     ] {
         let field = field.replace("{hash}", HEX).replace("{HASH}", &HEX.to_uppercase());
-        assert_eq!(identities("10.0.0.1", &[field.clone()]), expected, "{field}");
+        assert_eq!(identities("10.0.0.1", std::slice::from_ref(&field)), expected, "{field}");
         assert_eq!(
-            identities("203.0.113.9", &[field.clone()]),
+            identities("203.0.113.9", std::slice::from_ref(&field)),
             [""; 0],
             "{field} from a peer that is not trusted"
         );
