@@ -18,8 +18,8 @@ use serde::Deserialize;
 
 pub use fault::ConfigError;
 pub(crate) use fault::{Faults, Path, nearest};
-pub use read::{DOCUMENT_BYTES_MAX, read};
 pub(crate) use read::read_leniently;
+pub use read::{DOCUMENT_BYTES_MAX, read};
 pub use whole::Whole;
 
 /// The configuration of Countersign: one document, the same for every host.

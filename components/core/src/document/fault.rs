@@ -57,7 +57,11 @@ impl fmt::Display for Path<'_> {
                     f.write_str(".")?;
                 }
                 let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'$');
-                if !name.is_empty() && name.bytes().all(plain) { f.write_str(name) } else { write!(f, "{name:?}") }
+                if !name.is_empty() && name.bytes().all(plain) {
+                    f.write_str(name)
+                } else {
+                    write!(f, "{name:?}")
+                }
             }
             Self::Element(parent, index) => write!(f, "{parent}[{index}]"),
         }

@@ -213,7 +213,13 @@ impl<'de, 'd> Deserializer<'de> for Node<'_, 'd> {
             }
         }
         // Where the object is missing its members are not worth a word each: `Faults` drops them.
-        visitor.visit_map(Fields { object, names: names.iter(), next: "", path: self.path, faults: self.faults })
+        visitor.visit_map(Fields {
+            object,
+            names: names.iter(),
+            next: "",
+            path: self.path,
+            faults: self.faults,
+        })
     }
 
     serde::forward_to_deserialize_any! {

@@ -33,11 +33,20 @@ pub(super) fn count(faults: &mut Faults, path: &Path<'_>, count: usize, max: usi
 }
 
 /// The id of a key, not yet among `taken`.
-pub(super) fn key_id(faults: &mut Faults, path: &Path<'_>, id: &str, taken: &mut Vec<Arc<str>>) -> Option<Arc<str>> {
+pub(super) fn key_id(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    id: &str,
+    taken: &mut Vec<Arc<str>>,
+) -> Option<Arc<str>> {
     let path = path.member("id");
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     if !(1..=KEY_ID_BYTES_MAX).contains(&id.len()) || !id.bytes().all(allowed) {
-        faults.add(&path, "is no id", format!("write 1 to {KEY_ID_BYTES_MAX} letters, digits, '.', '_' and '-'"));
+        faults.add(
+            &path,
+            "is no id",
+            format!("write 1 to {KEY_ID_BYTES_MAX} letters, digits, '.', '_' and '-'"),
+        );
         return None;
     }
     if taken.iter().any(|other| **other == *id) {

@@ -85,7 +85,8 @@ impl Compiler<'_, '_> {
         let click_id = self.click_id(document.click_id.as_ref());
         let receipt = self.mac("receipt", document.receipt.as_ref(), sandbox::RECEIPT_SECRET);
         let attestation = self.mac("attestation", document.attestation.as_ref(), sandbox::ATTESTATION_SECRET);
-        let terms = partner::Common { ts_event_future_ms_max, retention_ms: dedup.as_ref().map(|d| d.retention_ms) };
+        let terms =
+            partner::Common { ts_event_future_ms_max, retention_ms: dedup.as_ref().map(|d| d.retention_ms) };
         let partners = self.partners(document, &terms)?;
         let (issuers, opaque_tokens) = self.indices(&partners);
         Some(Policy {
@@ -111,7 +112,8 @@ impl Compiler<'_, '_> {
         let future = path.member("ts_event_future_seconds_max");
         let future = whole(faults, &future, limits.ts_event_future_seconds_max, 300);
         let limits = usize::try_from(body_bytes_max).ok().zip(Rate::per(refusals, 60_000, refusals));
-        let limits = limits.map(|(body_bytes_max, source_refusals)| Limits { body_bytes_max, source_refusals });
+        let limits =
+            limits.map(|(body_bytes_max, source_refusals)| Limits { body_bytes_max, source_refusals });
         (limits, u64::from(future).saturating_mul(1_000))
     }
 
@@ -200,7 +202,8 @@ impl Compiler<'_, '_> {
         }
         match self.environment {
             Environment::Sandbox => {
-                partners.push(sandbox::partner(partner::rate(self.faults, &path, None)?, common.event_rules()));
+                partners
+                    .push(sandbox::partner(partner::rate(self.faults, &path, None)?, common.event_rules()));
             }
             Environment::Production if document.partners.as_ref().is_none_or(BTreeMap::is_empty) => {
                 self.faults.add(&path, "has no partner", "write { \"acme\": { \"signature\": … } }");
@@ -221,12 +224,15 @@ impl Compiler<'_, '_> {
             let Some(token) = &partner.token else { continue };
             let path = path.member(&partner.name);
             let path = path.member("token");
-            if let Some(other) = issuers.insert(token.issuer.clone(), place).and_then(|other| partners.get(other)) {
+            if let Some(other) =
+                issuers.insert(token.issuer.clone(), place).and_then(|other| partners.get(other))
+            {
                 let problem = format!("is {:?}, as that of {}", token.issuer, other.name);
                 self.faults.add(&path.member("issuer"), problem, "give each partner an issuer of its own");
             }
             for (index, opaque) in token.opaque.iter().enumerate() {
-                let other = opaque_tokens.insert(*opaque.sha256(), place).and_then(|other| partners.get(other));
+                let other =
+                    opaque_tokens.insert(*opaque.sha256(), place).and_then(|other| partners.get(other));
                 if let Some(other) = other {
                     let problem = format!("is that of a token of {}", other.name);
                     let path = path.member("opaque");

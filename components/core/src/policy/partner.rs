@@ -12,7 +12,9 @@ use super::compile::Compiler;
 use super::secret::Encoding;
 use super::{InFlightStatus, Partner, sandbox};
 use crate::currency::Currency;
-use crate::document::{self as written, CustomAmount, Faults, Path, SignaturePlace, SignatureScheme, Whole, nearest};
+use crate::document::{
+    self as written, CustomAmount, Faults, Path, SignaturePlace, SignatureScheme, Whole, nearest,
+};
 use crate::event::{BUILT_IN, CustomEvent, EventName, EventRules, Presence};
 use crate::money::Amount;
 use crate::rate::Rate;
@@ -40,8 +42,17 @@ const CERTIFICATE_URI_BYTES_MAX: usize = 256;
 
 /// Headers in which no signature may stand, because hosts and proxies write or remove them.
 const HEADERS_OF_OTHERS: [&str; 11] = [
-    "authorization", "connection", "content-encoding", "content-length", "content-type", "cookie", "host", "te",
-    "transfer-encoding", "x-forwarded-client-cert", "x-forwarded-for",
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "host",
+    "te",
+    "transfer-encoding",
+    "x-forwarded-client-cert",
+    "x-forwarded-for",
 ];
 
 /// What holds for every partner.
@@ -59,7 +70,8 @@ impl Compiler<'_, '_> {
         partner: &written::Partner,
         common: &Common,
     ) -> Option<Partner> {
-        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
+        let allowed =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
         if !(1..=PARTNER_NAME_BYTES_MAX).contains(&name.len()) || !name.bytes().all(allowed) {
             let remedy = format!("name it with 1 to {PARTNER_NAME_BYTES_MAX} of a-z, 0-9, _ and -");
             self.faults.add(path, "is no name of a partner", remedy);
@@ -121,7 +133,12 @@ impl Compiler<'_, '_> {
         };
         let tolerance = whole(self.faults, &tolerance, signature.tolerance_seconds, 300);
         let keys = self.signature_keys(&path.member("keys"), &signature.keys, scheme);
-        Some(SignaturePolicy { scheme, place: place?, keys, tolerance_ms: u64::from(tolerance).saturating_mul(1_000) })
+        Some(SignaturePolicy {
+            scheme,
+            place: place?,
+            keys,
+            tolerance_ms: u64::from(tolerance).saturating_mul(1_000),
+        })
     }
 
     fn place(&mut self, path: &Path<'_>, signature: &written::Signature, scheme: Scheme) -> Option<Place> {
@@ -145,13 +162,15 @@ impl Compiler<'_, '_> {
             }
             SignaturePlace::Body => {
                 if scheme != Scheme::Jcs {
-                    let problem = "is \"body\" with the scheme \"raw\", under which the signature would sign itself";
+                    let problem =
+                        "is \"body\" with the scheme \"raw\", under which the signature would sign itself";
                     self.faults.add(&path.member("in"), problem, "write \"header\", or the scheme \"jcs\"");
                 }
                 let name = name.unwrap_or("signature");
                 if !is_visible(name, NAME_BYTES_MAX) || crate::event::MEMBERS.contains(&name) {
-                    let remedy =
-                        format!("write 1 to {NAME_BYTES_MAX} visible ASCII characters that name no member of events");
+                    let remedy = format!(
+                        "write 1 to {NAME_BYTES_MAX} visible ASCII characters that name no member of events"
+                    );
                     self.faults.add(&name_path, "is no member for a signature", remedy);
                     return None;
                 }
@@ -167,7 +186,8 @@ impl Compiler<'_, '_> {
         scheme: Scheme,
     ) -> Vec<SigningKey> {
         if written.is_empty() {
-            let remedy = "write { \"id\": …, \"secret\": { \"name\": … } }: no partner is without a signature";
+            let remedy =
+                "write { \"id\": …, \"secret\": { \"name\": … } }: no partner is without a signature";
             self.faults.add(path, "has no key", remedy);
         }
         count(self.faults, path, written.len(), SIGNATURE_KEYS_MAX);
@@ -184,14 +204,16 @@ impl Compiler<'_, '_> {
                 Validity::read(self.faults, &path, key.not_before.as_deref(), key.not_after.as_deref());
             validities.push(validity);
             keys.extend(
-                id.zip(secret)
-                    .map(|(id, secret)| SigningKey::new(id, &secret, validity.not_before, validity.not_after)),
+                id.zip(secret).map(|(id, secret)| {
+                    SigningKey::new(id, &secret, validity.not_before, validity.not_after)
+                }),
             );
         }
         let overlap = Validity::overlap_max(&validities);
         if overlap > SIGNATURE_KEYS_VALID_MAX {
             let problem = format!("has {overlap} keys that are valid at once");
-            let remedy = format!("end old keys with \"not_after\": at most {SIGNATURE_KEYS_VALID_MAX} may overlap");
+            let remedy =
+                format!("end old keys with \"not_after\": at most {SIGNATURE_KEYS_VALID_MAX} may overlap");
             self.faults.add(path, problem, remedy);
         }
         keys
@@ -203,7 +225,11 @@ impl Compiler<'_, '_> {
             let path = path.member(name);
             let Some(list) = list else { return Vec::new() };
             if list.is_empty() {
-                faults.add(&path, "is empty, which could mean all or none", "leave it out, or list what is allowed");
+                faults.add(
+                    &path,
+                    "is empty, which could mean all or none",
+                    "leave it out, or list what is allowed",
+                );
             }
             count(faults, &path, list.len(), max);
             list.clone()
@@ -241,7 +267,11 @@ impl Compiler<'_, '_> {
             None | Some(Some(503)) => InFlightStatus::Unavailable503,
             Some(Some(409)) => InFlightStatus::Conflict409,
             Some(_) => {
-                self.faults.add(path, "is neither 503 nor 409", "write 503, or leave it out; 409 on the partner's wish");
+                self.faults.add(
+                    path,
+                    "is neither 503 nor 409",
+                    "write 503, or leave it out; 409 on the partner's wish",
+                );
                 InFlightStatus::Unavailable503
             }
         }
@@ -352,7 +382,9 @@ pub(super) fn networks(faults: &mut Faults, path: &Path<'_>, list: &[String]) ->
                 let what = match problem {
                     CidrProblem::Address => "is no address",
                     CidrProblem::Prefix => "has no prefix length after the /",
-                    CidrProblem::HostBits { .. } => "has bits after the prefix, so it is one host or a network",
+                    CidrProblem::HostBits { .. } => {
+                        "has bits after the prefix, so it is one host or a network"
+                    }
                 };
                 faults.add(&path.element(index), what, format!("{problem}"));
             }

@@ -45,10 +45,7 @@ pub(super) struct Secrets<'s> {
 }
 
 impl<'s> Secrets<'s> {
-    pub(super) fn new(
-        environment: Environment,
-        resolve: &'s mut dyn FnMut(&str) -> Option<Vec<u8>>,
-    ) -> Self {
+    pub(super) fn new(environment: Environment, resolve: &'s mut dyn FnMut(&str) -> Option<Vec<u8>>) -> Self {
         Self { resolve, environment, names: BTreeMap::new(), values: BTreeMap::new() }
     }
 
@@ -82,7 +79,11 @@ impl<'s> Secrets<'s> {
         };
         if let Some(other) = self.values.get(&value) {
             let problem = format!("names the secret {name:?}, which is equal to that of {other}");
-            faults.add(&path, problem, "give each key a secret of its own: who holds one could forge the other");
+            faults.add(
+                &path,
+                problem,
+                "give each key a secret of its own: who holds one could forge the other",
+            );
             return None;
         }
         self.values.insert(value.clone(), path.to_string());
@@ -101,11 +102,18 @@ impl<'s> Secrets<'s> {
         let marked = name.starts_with(sandbox::SECRET_PREFIX);
         match self.environment {
             Environment::Production if marked => {
-                faults.add(path, format!("names the sandbox's secret {name:?}"), "name a secret of production");
+                faults.add(
+                    path,
+                    format!("names the sandbox's secret {name:?}"),
+                    "name a secret of production",
+                );
                 return None;
             }
             Environment::Sandbox if !marked => {
-                let remedy = format!("write \"{}…\", so that no secret of production gets here", sandbox::SECRET_PREFIX);
+                let remedy = format!(
+                    "write \"{}…\", so that no secret of production gets here",
+                    sandbox::SECRET_PREFIX
+                );
                 faults.add(path, format!("names the secret {name:?}, which is not the sandbox's"), remedy);
                 return None;
             }
@@ -113,7 +121,11 @@ impl<'s> Secrets<'s> {
         }
         if let Some(other) = self.names.get(name) {
             let problem = format!("names the secret {name:?}, as {other} does");
-            faults.add(path, problem, "give each key a secret of its own: who holds one could forge the other");
+            faults.add(
+                path,
+                problem,
+                "give each key a secret of its own: who holds one could forge the other",
+            );
             return None;
         }
         self.names.insert(String::from(name), path.to_string());
@@ -155,7 +167,10 @@ fn decode(text: &[u8], encoding: Encoding) -> Result<Vec<u8>, (String, String)> 
     }
     if text.first().is_some_and(u8::is_ascii_whitespace) || text.last().is_some_and(u8::is_ascii_whitespace) {
         // `echo` and most editors end a file so; the sender's copy of the secret has no such byte.
-        return Err(("begins or ends with white space".into(), "write it with `printf %s`, not `echo`".into()));
+        return Err((
+            "begins or ends with white space".into(),
+            "write it with `printf %s`, not `echo`".into(),
+        ));
     }
     let encoded = text.strip_prefix(b"whsec_").or_else(|| text.strip_prefix(b"base64:"));
     match (encoded, encoding) {

@@ -69,7 +69,11 @@ impl Compiler<'_, '_> {
                 Ok(key) => keys.push(key),
                 Err(_) => {
                     let problem = format!("is no public key for {}", name(key.algorithm));
-                    self.faults.add(&path.member("public_key"), problem, "paste the JWK again, as the partner has it");
+                    self.faults.add(
+                        &path.member("public_key"),
+                        problem,
+                        "paste the JWK again, as the partner has it",
+                    );
                 }
             }
         }
@@ -91,8 +95,12 @@ impl Compiler<'_, '_> {
             (TokenAlgorithm::Hs256, Some(secret), _) => {
                 self.secrets.take(self.faults, path, secret, Encoding::Any).map(Material::Hs256)
             }
-            (TokenAlgorithm::Es256, _, Some(public)) => es256(self.faults, &path.member("public_key"), public),
-            (TokenAlgorithm::EdDsa, _, Some(public)) => ed_dsa(self.faults, &path.member("public_key"), public),
+            (TokenAlgorithm::Es256, _, Some(public)) => {
+                es256(self.faults, &path.member("public_key"), public)
+            }
+            (TokenAlgorithm::EdDsa, _, Some(public)) => {
+                ed_dsa(self.faults, &path.member("public_key"), public)
+            }
             (TokenAlgorithm::Hs256, None, _) => {
                 let problem = format!("is missing, and {algorithm} needs it");
                 self.faults.add(&path.member("secret"), problem, "write { \"name\": … }");
@@ -150,7 +158,11 @@ fn es256(faults: &mut Faults, path: &Path<'_>, public: &written::PublicKey) -> O
 fn ed_dsa(faults: &mut Faults, path: &Path<'_>, public: &written::PublicKey) -> Option<Material> {
     family(faults, path, public, "OKP", "Ed25519");
     if public.y.is_some() {
-        faults.add(&path.member("y"), "does not go with EdDSA", "leave it out, or write the algorithm \"ES256\"");
+        faults.add(
+            &path.member("y"),
+            "does not go with EdDSA",
+            "leave it out, or write the algorithm \"ES256\"",
+        );
     }
     coordinate(faults, &path.member("x"), &public.x).map(Material::EdDsa)
 }
@@ -191,7 +203,8 @@ fn opaque_tokens(
             faults.add(&path.member("sha256"), "is no SHA-256", remedy);
         }
         tokens.extend(
-            id.zip(sha256).map(|(id, sha256)| OpaqueToken::new(id, sha256, validity.not_before, validity.not_after)),
+            id.zip(sha256)
+                .map(|(id, sha256)| OpaqueToken::new(id, sha256, validity.not_before, validity.not_after)),
         );
     }
     tokens
