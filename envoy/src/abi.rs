@@ -238,9 +238,9 @@ pub(crate) fn define_metric(kind: Metric, name: &str) -> Result<u32, Refused> {
 }
 
 /// Adds to a counter.
-pub(crate) fn increment_metric(id: u32, by: u32) -> Result<(), Refused> {
+pub(crate) fn increment_metric(id: u32, by: u64) -> Result<(), Refused> {
     // SAFETY: no pointers.
-    done(unsafe { proxy_increment_metric(id, i64::from(by)) })
+    done(unsafe { proxy_increment_metric(id, i64::try_from(by).unwrap_or(i64::MAX)) })
 }
 
 /// Sets a gauge.

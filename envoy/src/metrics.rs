@@ -44,6 +44,8 @@ impl Metrics {
             ("evictions", counters.evictions),
             ("lease_expiries", counters.lease_expiries),
             ("swap_retries", counters.swap_retries),
+            ("sources_evicted", counters.sources_evicted),
+            ("heals", counters.heals),
         ] {
             if by > 0 {
                 self.count(&format!("countersign.{name}.partner.{partner}"), by);
@@ -51,7 +53,7 @@ impl Metrics {
         }
     }
 
-    fn count(&mut self, name: &str, by: u32) {
+    fn count(&mut self, name: &str, by: u64) {
         if let Some(id) = self.id(Metric::Counter, name) {
             // A count that the proxy does not take is lost: metrics never decide an answer.
             let _uncounted = abi::increment_metric(id, by);

@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use countersign_core::drive::{self, Store as _};
+use countersign_core::drive;
 use countersign_core::gate::{Body, Claimed, Delivery, Outcome, Peer, Request};
 use countersign_core::headers::Headers;
 use countersign_core::outcome::{Facts, Reply};
-use countersign_core::source::Certificate;
+use countersign_core::source::{self, Identity};
 use countersign_core::time::Timestamp;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
@@ -196,8 +196,8 @@ fn examine(plugin: &Plugin, body_size: Option<usize>, now: Timestamp) -> Option<
         }
     }
     let certificate = PeerCertificate::of_connection();
-    let uris = certificate.uris();
-    let peer = Peer { address: peer_address(), certificate: certificate.as_core(&uris) };
+    let identities: Vec<_> = certificate.identities().collect();
+    let peer = Peer { address: peer_address(), certificate: &identities };
     let mut scratch = plugin.scratch.try_borrow_mut().ok()?;
     let mut store = plugin.store.try_borrow_mut().ok()?;
     let request = Request {
@@ -274,31 +274,30 @@ fn peer_address() -> Option<IpAddr> {
     host.trim_matches(['[', ']']).parse().ok()
 }
 
-/// The client certificate of the connection, where it is mTLS.
+/// What the proxy verified of the client certificate; nothing where the connection is not mTLS.
+#[derive(Default)]
 struct PeerCertificate {
-    mtls: bool,
-    uri: String,
-    sha256_hex: Vec<u8>,
+    /// The URI subject alternative name; the proxy names the first.
+    uri: Option<String>,
+    sha256: Option<[u8; 32]>,
 }
 
 impl PeerCertificate {
     fn of_connection() -> Self {
-        let mtls = abi::property(b"connection\0mtls").is_ok_and(|value| value == [1]);
-        if !mtls {
-            return Self { mtls, uri: String::new(), sha256_hex: Vec::new() };
+        if !abi::property(b"connection\0mtls").is_ok_and(|value| value == [1]) {
+            return Self::default();
         }
-        let uri = abi::property(b"connection\0uri_san_peer_certificate").unwrap_or_default();
-        let sha256_hex = abi::property(b"connection\0sha256_peer_certificate_digest").unwrap_or_default();
-        Self { mtls, uri: String::from_utf8(uri).unwrap_or_default(), sha256_hex }
+        let uri = abi::property(b"connection\0uri_san_peer_certificate").ok();
+        let digest = abi::property(b"connection\0sha256_peer_certificate_digest").ok();
+        Self {
+            uri: uri.and_then(|uri| String::from_utf8(uri).ok()),
+            sha256: digest.and_then(|hex| source::sha256_of_hex(&hex)),
+        }
     }
 
-    /// The URI that the proxy names: the certificate's first.
-    fn uris(&self) -> Vec<&str> {
-        if self.uri.is_empty() { Vec::new() } else { vec![&self.uri] }
-    }
-
-    fn as_core<'c>(&self, uris: &'c [&'c str]) -> Option<Certificate<'c>> {
-        self.mtls.then(|| Certificate::new(uris, countersign_core::source::sha256_of_hex(&self.sha256_hex)))
+    fn identities(&self) -> impl Iterator<Item = Identity<'_>> {
+        let uri = self.uri.as_deref().map(Identity::Uri);
+        uri.into_iter().chain(self.sha256.map(Identity::Sha256))
     }
 }
 

@@ -2,8 +2,11 @@
 //!
 //! Shared data knows no expiry and no listing, and removing a key keeps it; a fixed set of keys is what keeps it bounded.
 
+use core::fmt::Write as _;
+
 use countersign_core::seen::{Slot, Swap, Table};
 use countersign_core::store::StoreFault;
+use countersign_core::text::Text;
 
 use crate::abi::{self, Refused};
 
@@ -14,9 +17,9 @@ pub(crate) struct SharedData;
 impl Table for SharedData {
     type Version = u32;
 
-    fn read(&mut self, slot: Slot, into: &mut Vec<u8>) -> Result<Option<u32>, StoreFault> {
+    fn read(&mut self, slot: Slot<'_>, into: &mut Vec<u8>) -> Result<Option<u32>, StoreFault> {
         into.clear();
-        match abi::shared_data(slot.key().as_ref()) {
+        match abi::shared_data(key(slot).as_str().as_bytes()) {
             Ok(Some((bytes, version))) => {
                 *into = bytes;
                 Ok(Some(version))
@@ -26,13 +29,20 @@ impl Table for SharedData {
         }
     }
 
-    fn insert(&mut self, slot: Slot, bytes: &[u8]) -> Result<Swap, StoreFault> {
-        swap(abi::insert_shared_data(slot.key().as_ref(), bytes))
+    fn insert(&mut self, slot: Slot<'_>, bytes: &[u8]) -> Result<Swap, StoreFault> {
+        swap(abi::insert_shared_data(key(slot).as_str().as_bytes(), bytes))
     }
 
-    fn replace(&mut self, slot: Slot, bytes: &[u8], version: u32) -> Result<Swap, StoreFault> {
-        swap(abi::replace_shared_data(slot.key().as_ref(), bytes, version))
+    fn replace(&mut self, slot: Slot<'_>, bytes: &[u8], version: u32) -> Result<Swap, StoreFault> {
+        swap(abi::replace_shared_data(key(slot).as_str().as_bytes(), bytes, version))
     }
+}
+
+/// A slot's key: at most 24 characters and a partner's name of at most 64.
+fn key(slot: Slot<'_>) -> Text<96> {
+    let mut key = Text::EMPTY;
+    let _fits = write!(key, "{slot}");
+    key
 }
 
 fn swap(result: Result<(), Refused>) -> Result<Swap, StoreFault> {
