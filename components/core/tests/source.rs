@@ -123,6 +123,7 @@ fn the_client_is_the_nearest_address_that_is_not_a_trusted_proxy() {
         // From a peer that is not trusted the header is an assertion of the sender's own.
         ("203.0.113.9", &["10.0.0.1"][..], Some("203.0.113.9")),
         ("203.0.113.9", &[], Some("203.0.113.9")),
+        ("::ffff:203.0.113.9", &[], Some("203.0.113.9")),
         ("10.0.0.1", &[], Some("10.0.0.1")),
         ("10.0.0.1", &[""], Some("10.0.0.1")),
         ("10.0.0.1", &["203.0.113.9"], Some("203.0.113.9")),
