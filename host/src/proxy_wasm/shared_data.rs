@@ -18,11 +18,14 @@ pub struct SharedData {
 
 #[derive(Debug, Default)]
 struct Store {
-    /// `vm_id` → key → (value, token)
-    values: BTreeMap<String, BTreeMap<Vec<u8>, (Vec<u8>, u32)>>,
+    /// By `vm_id`.
+    values: BTreeMap<String, Values>,
     /// How many tokens were issued, over all keys.
     issued: u32,
 }
+
+/// key → (value, token)
+type Values = BTreeMap<Vec<u8>, (Vec<u8>, u32)>;
 
 impl SharedData {
     /// An empty store.
