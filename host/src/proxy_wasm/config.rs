@@ -123,6 +123,11 @@ pub struct FilterConfig {
     pub allow_on_headers_stop_iteration: bool,
     /// `per_connection_buffer_limit_bytes`: what the proxy holds back for the filter, in each direction.
     pub body_buffer_bytes_max: usize,
+    /// Whether `x-forwarded-client-cert` of the sender reaches the filter (`ALWAYS_FORWARD_ONLY`); Envoy removes it by default.
+    pub forward_client_certificate_header: bool,
+    /// How long after its last start a VM that died is not replaced, and its streams get 503: one second in Envoy, where it
+    /// is jittered. 0 here by default, so that a clock that stands still does not keep the filter dead.
+    pub reload_backoff_ms: u64,
     /// Between sender, proxy and upstream.
     pub protocol: Protocol,
     /// The clusters that `proxy_http_call` may name.
@@ -151,6 +156,8 @@ impl Default for FilterConfig {
             vm_environment: BTreeMap::new(),
             allow_on_headers_stop_iteration: false,
             body_buffer_bytes_max: 1024 * 1024,
+            forward_client_certificate_header: false,
+            reload_backoff_ms: 0,
             protocol: Protocol::Http1,
             clusters: BTreeSet::new(),
             properties: BTreeMap::new(),

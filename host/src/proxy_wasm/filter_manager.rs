@@ -83,7 +83,7 @@ impl Vm {
     }
 
     /// Takes in a part of a body.
-    pub(super) fn on_data(&mut self, context: u32, direction: Direction, chunk: &[u8], end: bool) {
+    fn on_data(&mut self, context: u32, direction: Direction, chunk: &[u8], end: bool) {
         let bytes_max = self.state().config.body_buffer_bytes_max;
         let Some(half) = self.half(context, direction) else { return };
         half.ended = end;
@@ -221,7 +221,9 @@ impl Vm {
     ) {
         let Some(stream) = self.stream(context).filter(|stream| !stream.over) else { return };
         stream.aborted = true;
-        stream.details = Some(details.to_owned());
+        stream.details = (!details.is_empty()).then(|| details.to_owned());
+        // Known to the callbacks of the reply already.
+        stream.response_code = u16::try_from(status).ok();
         let head = stream.is_head();
         let map = local_headers(status, &extra, body);
         if stream.response.headers.is_none() {
@@ -265,7 +267,6 @@ impl Vm {
     }
 
     fn relay(&mut self, context: u32, reply: &HttpReply) {
-        let chunked = self.state().config.protocol == Protocol::Http1;
         let Some(stream) = self.stream(context) else { return };
         let mut map = vec![(b":status".to_vec(), reply.status.to_string().into_bytes())];
         for (name, value) in &reply.headers {
@@ -279,10 +280,22 @@ impl Vm {
         stream.details = Some("via_upstream".to_owned());
         self.on_headers(context, Direction::Response, bodiless);
         if !bodiless {
-            self.on_data(context, Direction::Response, body, !chunked);
+            self.on_wire(context, Direction::Response, body, true);
         }
-        if !bodiless && chunked {
-            self.on_data(context, Direction::Response, b"", true);
+    }
+
+    /// Takes in a part of a body as it stands on the wire: HTTP/1 has no empty part but the one that ends it.
+    pub(super) fn on_wire(&mut self, context: u32, direction: Direction, chunk: &[u8], last: bool) {
+        match self.state().config.protocol {
+            Protocol::Http2 => self.on_data(context, direction, chunk, last),
+            Protocol::Http1 => {
+                if !chunk.is_empty() {
+                    self.on_data(context, direction, chunk, false);
+                }
+                if last {
+                    self.on_data(context, direction, b"", true);
+                }
+            }
         }
     }
 
@@ -290,6 +303,7 @@ impl Vm {
     pub(super) fn hang_up(&mut self, context: u32) {
         if let Some(stream) = self.stream(context).filter(|stream| !stream.over) {
             stream.flag(Flag::DownstreamConnectionTermination);
+            stream.details = Some("downstream_remote_disconnect".to_owned());
             stream.reset = true;
             self.finish(context);
         }

@@ -2,10 +2,15 @@
 
 use crate::http::Headers;
 
-/// Headers of which Envoy keeps one entry: a second one is joined to the first with a comma (*read*, not measured).
-const JOINED: [&[u8]; 9] = [
+/// Headers of which Envoy keeps one entry: a second one is joined to the first with a comma. All others, `cookie` and
+/// `idempotency-key` among them, stay apart, and a filter that asks for one by name sees the first.
+const JOINED: [&[u8]; 13] = [
+    b"accept",
+    b"accept-encoding",
+    b"authorization",
     b"connection",
     b"content-type",
+    b"origin",
     b"upgrade",
     b"user-agent",
     b"via",

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::config::{CallOutcome, FilterConfig, FilterModule, HttpCall, Protocol, StartError};
+use super::config::{CallOutcome, FilterConfig, FilterModule, HttpCall, StartError};
 use super::filter_manager::Direction;
 use super::headers;
 use super::log::{Log, LogLine};
@@ -19,6 +20,9 @@ pub struct FilterHost {
     /// The VM of new streams is the last; before it stand dead ones that streams are still open on.
     vms: BTreeMap<u64, Vm>,
     generation: u64,
+    /// When the VM of new streams was started.
+    started: Duration,
+    opened: u64,
     traps: u64,
 }
 
@@ -72,6 +76,7 @@ impl FilterHost {
     ///
     /// When the module traps meanwhile, or refuses its configuration.
     pub fn start(module: &FilterModule, config: FilterConfig) -> Result<Self, StartError> {
+        let started = config.clock.now();
         let (config, lines) = (Arc::new(config), Log::default());
         let vm = Vm::start(module, &config, &lines, 0)
             .map_err(|reason| StartError { reason, log: lines.read() })?;
@@ -81,6 +86,8 @@ impl FilterHost {
             lines,
             vms: BTreeMap::from([(0, vm)]),
             generation: 0,
+            started,
+            opened: 0,
             traps: 0,
         })
     }
@@ -113,11 +120,12 @@ impl FilterHost {
     /// Opens a stream and delivers the headers alone; they end the request where `request.body` has no chunks.
     pub fn open_headers(&mut self, request: &HttpRequest) -> StreamId {
         self.reload();
-        let arrived = self.config.clock.now();
+        self.opened += 1;
+        let arrived = Stream::new(request, self.opened, &self.config);
         let generation = self.generation;
         let mut context = 0;
         self.on_vm(generation, |vm| {
-            context = vm.create(Stream::new(request, arrived));
+            context = vm.create(arrived);
             vm.on_headers(context, Direction::Request, request.body.is_empty());
         });
         StreamId { generation, context }
@@ -125,13 +133,7 @@ impl FilterHost {
 
     /// Delivers a part of the body, and with `last` its end.
     pub fn deliver(&mut self, stream: StreamId, chunk: &[u8], last: bool) {
-        let end_apart = self.config.protocol == Protocol::Http1;
-        self.on_vm(stream.generation, |vm| {
-            vm.on_data(stream.context, Direction::Request, chunk, last && !end_apart);
-            if last && end_apart {
-                vm.on_data(stream.context, Direction::Request, b"", true);
-            }
-        });
+        self.on_vm(stream.generation, |vm| vm.on_wire(stream.context, Direction::Request, chunk, last));
     }
 
     /// Where the stream stands.
@@ -247,12 +249,16 @@ impl FilterHost {
     }
 
     /// Makes a new VM where the last one died (`FAIL_RELOAD`); one that does not start leaves the dead one, and 503s.
-    ///
-    /// Envoy reloads at most once per backoff interval (one second by default); here the next stream always gets a new VM.
     fn reload(&mut self) {
         let dead = self.vms.get(&self.generation).is_none_or(|vm| vm.failed);
-        if dead && let Ok(vm) = Vm::start(&self.module, &self.config, &self.lines, self.generation + 1) {
+        let now = self.config.clock.now();
+        let rested = now.saturating_sub(self.started) >= Duration::from_millis(self.config.reload_backoff_ms);
+        if dead
+            && rested
+            && let Ok(vm) = Vm::start(&self.module, &self.config, &self.lines, self.generation + 1)
+        {
             let old = self.generation;
+            self.started = now;
             self.generation += 1;
             self.vms.insert(self.generation, vm);
             self.vms.retain(|generation, vm| *generation != old || !vm.state().streams.is_empty());

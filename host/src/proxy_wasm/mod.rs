@@ -3,7 +3,7 @@
 //!
 //! [`FilterModule`] is the compiled filter, [`FilterHost`] one worker thread that runs it, [`SharedData`] and [`Metrics`] what
 //! the worker threads of one process share. Not played: trailers, metadata, shared queues, gRPC, TCP filters, and the headers
-//! that Envoy adds around the filter (`date`, `server`, `x-envoy-*`).
+//! that Envoy adds around the filter (`date`, `server`, `x-envoy-*`; `x-request-id` and `x-forwarded-proto` are there).
 
 mod abi;
 mod calls;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::config::FilterConfig;
 use super::headers;
 use super::log::LogLine;
 use crate::http::{Headers, HttpReply, HttpRequest, PeerCertificate};
@@ -111,24 +112,36 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// A stream whose request headers have been read, `:method` first.
-    pub(super) fn new(request: &HttpRequest, arrived: Duration) -> Self {
+    /// A stream whose request headers have been read: pseudo headers first, and with what Envoy adds for every filter.
+    pub(super) fn new(request: &HttpRequest, number: u64, config: &FilterConfig) -> Self {
+        let scheme: &[u8] = if request.certificate.is_some() { b"https" } else { b"http" };
         let mut map = Headers::new();
         for (name, value) in [
             (b":authority".as_slice(), request.authority.as_slice()),
             (b":path", &request.path),
             (b":method", &request.method),
-            (b":scheme", if request.certificate.is_some() { b"https" } else { b"http" }),
+            (b":scheme", scheme),
         ] {
             headers::add(&mut map, name, value);
         }
         for (name, value) in &request.headers {
             headers::add(&mut map, name, value);
         }
+        if !config.forward_client_certificate_header {
+            headers::remove(&mut map, b"x-forwarded-client-cert");
+        }
+        let request_id = format!("00000000-0000-4000-8000-{number:012x}");
+        for (name, value) in
+            [(b"x-forwarded-proto".as_slice(), scheme), (b"x-request-id", request_id.as_bytes())]
+        {
+            if headers::first(&map, name).is_none() {
+                headers::add(&mut map, name, value);
+            }
+        }
         Self {
             peer: request.peer,
             certificate: request.certificate.clone(),
-            arrived,
+            arrived: config.clock.now(),
             request: Half { headers: Some(map), visible: true, ..Half::default() },
             response: Half::default(),
             properties: BTreeMap::new(),

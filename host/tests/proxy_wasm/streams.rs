@@ -1,5 +1,6 @@
 //! The life of a stream: what is held back, what goes on, and how it ends.
 
+use countersign_host::clock::Clock;
 use countersign_host::http::{HttpReply, UpstreamAnswer};
 use countersign_host::proxy_wasm::{CallOutcome, FilterConfig, Progress, Protocol};
 
@@ -213,6 +214,74 @@ fn a_filter_sees_the_first_of_equal_headers() {
     let request = with_header(with_header(post(&["{}"]), "x-any", b"first"), "x-any", b"second");
     let seen = host.exchange(&request, &mut ok).upstream_saw.unwrap();
     assert!(seen.headers.contains(&(b"x-copy".to_vec(), b"first".to_vec())));
+}
+
+#[test]
+fn some_headers_are_joined_and_others_stay_apart() {
+    let mut host = start(&gate(), settings());
+    let mut request = post(&["{}"]);
+    for name in ["authorization", "x-forwarded-for", "cookie", "idempotency-key"] {
+        request = with_header(with_header(request, name, b"a"), name, b"b");
+    }
+    let seen = host.exchange(&request, &mut ok).upstream_saw.unwrap().headers;
+    let values = |name: &str| -> Vec<String> {
+        let held = seen.iter().filter(|(held, _)| held == name.as_bytes());
+        held.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).collect()
+    };
+    assert_eq!(values("authorization"), ["a,b"]);
+    assert_eq!(values("x-forwarded-for"), ["a,b"]);
+    assert_eq!(values("cookie"), ["a", "b"]);
+    assert_eq!(values("idempotency-key"), ["a", "b"]);
+}
+
+#[test]
+fn the_senders_own_certificate_header_is_removed_unless_it_is_forwarded() {
+    for (forward, expected) in [(false, None), (true, Some(b"URI=x".to_vec()))] {
+        let mut host =
+            start(&gate(), FilterConfig { forward_client_certificate_header: forward, ..settings() });
+        let request = with_header(post(&["{}"]), "x-forwarded-client-cert", b"URI=x");
+        let seen = host.exchange(&request, &mut ok).upstream_saw.unwrap().headers;
+        let held = seen.into_iter().find(|(name, _)| name == b"x-forwarded-client-cert");
+        assert_eq!(held.map(|(_, value)| value), expected);
+    }
+}
+
+#[test]
+fn within_the_reload_backoff_a_dead_vm_is_not_replaced() {
+    let clock = Clock::fixed(1_000);
+    let config = FilterConfig { clock: clock.clone(), reload_backoff_ms: 1_000, ..settings() };
+    let mut host = start(&gate(), config);
+    let mut status = |at_ms, body: &str| {
+        clock.set_ms(at_ms);
+        host.exchange(&post(&[body]), &mut ok).reply.unwrap().status
+    };
+    assert_eq!(status(2_500, "!"), 503);
+    assert_eq!(status(2_500, "{}"), 200, "the dead VM was old");
+    assert_eq!(status(2_600, "!"), 503);
+    assert_eq!(status(2_700, "{}"), 503, "the dead VM was young");
+    assert_eq!(status(3_500, "{}"), 200);
+}
+
+#[test]
+fn an_empty_chunked_reply_is_one_body_callback() {
+    let mut host = start(&gate(), settings());
+    let headers = vec![(b"transfer-encoding".to_vec(), b"chunked".to_vec())];
+    let reply = HttpReply { status: 200, headers, body: Vec::new() };
+    host.exchange(&post(&["{}"]), &mut |_| UpstreamAnswer::Reply(reply.clone()));
+    assert_eq!(said(&host).iter().filter(|line| *line == "response body").count(), 1);
+}
+
+#[test]
+fn the_response_code_is_known_to_the_callbacks_of_a_local_reply() {
+    let code = r#"
+      (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+        (call $reply (i32.const 65) 'no') (i32.const 1))
+      (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32)
+        (if (i32.eqz (call $property 'PATH')) (then (call $log (call $pointer) (call $size))))
+        (i32.const 0))"#;
+    let mut host = start(&code.replace("PATH", "response\0code"), settings());
+    host.exchange(&post(&[]), &mut ok);
+    assert_eq!(said(&host), ["A\0\0\0\0\0\0\0"], "65, as a letter");
 }
 
 /// Holds the response's headers, and puts the answer's own body in the place of the upstream's.
