@@ -24,4 +24,5 @@ pub mod source;
 pub mod store;
 pub mod text;
 pub mod time;
+pub mod token;
 mod validity;
