@@ -14,8 +14,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use base64::Engine as _;
-use base64::alphabet::STANDARD as ALPHABET;
-use base64::engine::general_purpose::{GeneralPurpose, PAD, STANDARD};
+use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
 use crate::canonical::{self, Sink};
@@ -29,7 +28,7 @@ use crate::validity::Validity;
 
 mod sign;
 
-pub use sign::{Message, Signed, sign};
+pub use sign::{Message, SignProblem, Signed, sign};
 
 /// How a partner signs.
 #[derive(Clone, Debug)]
@@ -93,7 +92,7 @@ pub struct SigningKey {
 impl SigningKey {
     /// Prepares a key that is accepted from `not_before` on and up to, not including, `not_after`.
     ///
-    /// `id` names it in metrics and logs. The secret of [`Scheme::StandardWebhooks`] is what [`webhook_secret`] reads.
+    /// `id` names it in metrics and logs.
     #[must_use]
     pub fn new(
         id: Arc<str>,
@@ -165,75 +164,6 @@ impl SignatureFault {
             Self::TimestampOutsideTolerance { .. } => "webhook-timestamp is outside the tolerance",
         }
     }
-}
-
-/// What is wrong with a way to sign.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PolicyProblem {
-    /// There is no key.
-    NoKey,
-    /// More than [`KEYS_MAX`] keys.
-    TooManyKeys,
-    /// More than [`KEYS_VALID_MAX`] keys are valid at one time.
-    TooManyKeysAtOnce,
-    /// A signature in the body over the body itself cannot be.
-    BodyNeedsJcs,
-    /// A `webhook-id` that cannot be signed.
-    MessageId,
-}
-
-impl PolicyProblem {
-    /// What the operator reads: the problem, and what to write instead.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NoKey => "no signing key; configure at least one",
-            Self::TooManyKeys => "more than 8 signing keys; remove those that have ended",
-            Self::TooManyKeysAtOnce => {
-                "more than 4 signing keys are valid at one time; set not_before and not_after"
-            }
-            Self::BodyNeedsJcs => {
-                "only the scheme jcs can carry its signature in the body; use a header field"
-            }
-            Self::MessageId => "a webhook-id has 1 to 256 visible ASCII characters and no full stop",
-        }
-    }
-}
-
-impl SignaturePolicy {
-    /// Whether every postback can be checked as configured.
-    ///
-    /// # Errors
-    /// The first [`PolicyProblem`].
-    pub fn check(&self) -> Result<(), PolicyProblem> {
-        if self.keys.is_empty() {
-            return Err(PolicyProblem::NoKey);
-        }
-        if self.keys.len() > KEYS_MAX {
-            return Err(PolicyProblem::TooManyKeys);
-        }
-        if Validity::most_at_once(self.keys.iter().map(|key| &key.validity)) > KEYS_VALID_MAX {
-            return Err(PolicyProblem::TooManyKeysAtOnce);
-        }
-        match (self.scheme, &self.place) {
-            (Scheme::Raw, Place::Body(_)) => Err(PolicyProblem::BodyNeedsJcs),
-            (Scheme::Raw, Place::Header(_)) | (Scheme::Jcs | Scheme::StandardWebhooks, _) => Ok(()),
-        }
-    }
-}
-
-/// The secret of Standard Webhooks: `whsec_` (which may be left out) and base64, with or without padding; `None` where it
-/// is neither, or empty.
-#[must_use]
-pub fn webhook_secret(text: &[u8]) -> Option<Vec<u8>> {
-    // Secrets were handed out by libraries that set the unused bits of the last character, or leave out the padding.
-    const LENIENT: GeneralPurpose = GeneralPurpose::new(
-        &ALPHABET,
-        PAD.with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent)
-            .with_decode_allow_trailing_bits(true),
-    );
-    let encoded = text.strip_prefix(b"whsec_").unwrap_or(text);
-    LENIENT.decode(encoded).ok().filter(|secret| !secret.is_empty())
 }
 
 /// Checks the signature of a postback with every key that is valid at `now`.
@@ -313,7 +243,7 @@ impl<'a> Claimed<'a> {
                 let text: Text<HEX_FIELD> = text.to_text().ok_or(SignatureFault::Malformed)?;
                 Self::one(text.as_str().as_bytes(), Covers::Canonical { without: Some(name) })
             }
-            // Refused by `SignaturePolicy::check`; fails closed where that was not asked.
+            // The configuration refuses a signature in the body over the body; without it, this fails closed.
             (Scheme::Raw, Place::Body(_)) => Err(SignatureFault::Malformed),
             (Scheme::StandardWebhooks, _) => Self::webhook(headers),
         }

@@ -35,7 +35,7 @@ pub struct TokenPolicy {
     pub lifetime_ms_max: u64,
     /// Keys of JWS; at most [`KEYS_MAX`], any further are never tried.
     pub keys: Vec<TokenKey>,
-    /// Opaque tokens; at most [`KEYS_MAX`], any further are never tried.
+    /// Opaque tokens; at most [`OPAQUE_MAX`], any further are never tried.
     pub opaque: Vec<OpaqueToken>,
 }
 
@@ -45,8 +45,10 @@ pub const BYTES_MAX: usize = 4096;
 pub const LIFETIME_MS_MAX: u64 = 900_000;
 /// How far `iat` and `nbf` may be ahead of our clock, in milliseconds. `exp` has no such grace.
 pub const AHEAD_MS_MAX: u64 = 60_000;
-/// The most keys, and the most opaque tokens, of one partner.
+/// The most keys of one partner: a token without `kid` costs a verification for each.
 pub const KEYS_MAX: usize = 8;
+/// The most opaque tokens of one partner.
+pub const OPAQUE_MAX: usize = 16;
 
 /// How a key is used. A key has one algorithm for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -348,7 +350,7 @@ fn find_opaque<'p>(policy: &'p TokenPolicy, token: &[u8]) -> Option<&'p OpaqueTo
         return None;
     }
     let hash = sha256(token);
-    let known = policy.opaque.iter().take(KEYS_MAX);
+    let known = policy.opaque.iter().take(OPAQUE_MAX);
     known.fold(None, |found, known| found.or(equal(&known.sha256, &hash).then_some(known)))
 }
 

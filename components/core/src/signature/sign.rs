@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Place, PolicyProblem, Scheme, SigningKey, is_message_id};
+use super::{Place, Scheme, SigningKey, is_message_id};
 use crate::canonical::{self, Sink};
 use crate::json::Document;
 use crate::mac::{Mac, Tag};
@@ -31,11 +31,33 @@ pub enum Signed {
     Member(Box<str>, String),
 }
 
+/// Why a payload cannot be signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignProblem {
+    /// A signature in the body over the body itself cannot be.
+    BodyNeedsJcs,
+    /// A `webhook-id` that cannot be signed.
+    MessageId,
+}
+
+impl SignProblem {
+    /// The problem, and what to do instead.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BodyNeedsJcs => {
+                "only the scheme jcs can carry its signature in the body; use a header field"
+            }
+            Self::MessageId => "a webhook-id has 1 to 256 visible ASCII characters and no full stop",
+        }
+    }
+}
+
 /// Signs a payload as [`super::verify`] wants it. `document` is what `body` was read as; `message` counts for
 /// [`Scheme::StandardWebhooks`] only.
 ///
 /// # Errors
-/// [`PolicyProblem::BodyNeedsJcs`] and [`PolicyProblem::MessageId`].
+/// A [`SignProblem`].
 pub fn sign(
     scheme: Scheme,
     place: &Place,
@@ -43,7 +65,7 @@ pub fn sign(
     body: &[u8],
     document: &Document<'_>,
     message: Message<'_>,
-) -> Result<Signed, PolicyProblem> {
+) -> Result<Signed, SignProblem> {
     let mut mac = Signing(key.mac.start());
     match (scheme, place) {
         (Scheme::Jcs, Place::Header(name)) => {
@@ -58,10 +80,10 @@ pub fn sign(
             mac.put(body);
             Ok(Signed::Headers([(name.clone(), mac.hex())].into()))
         }
-        (Scheme::Raw, Place::Body(_)) => Err(PolicyProblem::BodyNeedsJcs),
+        (Scheme::Raw, Place::Body(_)) => Err(SignProblem::BodyNeedsJcs),
         (Scheme::StandardWebhooks, _) => {
             if !is_message_id(message.id.as_bytes()) {
-                return Err(PolicyProblem::MessageId);
+                return Err(SignProblem::MessageId);
             }
             let timestamp = alloc::format!("{}", message.at.as_seconds());
             for piece in [message.id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {

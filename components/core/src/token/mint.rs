@@ -44,17 +44,16 @@ impl MintKey {
     /// # Errors
     /// [`KeyProblem::EmptySecret`] and [`KeyProblem::NotAPrivateKey`].
     pub fn new(algorithm: Algorithm, private: &[u8]) -> Result<Self, KeyProblem> {
+        let bytes = <&[u8; 32]>::try_from(private).map_err(|_| KeyProblem::NotAPrivateKey);
         let signer = match algorithm {
             Algorithm::Hs256 if private.is_empty() => return Err(KeyProblem::EmptySecret),
             Algorithm::Hs256 => Signer::Hs256(MacKey::new(private)),
             Algorithm::Es256 => {
-                let key = p256::ecdsa::SigningKey::from_slice(private);
+                // From an array: from a slice, it would take shorter keys too.
+                let key = p256::ecdsa::SigningKey::from_bytes(bytes?.into());
                 Signer::Es256(key.map_err(|_| KeyProblem::NotAPrivateKey)?)
             }
-            Algorithm::EdDsa => {
-                let seed = private.try_into().map_err(|_| KeyProblem::NotAPrivateKey)?;
-                Signer::EdDsa(ed25519_dalek::SigningKey::from_bytes(seed))
-            }
+            Algorithm::EdDsa => Signer::EdDsa(ed25519_dalek::SigningKey::from_bytes(bytes?)),
         };
         Ok(Self(signer))
     }
