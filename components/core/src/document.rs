@@ -239,7 +239,7 @@ pub struct Token {
     pub lifetime_seconds_max: Option<Whole<1, 900>>,
     /// Keys that sign JWTs; at most 8.
     pub keys: Option<Vec<TokenKey>>,
-    /// Opaque tokens, by their SHA-256; at most 16.
+    /// Opaque tokens, by their SHA-256; at most 8.
     pub opaque: Option<Vec<OpaqueToken>>,
 }
 
@@ -340,8 +340,11 @@ pub struct EventRule {
     pub custom: Option<CustomEvent>,
     /// Seconds in which a second event of the same click and type is a duplicate, whatever its id (source §8); at most the
     /// retention. Default: none, the id alone tells events apart.
-    pub fallback_window_seconds: Option<Whole<1, 34_560_000>>,
+    pub fallback_window_seconds: Option<FallbackWindow>,
 }
+
+/// Length of a fallback window in seconds: at most 400 days, as the retention.
+pub type FallbackWindow = Whole<1, 34_560_000>;
 
 /// A declared event type: 1 to 64 of `a-z`, `0-9` and `_`.
 #[derive(Clone, Copy, Debug, Deserialize)]

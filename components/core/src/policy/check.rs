@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use crate::document::{Faults, Path, Whole};
 use crate::time::Timestamp;
+use crate::validity::Validity;
 
 /// Longest id of a key in bytes.
 pub(super) const KEY_ID_BYTES_MAX: usize = 64;
@@ -67,46 +68,22 @@ pub(super) fn timestamp(faults: &mut Faults, path: &Path<'_>, text: &str) -> Opt
     instant
 }
 
-/// When a key is valid: from the first instant on, before the second.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Validity {
-    pub(super) not_before: Option<Timestamp>,
-    pub(super) not_after: Option<Timestamp>,
-}
-
-impl Validity {
-    /// Reads the two members of the key at `path`.
-    pub(super) fn read(
-        faults: &mut Faults,
-        path: &Path<'_>,
-        not_before: Option<&str>,
-        not_after: Option<&str>,
-    ) -> Self {
-        let not_before = not_before.and_then(|text| timestamp(faults, &path.member("not_before"), text));
-        let path = path.member("not_after");
-        let not_after = not_after.and_then(|text| timestamp(faults, &path, text));
-        if let (Some(first), Some(end)) = (not_before, not_after)
-            && first >= end
-        {
-            faults.add(&path, "is not after not_before, so the key is never valid", "write a later time");
-        }
-        Self { not_before, not_after }
+/// When the key at `path` is valid.
+pub(super) fn validity(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    not_before: Option<&str>,
+    not_after: Option<&str>,
+) -> Validity {
+    let not_before = not_before.and_then(|text| timestamp(faults, &path.member("not_before"), text));
+    let path = path.member("not_after");
+    let not_after = not_after.and_then(|text| timestamp(faults, &path, text));
+    if let (Some(first), Some(end)) = (not_before, not_after)
+        && first >= end
+    {
+        faults.add(&path, "is not after not_before, so the key is never valid", "write a later time");
     }
-
-    fn holds(self, at: Timestamp) -> bool {
-        self.not_before.is_none_or(|first| first <= at) && self.not_after.is_none_or(|end| at < end)
-    }
-
-    /// The most keys that are valid at one instant. That number changes upwards only where a key becomes valid.
-    pub(super) fn overlap_max(keys: &[Self]) -> usize {
-        keys.iter()
-            .map(|key| {
-                let at = key.not_before.unwrap_or_default();
-                keys.iter().filter(|other| other.holds(at)).count()
-            })
-            .max()
-            .unwrap_or(0)
-    }
+    Validity { not_before, not_after }
 }
 
 /// Whether a text has 1 to `bytes_max` visible ASCII characters.

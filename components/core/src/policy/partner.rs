@@ -7,26 +7,23 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::check::{Validity, count, hex_32, is_visible, key_id, timestamp, whole};
+use super::check::{count, hex_32, is_visible, key_id, timestamp, validity, whole};
 use super::compile::Compiler;
 use super::secret::Encoding;
 use super::{InFlightStatus, Partner, sandbox};
-use crate::currency::Currency;
 use crate::document::{
-    self as written, CustomAmount, Faults, Path, SignaturePlace, SignatureScheme, Whole, nearest,
+    self as written, CustomAmount, FallbackWindow, Faults, Path, SignaturePlace, SignatureScheme, Whole,
+    nearest,
 };
 use crate::event::{BUILT_IN, CustomEvent, EventName, EventRules, Presence};
-use crate::money::Amount;
+use crate::money::{Amount, Currency};
 use crate::rate::Rate;
-use crate::signature::{Place, Scheme, SignaturePolicy, SigningKey};
+use crate::signature::{KEYS_MAX, KEYS_VALID_MAX, Place, Scheme, SignaturePolicy, SigningKey};
 use crate::source::{Cidr, CidrProblem, SourcePolicy};
+use crate::validity::Validity;
 
 /// Longest name of a partner in bytes.
 pub const PARTNER_NAME_BYTES_MAX: usize = 64;
-/// Most signature keys of a partner.
-pub const SIGNATURE_KEYS_MAX: usize = 8;
-/// Most signature keys of a partner that are valid at one instant: each costs a MAC per request.
-pub const SIGNATURE_KEYS_VALID_MAX: usize = 4;
 /// Most networks from which a partner may send.
 pub const NETWORKS_MAX: usize = 256;
 /// Most certificate names, and most certificate hashes, of a partner.
@@ -77,11 +74,12 @@ impl Compiler<'_, '_> {
             self.faults.add(path, "is no name of a partner", remedy);
         }
         if name == sandbox::PARTNER {
-            let remedy = "choose another name: the sandbox has this partner by itself, and production never";
+            let remedy = "choose another name; the sandbox has this partner by itself, and production never";
             self.faults.add(path, "is reserved", remedy);
         }
         let signature = self.signature(&path.member("signature"), &partner.signature);
-        let token = partner.token.as_ref().map(|token| self.token(&path.member("token"), token));
+        let name: Arc<str> = Arc::from(name);
+        let token = partner.token.as_ref().map(|token| self.token(&path.member("token"), &name, token));
         let source = partner.source.clone().unwrap_or_default();
         let source = self.source(&path.member("source"), &source);
         let rate = rate(self.faults, &path.member("rate"), partner.rate);
@@ -93,12 +91,9 @@ impl Compiler<'_, '_> {
             self.events(&events, partner.events.as_ref().unwrap_or(&none), common);
         self.contract(&path.member("contract"), partner.contract.as_deref().unwrap_or_default());
         Some(Partner {
-            name: Arc::from(name),
+            name,
             signature: signature?,
-            token: match token {
-                Some(token) => Some(token?),
-                None => None,
-            },
+            token,
             source,
             rate: rate?,
             in_flight_status,
@@ -146,7 +141,7 @@ impl Compiler<'_, '_> {
         let name = signature.name.as_deref();
         match signature.place.unwrap_or(SignaturePlace::Header) {
             SignaturePlace::Header => {
-                let name = name.unwrap_or("x-signature").to_ascii_lowercase();
+                let name = name.unwrap_or(Place::HEADER).to_ascii_lowercase();
                 let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
                 if !(1..=NAME_BYTES_MAX).contains(&name.len()) || !name.bytes().all(allowed) {
                     let remedy = format!("write 1 to {NAME_BYTES_MAX} letters, digits, '-' and '_'");
@@ -166,7 +161,7 @@ impl Compiler<'_, '_> {
                         "is \"body\" with the scheme \"raw\", under which the signature would sign itself";
                     self.faults.add(&path.member("in"), problem, "write \"header\", or the scheme \"jcs\"");
                 }
-                let name = name.unwrap_or("signature");
+                let name = name.unwrap_or(Place::MEMBER);
                 if !is_visible(name, NAME_BYTES_MAX) || crate::event::MEMBERS.contains(&name) {
                     let remedy = format!(
                         "write 1 to {NAME_BYTES_MAX} visible ASCII characters that name no member of events"
@@ -187,21 +182,20 @@ impl Compiler<'_, '_> {
     ) -> Vec<SigningKey> {
         if written.is_empty() {
             let remedy =
-                "write { \"id\": …, \"secret\": { \"name\": … } }: no partner is without a signature";
+                "write { \"id\": …, \"secret\": { \"name\": … } }; no partner is without a signature";
             self.faults.add(path, "has no key", remedy);
         }
-        count(self.faults, path, written.len(), SIGNATURE_KEYS_MAX);
+        count(self.faults, path, written.len(), KEYS_MAX);
         let encoding = match scheme {
-            Scheme::StandardWebhooks => Encoding::Prefixed,
-            Scheme::Jcs | Scheme::Raw => Encoding::Any,
+            Scheme::StandardWebhooks => Encoding::Webhook,
+            Scheme::Jcs | Scheme::Raw => Encoding::Text,
         };
         let (mut ids, mut keys, mut validities) = (Vec::new(), Vec::new(), Vec::new());
         for (index, key) in written.iter().enumerate() {
             let path = path.element(index);
             let id = key_id(self.faults, &path, &key.id, &mut ids);
             let secret = self.secrets.take(self.faults, &path, &key.secret, encoding);
-            let validity =
-                Validity::read(self.faults, &path, key.not_before.as_deref(), key.not_after.as_deref());
+            let validity = validity(self.faults, &path, key.not_before.as_deref(), key.not_after.as_deref());
             validities.push(validity);
             keys.extend(
                 id.zip(secret).map(|(id, secret)| {
@@ -209,11 +203,10 @@ impl Compiler<'_, '_> {
                 }),
             );
         }
-        let overlap = Validity::overlap_max(&validities);
-        if overlap > SIGNATURE_KEYS_VALID_MAX {
+        let overlap = Validity::most_at_once(validities.iter());
+        if overlap > KEYS_VALID_MAX {
             let problem = format!("has {overlap} keys that are valid at once");
-            let remedy =
-                format!("end old keys with \"not_after\": at most {SIGNATURE_KEYS_VALID_MAX} may overlap");
+            let remedy = format!("end old keys with \"not_after\"; at most {KEYS_VALID_MAX} may overlap");
             self.faults.add(path, problem, remedy);
         }
         keys
@@ -250,7 +243,7 @@ impl Compiler<'_, '_> {
                 Some(hash) => certificate_sha256.push(hash),
                 None => {
                     let path = path.member("certificate_sha256");
-                    let remedy = "write 64 hex digits: openssl x509 -outform der | sha256sum";
+                    let remedy = "write 64 hex digits, as of `openssl x509 -outform der | sha256sum`";
                     faults.add(&path.element(index), "is no SHA-256", remedy);
                 }
             }
@@ -332,7 +325,13 @@ impl Compiler<'_, '_> {
             }
             let path = path.member("fallback_window_seconds");
             let Some(window) = rule.fallback_window_seconds else { continue };
-            let window_ms = u64::from(whole(self.faults, &path, Some(window), 86_400)).saturating_mul(1_000);
+            let Some(seconds) = window.get() else {
+                let problem =
+                    format!("is no whole number from {} to {}", FallbackWindow::MIN, FallbackWindow::MAX);
+                self.faults.add(&path, problem, "write one without quotes, or leave it out for no window");
+                continue;
+            };
+            let window_ms = u64::from(seconds).saturating_mul(1_000);
             if common.retention_ms.is_some_and(|retention_ms| window_ms > retention_ms) {
                 let problem = "is longer than dedup.retention_days, after which nothing is remembered";
                 self.faults.add(&path, problem, "shorten the window, or lengthen the retention");

@@ -5,12 +5,9 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use base64::Engine;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-
 use super::sandbox;
 use crate::document::{Environment, Faults, Path, Secret};
+use crate::signature::webhook_secret;
 
 /// Shortest secret of a production key in bytes, after decoding: a MAC is no stronger than its key.
 pub const SECRET_BYTES_MIN: usize = 32;
@@ -19,19 +16,13 @@ pub const SECRET_BYTES_MAX: usize = 4_096;
 /// Longest name of a secret in bytes.
 const NAME_BYTES_MAX: usize = 64;
 
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
-
-/// How the text of a secret may be written.
+/// How the text of a secret becomes the bytes of a key. In all of them `base64:` and base64 stand for the decoded bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
-    /// The text's own bytes, or `whsec_` or `base64:` and base64.
-    Any,
-    /// `whsec_` or `base64:` and base64. The libraries of Standard Webhooks take text without a prefix for base64, others
-    /// would take it for the key itself, and the difference would show only as signatures that do not match.
-    Prefixed,
+    /// The text's own bytes.
+    Text,
+    /// `whsec_` and base64, as Standard Webhooks has it; its libraries take text without the prefix for base64 too.
+    Webhook,
 }
 
 /// The secrets of one document.
@@ -64,7 +55,7 @@ impl<'s> Secrets<'s> {
         let Some(text) = (self.resolve)(name) else {
             let problem = format!("names the secret {name:?}, which the host does not have");
             let remedy = format!(
-                "set {name}: an environment variable of the VM (Envoy), a variable (Spin), or the environment (command line)"
+                "set {name} as an environment variable of the VM (Envoy), a variable (Spin), or in the environment (command line)"
             );
             faults.add(&path, problem, remedy);
             return None;
@@ -82,7 +73,7 @@ impl<'s> Secrets<'s> {
             faults.add(
                 &path,
                 problem,
-                "give each key a secret of its own: who holds one could forge the other",
+                "give each key a secret of its own, or who holds one could forge the other",
             );
             return None;
         }
@@ -124,7 +115,7 @@ impl<'s> Secrets<'s> {
             faults.add(
                 path,
                 problem,
-                "give each key a secret of its own: who holds one could forge the other",
+                "give each key a secret of its own, or who holds one could forge the other",
             );
             return None;
         }
@@ -142,7 +133,9 @@ impl<'s> Secrets<'s> {
         match self.environment {
             Environment::Production if value.len() < SECRET_BYTES_MIN => {
                 let problem = format!("has {} bytes", value.len());
-                let remedy = format!("use at least {SECRET_BYTES_MIN} random bytes: `countersign keygen`");
+                let remedy = format!(
+                    "use at least {SECRET_BYTES_MIN} random bytes, as `countersign keygen` makes them"
+                );
                 Err((problem, remedy))
             }
             Environment::Production | Environment::Sandbox => Ok(value),
@@ -172,22 +165,13 @@ fn decode(text: &[u8], encoding: Encoding) -> Result<Vec<u8>, (String, String)> 
             "write it with `printf %s`, not `echo`".into(),
         ));
     }
-    let encoded = text.strip_prefix(b"whsec_").or_else(|| text.strip_prefix(b"base64:"));
-    match (encoded, encoding) {
-        (Some(encoded), Encoding::Any | Encoding::Prefixed) => match BASE64.decode(encoded) {
-            Ok(value) if value.is_empty() => {
-                Err(("is empty after its prefix".into(), "make one with `countersign keygen`".into()))
-            }
-            Ok(value) => Ok(value),
-            Err(_) => Err((
-                "has a prefix, but no base64 after it".into(),
-                "write base64 (A-Z a-z 0-9 + /) after whsec_ or base64:".into(),
-            )),
-        },
-        (None, Encoding::Any) => Ok(text.to_vec()),
-        (None, Encoding::Prefixed) => Err((
-            "has no prefix that says how it is encoded".into(),
-            "write whsec_ and base64, as Standard Webhooks has it, or base64: and base64".into(),
-        )),
-    }
+    let decoded = match (text.strip_prefix(b"base64:"), encoding) {
+        (Some(encoded), Encoding::Text | Encoding::Webhook) => webhook_secret(encoded),
+        (None, Encoding::Text) => Some(text.to_vec()),
+        (None, Encoding::Webhook) => webhook_secret(text),
+    };
+    decoded.ok_or_else(|| {
+        let remedy = "write the base64 of the key (A-Z a-z 0-9 + /) after whsec_ or base64:";
+        ("is not base64".into(), remedy.into())
+    })
 }
