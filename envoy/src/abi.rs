@@ -3,7 +3,10 @@
 //! The SDK's own wrappers panic on a status that they do not expect, and on text that is not UTF-8; either would take the VM,
 //! and with it every partner's requests. So the calls are declared here, values are bytes, and a status is a number.
 
-#![expect(unsafe_code, reason = "the proxy is called through its C ABI; nothing else in the filter is unsafe")]
+#![expect(
+    unsafe_code,
+    reason = "the proxy is called through its C ABI; nothing else in the filter is unsafe"
+)]
 
 use core::ptr::{null, null_mut};
 
@@ -41,7 +44,7 @@ numbers! {
     /// A buffer.
     Buffer { RequestBody = 0, ResponseBody = 1, PluginConfiguration = 7 }
     /// How loud a log line is.
-    Level { Info = 2, Warn = 3, Error = 4 }
+    Level { Warn = 3, Error = 4 }
     /// What a metric is.
     Metric { Counter = 0, Gauge = 1 }
 }
@@ -51,8 +54,20 @@ unsafe extern "C" {
     fn proxy_log(level: u32, message: *const u8, size: usize) -> u32;
     fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32;
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
-    fn proxy_get_buffer_bytes(buffer: u32, start: usize, max: usize, data: *mut *mut u8, size: *mut usize) -> u32;
-    fn proxy_set_buffer_bytes(buffer: u32, start: usize, size: usize, data: *const u8, data_size: usize) -> u32;
+    fn proxy_get_buffer_bytes(
+        buffer: u32,
+        start: usize,
+        max: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
+    fn proxy_set_buffer_bytes(
+        buffer: u32,
+        start: usize,
+        size: usize,
+        data: *const u8,
+        data_size: usize,
+    ) -> u32;
     fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_set_header_map_pairs(map: u32, data: *const u8, size: usize) -> u32;
     fn proxy_replace_header_map_value(
@@ -72,7 +87,13 @@ unsafe extern "C" {
         size: *mut usize,
         token: *mut u32,
     ) -> u32;
-    fn proxy_set_shared_data(key: *const u8, key_size: usize, value: *const u8, size: usize, token: u32) -> u32;
+    fn proxy_set_shared_data(
+        key: *const u8,
+        key_size: usize,
+        value: *const u8,
+        size: usize,
+        token: u32,
+    ) -> u32;
     fn proxy_set_effective_context(context: u32) -> u32;
     fn proxy_send_local_response(
         status: u32,
@@ -184,8 +205,9 @@ pub(crate) fn set_property(name: &[u8], value: &[u8]) -> Result<(), Refused> {
 pub(crate) fn shared_data(key: &[u8]) -> Result<Option<(Vec<u8>, u32)>, Refused> {
     let (mut data, mut size, mut token) = (null_mut(), 0, 0);
     // SAFETY: all pointers are of live locals and one live slice.
-    let status =
-        unsafe { proxy_get_shared_data(key.as_ptr(), key.len(), &raw mut data, &raw mut size, &raw mut token) };
+    let status = unsafe {
+        proxy_get_shared_data(key.as_ptr(), key.len(), &raw mut data, &raw mut size, &raw mut token)
+    };
     match owned(status, data, size) {
         Ok(value) => Ok(Some((value, token))),
         Err(Refused::NOT_FOUND) => Ok(None),
@@ -213,7 +235,11 @@ pub(crate) fn set_effective_context(context: u32) -> Result<(), Refused> {
 }
 
 /// Answers the stream without the upstream.
-pub(crate) fn send_local_response(status: u16, headers: &[(&[u8], &[u8])], body: &[u8]) -> Result<(), Refused> {
+pub(crate) fn send_local_response(
+    status: u16,
+    headers: &[(&[u8], &[u8])],
+    body: &[u8],
+) -> Result<(), Refused> {
     let headers = serialized(headers);
     // SAFETY: pointers and lengths are of live values; null with length 0 is what the ABI asks for no details.
     done(unsafe {

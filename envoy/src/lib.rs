@@ -18,7 +18,6 @@ mod plugin;
 mod stream;
 mod table;
 
-#[expect(unsafe_code, reason = "the SDK's entry point")]
 mod entry {
     use proxy_wasm::traits::RootContext;
 

@@ -64,8 +64,11 @@ impl Plugin {
     /// The streams that have waited too long for a body.
     fn overdue(&self, now: Timestamp) -> Vec<u32> {
         let Ok(mut waiting) = self.waiting.try_borrow_mut() else { return Vec::new() };
-        let overdue: Vec<u32> =
-            waiting.iter().filter(|(_, since)| now.since_ms(**since) >= FIRST_BODY_MS).map(|(id, _)| *id).collect();
+        let overdue: Vec<u32> = waiting
+            .iter()
+            .filter(|(_, since)| now.since_ms(**since) >= FIRST_BODY_MS)
+            .map(|(id, _)| *id)
+            .collect();
         waiting.retain(|id, _| !overdue.contains(id));
         overdue
     }
@@ -128,12 +131,16 @@ fn configured() -> Result<Plugin, ()> {
     };
     let policy = Policy::compile(document, &mut secret).map_err(|errors| {
         for error in errors {
-            let line = format!("countersign: configuration: {}: {}; {}", error.path, error.problem, error.remedy);
+            let line =
+                format!("countersign: configuration: {}: {}; {}", error.path, error.problem, error.remedy);
             abi::log(Level::Error, &line);
         }
     })?;
     if abi::set_tick_period(TICK_MS).is_err() {
-        abi::log(Level::Warn, "countersign: the proxy has no ticks; a missing allow_on_headers_stop_iteration will not be noticed");
+        abi::log(
+            Level::Warn,
+            "countersign: the proxy has no ticks; a missing allow_on_headers_stop_iteration will not be noticed",
+        );
     }
     let store = TableStore::new(SharedData, policy.dedup.shape);
     Ok(Plugin {
@@ -147,7 +154,10 @@ fn configured() -> Result<Plugin, ()> {
 }
 
 /// A secret by its name: the VM's environment variable of that name.
-#[expect(clippy::disallowed_methods, reason = "this is the host that resolves secrets; Envoy fills the VM's environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the host that resolves secrets; Envoy fills the VM's environment"
+)]
 fn secret(name: &str) -> Option<Vec<u8>> {
     std::env::var(name).ok().map(String::into_bytes)
 }

@@ -77,7 +77,11 @@ impl HttpContext for Stream {
 
     fn on_http_request_trailers(&mut self, _count: usize) -> Action {
         let Some(plugin) = self.plugin.clone() else { return Action::Pause };
-        if matches!(self.phase, Phase::Reading) { self.decide(&plugin, Some(usize::MAX)) } else { Action::Continue }
+        if matches!(self.phase, Phase::Reading) {
+            self.decide(&plugin, Some(usize::MAX))
+        } else {
+            Action::Continue
+        }
     }
 
     fn on_http_response_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
@@ -246,7 +250,8 @@ fn declared_too_large(plugin: &Plugin) -> bool {
 fn delivery() -> Delivery {
     let map = abi::header_map(Map::ResponseHeaders).unwrap_or_default();
     let field = |wanted: &[u8]| Pairs::of(&map).find(|(name, _)| *name == wanted).map(|(_, value)| value);
-    let status = field(b":status").and_then(|status| core::str::from_utf8(status).ok()?.parse().ok()).unwrap_or(0);
+    let status =
+        field(b":status").and_then(|status| core::str::from_utf8(status).ok()?.parse().ok()).unwrap_or(0);
     let replayed = field(b"idempotent-replayed").is_some_and(|value| value.eq_ignore_ascii_case(b"true"));
     if abi::property(b"response\0code_details").is_ok_and(|details| details == b"via_upstream") {
         return Delivery::of_status(status, replayed);
@@ -261,8 +266,11 @@ fn never_reached() -> bool {
     const UPSTREAM_CONNECTION_FAILURE: u64 = 0x20;
     const UPSTREAM_OVERFLOW: u64 = 0x80;
     const NO_ROUTE_FOUND: u64 = 0x100;
-    const UNREACHED: u64 = NO_HEALTHY_UPSTREAM | UPSTREAM_CONNECTION_FAILURE | UPSTREAM_OVERFLOW | NO_ROUTE_FOUND;
-    let flags = abi::property(b"response\0flags").ok().and_then(|bytes| Some(u64::from_le_bytes(*bytes.first_chunk()?)));
+    const UNREACHED: u64 =
+        NO_HEALTHY_UPSTREAM | UPSTREAM_CONNECTION_FAILURE | UPSTREAM_OVERFLOW | NO_ROUTE_FOUND;
+    let flags = abi::property(b"response\0flags")
+        .ok()
+        .and_then(|bytes| Some(u64::from_le_bytes(*bytes.first_chunk()?)));
     flags.is_some_and(|flags| flags != 0 && flags & !UNREACHED == 0)
 }
 
@@ -343,8 +351,16 @@ pub(crate) fn reply_misconfigured(plugin: &Plugin, now: Timestamp) {
 
 /// Without a configuration or a clock nothing can be verified, so nothing passes.
 fn refuse_unconfigured() -> Action {
-    abi::log(Level::Error, "countersign: the filter cannot read its configuration, the request or the clock; refusing");
-    let headers: [(&[u8], &[u8]); 2] = [(b"content-type", b"application/problem+json"), (b"retry-after", b"5")];
-    let _refused = abi::send_local_response(503, &headers, br#"{"error":"internal_error","hint":"retry after Retry-After"}"#);
+    abi::log(
+        Level::Error,
+        "countersign: the filter cannot read its configuration, the request or the clock; refusing",
+    );
+    let headers: [(&[u8], &[u8]); 2] =
+        [(b"content-type", b"application/problem+json"), (b"retry-after", b"5")];
+    let _refused = abi::send_local_response(
+        503,
+        &headers,
+        br#"{"error":"internal_error","hint":"retry after Retry-After"}"#,
+    );
     Action::Pause
 }

@@ -182,7 +182,8 @@ impl Group {
     /// Where the file cannot be read or is not a group.
     pub fn load(suite: Suite, name: &str) -> anyhow::Result<Self> {
         let path = folder().join(suite.folder()).join(name).with_extension("json");
-        let text = std::fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
         serde_json::from_str(&text).with_context(|| format!("{} is not a vector file", path.display()))
     }
 

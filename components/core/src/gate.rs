@@ -14,7 +14,6 @@ mod reply;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::fmt;
 use core::net::IpAddr;
 
