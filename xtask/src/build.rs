@@ -1,6 +1,7 @@
 //! The wasm artefacts: which there are, how they are built, and how large they may be.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::SystemTime;
@@ -8,7 +9,7 @@ use std::time::SystemTime;
 use anyhow::{Context as _, Result, bail};
 
 use crate::context::Context;
-use crate::process;
+use crate::{process, setup};
 
 /// What to do when an artefact does not build.
 pub(crate) const REMEDY: &str =
@@ -69,8 +70,7 @@ pub(crate) fn build(context: &Context) -> Result<()> {
     fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     let mut too_large = Vec::new();
     for artefact in present(context) {
-        let arguments = ["build", "--release", "--package", artefact.package, "--target", artefact.target];
-        process::run(&mut wasm_cargo(context, &arguments))?;
+        process::run(&mut wasm_cargo(context, artefact, &["build", "--release"])?)?;
         let place = folder.join(artefact.file);
         let built = output_file(context, artefact)?;
         fs::copy(&built, &place).with_context(|| format!("copying {}", built.display()))?;
@@ -83,9 +83,20 @@ pub(crate) fn build(context: &Context) -> Result<()> {
     if too_large.is_empty() { Ok(()) } else { bail!("too large: {}", too_large.join(", ")) }
 }
 
-/// A cargo call that compiles for wasm.
-pub(crate) fn wasm_cargo(context: &Context, arguments: &[&str]) -> Command {
-    context.cargo(arguments)
+/// A cargo call (`build`, `clippy`) for one artefact on its target.
+///
+/// A compiler cache such as sccache does not notice that the target's standard library was replaced, and serves
+/// crates that name the old one: "can't find crate". It does hash every variable whose name begins with `CARGO_`.
+///
+/// # Errors
+/// rustc does not start, or is not the pinned one.
+pub(crate) fn wasm_cargo(context: &Context, artefact: Artefact, arguments: &[&str]) -> Result<Command> {
+    let mut library = DefaultHasher::new();
+    setup::fingerprint(&context.compiler()?, artefact.target).hash(&mut library);
+    let mut command = context.cargo(arguments);
+    command.args(["--package", artefact.package, "--target", artefact.target]);
+    command.env("CARGO_COUNTERSIGN_WASM_STD", format!("{:016x}", library.finish()));
+    Ok(command)
 }
 
 /// Where cargo puts the artefact: a library's name has underscores, a program's keeps its hyphens.

@@ -77,20 +77,20 @@ impl Suite {
     }
 }
 
-/// Downloads a package and those of its dependencies that the machine lacks, and unpacks them.
+/// Downloads packages, those of their dependencies that the machine lacks, and unpacks all of them.
 ///
 /// # Errors
 /// apt is missing, or a package cannot be fetched or unpacked.
-pub(crate) fn unpack_with_dependencies(package: &str, folder: &Path, into: &Path) -> Result<()> {
+pub(crate) fn unpack_with_dependencies(packages: &[&str], folder: &Path, into: &Path) -> Result<()> {
     if process::on_path("apt-get").is_none() {
-        bail!("{package} is missing, and so is apt-get to fetch it");
+        bail!("{} is missing, and so is apt-get to fetch it", packages.join(", "));
     }
     fresh_folder(&folder.join("partial"))?;
     let archives = format!("Dir::Cache::archives={}", folder.display());
     let fetch = || {
         let mut command = Command::new("apt-get");
         command.args(["install", "-y", "--download-only", "--reinstall", "--no-install-recommends", "-o"]);
-        process::download(command.args([&archives, "-o", "APT::Sandbox::User=root", package]))
+        process::download(command.args([&archives, "-o", "APT::Sandbox::User=root"]).args(packages))
     };
     if fetch().is_err() {
         // A fresh machine has no package lists yet, or old ones.

@@ -47,9 +47,7 @@ pub(crate) fn ensure_targets(context: &Context) -> Result<()> {
         }
         println!("    {}: trying {name}", missing.join(", "));
         let before: Vec<_> = missing.iter().map(|target| fingerprint(&compiler, target)).collect();
-        if let Err(error) = way(context, &compiler, &missing) {
-            tried.push_str(&format!("\n  {name}: {error:#}"));
-        }
+        let outcome = way(context, &compiler, &missing);
         let mut still = Vec::new();
         for (target, before) in missing.into_iter().zip(before) {
             if fingerprint(&compiler, target) != before {
@@ -57,9 +55,14 @@ pub(crate) fn ensure_targets(context: &Context) -> Result<()> {
                 remove_folder(&context.target.join(target))?;
             }
             if let Err(error) = usable(context, &compiler, target) {
-                tried.push_str(&format!("\n  {name}: {target} is not usable after it: {error:#}"));
+                if outcome.is_ok() {
+                    tried.push_str(&format!("\n  {name}: said it had {target}, but: {error:#}"));
+                }
                 still.push(target);
             }
+        }
+        if let Err(error) = outcome {
+            tried.push_str(&format!("\n  {name}: {error:#}"));
         }
         missing = still;
     }

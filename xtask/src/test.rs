@@ -56,8 +56,8 @@ fn clippy(context: &Context) -> Result<()> {
     let mut everything = context.cargo(&["clippy", "--quiet", "--workspace", "--all-targets"]);
     process::run(everything.args(["--", "--deny", "warnings"]))?;
     for artefact in build::present(context) {
-        let arguments = ["clippy", "--quiet", "--package", artefact.package, "--target", artefact.target];
-        process::run(build::wasm_cargo(context, &arguments).args(["--", "--deny", "warnings"]))?;
+        let mut wasm = build::wasm_cargo(context, artefact, &["clippy", "--quiet"])?;
+        process::run(wasm.args(["--", "--deny", "warnings"]))?;
     }
     Ok(())
 }

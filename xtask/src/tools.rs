@@ -97,7 +97,9 @@ pub(crate) fn ensure_redis(context: &Context) -> Result<PathBuf> {
             std::os::unix::fs::symlink(own, &place)?;
         } else {
             let packages = context.target.join("setup/redis");
-            debian::unpack_with_dependencies("redis-server", &packages, &staged.join("debian"))?;
+            // The program itself is in redis-tools; redis-server has the link to it that makes it a server.
+            let names = ["redis-server", "redis-tools"];
+            debian::unpack_with_dependencies(&names, &packages, &staged.join("debian"))?;
             fs::write(&place, REDIS_LAUNCHER)?;
             make_executable(&place)?;
         }
@@ -160,7 +162,7 @@ fn pip(context: &Context) -> Result<Command> {
     let mut command = Command::new("python3");
     if process::output(Command::new("python3").args(["-m", "pip", "--version"])).is_err() {
         let unpacked = context.target.join("setup/pip/unpacked");
-        debian::unpack_with_dependencies("python3-pip", &context.target.join("setup/pip"), &unpacked)?;
+        debian::unpack_with_dependencies(&["python3-pip"], &context.target.join("setup/pip"), &unpacked)?;
         command.env("PYTHONPATH", unpacked.join("usr/lib/python3/dist-packages"));
     }
     command.args(["-m", "pip"]);
