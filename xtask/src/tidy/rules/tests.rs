@@ -1,6 +1,6 @@
 //! Each rule with a text that breaks it and one that comes close.
 
-use super::{FUNCTION_LINES_MAX, MACHINE_PATHS, REGISTRIES, SOURCE_LINES_MAX, UNFINISHED};
+use super::{FUNCTION_LINES_MAX, MACHINE_PATHS, REGISTRIES, SOURCE_LINES_MAX, UNFINISHED, UNFINISHED_RUST};
 use super::{check_file, unexplained_dependencies};
 
 /// The lines (0 for the whole file) that break a rule.
@@ -24,6 +24,11 @@ fn white_space_at_the_end_is_found() {
 fn unfinished_work_is_found() {
     for word in UNFINISHED {
         assert_eq!(broken("a.rs", &format!("// fine\n// {word}\n")), [2], "{word}");
+        assert_eq!(broken("a.md", &format!("fine\n{word}\n")), [2], "{word}");
+    }
+    for word in UNFINISHED_RUST {
+        assert_eq!(broken("a.rs", &format!("fn f() {{}}\n// {word})\n")), [2], "{word}");
+        assert_eq!(broken("a.md", &format!("`{word})` is denied\n")), [0_usize; 0], "{word}");
     }
 }
 
