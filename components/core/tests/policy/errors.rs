@@ -67,6 +67,21 @@ fn no_more_than_64_mistakes_are_listed() {
 }
 
 #[test]
+fn thousand_partners_are_taken_and_one_more_is_not() {
+    let production = file("examples/production.json");
+    let partners = |count| {
+        let partner = |number| {
+            let key = format!(r#"{{ "id": "k", "secret": {{ "name": "key_{number}" }} }}"#);
+            format!(r#""p{number}": {{ "signature": {{ "keys": [{key}] }} }}"#)
+        };
+        let partners: Vec<String> = (0..count).map(partner).collect();
+        changed(&production, &[("/partners", &format!("{{ {} }}", partners.join(", ")))])
+    };
+    assert_eq!(mistakes(&partners(1_000)), Vec::<String>::new());
+    assert_eq!(mistakes(&partners(1_001)), ["partners has 1001 elements: write at most 1000"]);
+}
+
+#[test]
 fn lists_are_bounded() {
     let rows = [
         ("/trusted_proxies", "trusted_proxies", 64, "\"10.0.0.0/8\""),
