@@ -239,7 +239,7 @@ pub struct Token {
     pub lifetime_seconds_max: Option<Whole<1, 900>>,
     /// Keys that sign JWTs; at most 8.
     pub keys: Option<Vec<TokenKey>>,
-    /// Opaque tokens, by their SHA-256; at most 8.
+    /// Opaque tokens, by their SHA-256; at most 16.
     pub opaque: Option<Vec<OpaqueToken>>,
 }
 

@@ -143,7 +143,7 @@ impl<'s> Secrets<'s> {
     }
 }
 
-/// What Spin takes for the name of a variable; in upper case also what a shell takes for one.
+/// What every host takes for a name: Spin is the strictest, and what it takes is an environment variable's name as well.
 fn is_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     (1..=NAME_BYTES_MAX).contains(&name.len())

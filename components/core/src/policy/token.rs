@@ -12,7 +12,7 @@ use super::check::{count, hex_32, is_visible, key_id, validity, whole};
 use super::compile::Compiler;
 use super::secret::Encoding;
 use crate::document::{self as written, Faults, Path, TokenAlgorithm};
-use crate::token::{KEYS_MAX, KeyMaterial, KeyProblem, OpaqueToken, TokenKey, TokenPolicy};
+use crate::token::{KEYS_MAX, KeyMaterial, KeyProblem, OPAQUE_MAX, OpaqueToken, TokenKey, TokenPolicy};
 
 /// Longest issuer or audience in bytes.
 pub const ISSUER_BYTES_MAX: usize = 128;
@@ -125,7 +125,7 @@ impl Compiler<'_, '_> {
         written: &[written::OpaqueToken],
         ids: &mut Vec<Arc<str>>,
     ) -> Vec<OpaqueToken> {
-        count(self.faults, path, written.len(), KEYS_MAX);
+        count(self.faults, path, written.len(), OPAQUE_MAX);
         let mut tokens = Vec::new();
         for (index, token) in written.iter().enumerate() {
             let path = path.element(index);

@@ -1,11 +1,11 @@
 //! The example files are valid, mean what they say, and fit the schema that is checked in.
 
 use countersign_core::document;
-use countersign_core::policy::{ClickVerify, Environment, InFlightStatus, Policy};
+use countersign_core::policy::{ClickVerify, Environment, InFlightStatus, Policy, sandbox};
 use countersign_core::rate::Rate;
 use countersign_core::signature::{Place, Scheme};
 
-use crate::{compile, file};
+use crate::{changed, compile, file, mistakes};
 
 #[test]
 fn production_example_means_what_it_says() {
@@ -92,15 +92,62 @@ fn checked_in_schema_is_the_one_that_the_structs_make() {
     assert!(file(path) == made, "{path} is stale: write the output of `countersign config schema` into it");
 }
 
+/// The first JSON example of every section of the page that has one.
+fn examples_of(page: &str) -> impl Iterator<Item = (&str, &str)> {
+    page.split("\n##").filter_map(|section| {
+        let (heading, text) = section.split_once('\n')?;
+        let json = text.split("```json\n").nth(1)?.split("```").next()?;
+        Some((heading.trim_matches(['#', ' ']), json))
+    })
+}
+
 #[test]
-fn every_document_in_the_page_compiles() {
+fn every_example_in_the_page_compiles() {
     let page = file("docs/config.md");
-    let blocks = page.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap());
-    let documents: Vec<&str> = blocks.filter(|block| block.contains("\"version\"")).collect();
-    assert!(documents.len() >= 2, "the page shows whole documents");
+    let documents = page.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let documents: Vec<&str> = documents.filter(|block| block.contains("\"version\"")).collect();
+    assert_eq!(documents.len(), 2, "whole documents");
     for document in documents {
-        if let Err(errors) = compile(document) {
-            panic!("{document}\n{errors:#?}");
+        assert_eq!(mistakes(document), Vec::<String>::new(), "{document}");
+    }
+
+    let production = file("examples/production.json");
+    let mut sections = Vec::new();
+    for (heading, json) in examples_of(&page) {
+        let pointer = match heading {
+            "limits" | "dedup" | "click_id" => format!("/{heading}"),
+            "signature" | "token" | "source" | "rate" | "events" | "contract" => {
+                format!("/partners/acme/{heading}")
+            }
+            _ => continue,
+        };
+        assert_eq!(mistakes(&changed(&production, &[(&pointer, json)])), Vec::<String>::new(), "{heading}");
+        sections.push(heading);
+    }
+    assert_eq!(sections.len(), 9, "{sections:?}");
+}
+
+#[test]
+fn page_publishes_the_keys_of_the_sandbox() {
+    let page = file("docs/config.md");
+    for secret in
+        [sandbox::SIGNING_SECRET, sandbox::CLICK_SECRET, sandbox::RECEIPT_SECRET, sandbox::ATTESTATION_SECRET]
+    {
+        assert!(page.contains(&format!("| `{secret}` |")), "{secret}");
+    }
+}
+
+#[test]
+fn page_explains_every_member() {
+    let schema: serde_json::Value = serde_json::from_str(&document::schema().unwrap()).unwrap();
+    let page = file("docs/config.md");
+    let definitions = schema["$defs"].as_object().unwrap().values();
+    let mut explained = 0;
+    for object in definitions.chain([&schema]) {
+        for name in object["properties"].as_object().into_iter().flat_map(serde_json::Map::keys) {
+            assert!(page.contains(&format!("\n| `{name}` | ")), "docs/config.md has no line for {name}");
+            explained += 1;
         }
     }
+    assert!(explained > 50, "{explained} members");
 }
