@@ -255,17 +255,14 @@ impl<S: Sink> Writer<'_, '_, S> {
     }
 
     fn copy(&mut self, bytes: &[u8]) {
-        let end = self.filled.saturating_add(bytes.len());
-        if let Some(target) = self.block.get_mut(self.filled..end) {
-            target.copy_from_slice(bytes);
-            self.filled = end;
-            return;
+        if bytes.len() > BLOCK.saturating_sub(self.filled) {
+            self.hand_on();
         }
-        self.hand_on();
-        match self.block.get_mut(..bytes.len()) {
-            Some(target) => {
+        // Split, so that the compiler sees two equal lengths and keeps no panic.
+        match self.block.get_mut(self.filled..).and_then(|free| free.split_at_mut_checked(bytes.len())) {
+            Some((target, _)) => {
                 target.copy_from_slice(bytes);
-                self.filled = bytes.len();
+                self.filled = self.filled.saturating_add(bytes.len());
             }
             None => self.sink.put(bytes),
         }
