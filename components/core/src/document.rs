@@ -72,7 +72,7 @@ pub struct Limits {
     pub body_bytes_max: Option<Whole<1_024, 1_048_576>>,
     /// Refusals per minute that one source (an IPv4 address, or an IPv6 /64) may collect before it is answered 429; as many
     /// at once. Default: 600.
-    pub source_refusals_per_minute: Option<Whole<1, 60_000>>,
+    pub source_requests_per_minute: Option<Whole<1, 60_000>>,
     /// How far `ts_event` may lie ahead of this clock, in seconds. Default: 300.
     pub ts_event_future_seconds_max: Option<Whole<0, 86_400>>,
 }

@@ -10,7 +10,7 @@ use countersign_core::store::{
     Claim, ClaimAnswer, ClaimKey, End, Fallback, HandOn, Settlement, StoreFault, Throttle, ThrottleAnswer,
 };
 use countersign_core::time::Timestamp;
-use spin_sdk::sqlite::{Connection, Error, QueryResult, Value};
+use spin_sdk::sqlite::{Connection, Error, Value};
 
 /// The tables, in the order in which they are made.
 const SCHEMA: [&str; 4] = [

@@ -117,8 +117,8 @@ impl Compiler<'_, '_> {
         let path = Path::Root.member("limits");
         let faults = &mut *self.faults;
         let body_bytes_max = whole(faults, &path.member("body_bytes_max"), limits.body_bytes_max, 65_536);
-        let refusals = path.member("source_refusals_per_minute");
-        let refusals = whole(faults, &refusals, limits.source_refusals_per_minute, 600);
+        let refusals = path.member("source_requests_per_minute");
+        let refusals = whole(faults, &refusals, limits.source_requests_per_minute, 600);
         let future = path.member("ts_event_future_seconds_max");
         let future = whole(faults, &future, limits.ts_event_future_seconds_max, 300);
         let limits = usize::try_from(body_bytes_max).ok().zip(Rate::per(refusals, 60_000, refusals));

@@ -107,7 +107,7 @@ fn limits_are_taken_and_one_step_beyond_is_not() {
     let production = file("examples/production.json");
     let numbers = [
         ("/limits/body_bytes_max", 1_024, 1_048_576),
-        ("/limits/source_refusals_per_minute", 1, 60_000),
+        ("/limits/source_requests_per_minute", 1, 60_000),
         ("/limits/ts_event_future_seconds_max", 0, 86_400),
         ("/dedup/slots", 64, 1_048_576),
         ("/dedup/entries_per_slot", 1, 32),
