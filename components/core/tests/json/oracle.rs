@@ -2,7 +2,7 @@
 
 use countersign_core::json::{Limits, Malformed, Problem};
 
-use crate::support::{agrees_with_oracle, canonical, ecmascript};
+use crate::support::{agrees_with_oracle, canonical, ecmascript, normal};
 
 /// SplitMix64: the same documents on every machine.
 struct Random(u64);
@@ -179,25 +179,6 @@ fn random_damage_is_answered_as_the_oracle_answers_it() {
         accepted = accepted.saturating_add(u32::from(agrees_with_oracle(&input)));
     }
     assert!((1_000..19_000).contains(&accepted), "{accepted}");
-}
-
-/// Significant digits and power of ten of the last one.
-fn normal(literal: &str) -> (String, i64) {
-    let (digits, power) = literal.split_once('e').unwrap_or((literal, "0"));
-    let digits = digits.trim_start_matches('-');
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let all = [whole, fraction].concat();
-    let kept = all.trim_end_matches('0');
-    let significant = kept.trim_start_matches('0').to_owned();
-    if significant.is_empty() {
-        return (significant, 0);
-    }
-    let length = |text: &str| i64::try_from(text.len()).unwrap();
-    let power: i64 = power.parse().unwrap();
-    (
-        significant,
-        power.saturating_add(length(&all)).saturating_sub(length(kept)).saturating_sub(length(fraction)),
-    )
 }
 
 /// The literal with its last significant digit made one larger, one smaller, or left.

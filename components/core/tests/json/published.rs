@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use countersign_core::json::{Limits, Problem};
 
-use crate::support::{canonical, data, documents, ecmascript};
+use crate::support::{canonical, data, documents, ecmascript, normal};
 
 /// Cases of json-test-suite that RFC 8259 allows and I-JSON (RFC 7493), hence RFC 8785, does not.
 const REFUSED_BY_I_JSON: &[(&str, Problem)] = &[
@@ -56,8 +56,8 @@ fn jsonchecker_is_answered_as_its_authors_say() {
             // Its numbers `1.23456789E-13` and the like are exact, its texts hold no noncharacter.
             "pass01.json" | "pass02.json" | "pass03.json" => assert_eq!(answer, Ok(oracle(&input)), "{name}"),
             // A document may be a text (RFC 8259), and its depth of 20 is a matter of limits.
-            "fail01.json" => assert!(answer.is_ok(), "{name}"),
-            "fail18.json" => {
+            "fail01_EXCLUDE.json" => assert!(answer.is_ok(), "{name}"),
+            "fail18_EXCLUDE.json" => {
                 assert!(answer.is_ok(), "{name}");
                 let limited = canonical(&input, Limits::POSTBACK).map_err(|refused| refused.problem);
                 assert_eq!(limited, Err(Problem::TooDeep), "{name}");
@@ -141,10 +141,19 @@ fn es6_numbers_are_written_as_ecmascript_writes_them() {
     for line in lines.lines() {
         let (bits, expected) = line.split_once(',').unwrap();
         let double = f64::from_bits(u64::from_str_radix(bits, 16).unwrap());
-        // Three spellings of its shortest decimal; the last has up to 300 zeros.
-        for literal in
-            [format!("{double:e}"), format!("{double:E}"), format!("{double}"), expected.to_owned()]
-        {
+        assert_eq!(double, expected.parse::<f64>().unwrap(), "{line}");
+        let (digits, power) = normal(expected);
+        let sign = if expected.starts_with('-') { "-" } else { "" };
+        let shifted = power.saturating_sub(3);
+        let as_integer = format!("{sign}{digits}000E{shifted}");
+        let as_fraction = format!(
+            "{sign}0.000{digits}e{}",
+            power.saturating_add(3).saturating_add(i64::try_from(digits.len()).unwrap())
+        );
+        for literal in [expected, &as_integer, &as_fraction] {
+            if digits.is_empty() && literal != expected {
+                continue;
+            }
             let written = canonical(literal.as_bytes(), Limits::POSTBACK);
             assert_eq!(written.as_deref(), Ok(expected), "{line} as {literal}");
         }

@@ -1,5 +1,6 @@
 //! What the tests of the reader and of the writer share.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use countersign_core::canonical;
@@ -27,7 +28,9 @@ pub(crate) fn data(folder: &str) -> Option<PathBuf> {
     if path.is_dir() {
         return Some(path);
     }
-    println!("skipped: no {}: set COUNTERSIGN_THIRD_PARTY", path.display());
+    // Straight to standard error, which the harness does not hide: a skipped suite must be seen.
+    let line = format!("skipped: no {}: set COUNTERSIGN_THIRD_PARTY\n", path.display());
+    std::io::stderr().write_all(line.as_bytes()).expect("standard error is open");
     None
 }
 
@@ -69,4 +72,23 @@ pub(crate) fn agrees_with_oracle(input: &[u8]) -> bool {
             false
         }
     }
+}
+
+/// Significant digits and power of ten of the last one.
+pub(crate) fn normal(literal: &str) -> (String, i64) {
+    let (digits, power) = literal.split_once('e').unwrap_or((literal, "0"));
+    let digits = digits.trim_start_matches('-');
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let all = [whole, fraction].concat();
+    let kept = all.trim_end_matches('0');
+    let significant = kept.trim_start_matches('0').to_owned();
+    if significant.is_empty() {
+        return (significant, 0);
+    }
+    let length = |text: &str| i64::try_from(text.len()).unwrap();
+    let power: i64 = power.parse().unwrap();
+    (
+        significant,
+        power.saturating_add(length(&all)).saturating_sub(length(kept)).saturating_sub(length(fraction)),
+    )
 }
