@@ -1,7 +1,7 @@
 //! One test per clause of the contract (`store.rs`), named by the fact that stops the attack.
 
 use countersign_core::seen::LEASE_MS_MAX;
-use countersign_core::store::{Claim, ClaimAnswer, HandOn};
+use countersign_core::store::{Claim, ClaimAnswer, Fallback, HandOn};
 
 use crate::script::*;
 
@@ -100,6 +100,18 @@ fn a_release_takes_away_no_committed_event() {
     store.settle(&release(&first, 2)).unwrap();
     assert_eq!(store.claim(&claim(1, 1, 3)), Ok(SEEN));
     assert_eq!(store.claim(&claim_of_click(2, 900, 3)), Ok(duplicate_of(1)));
+}
+
+#[test]
+fn a_window_that_ends_with_the_lease_is_not_taken_for_a_pending_one() {
+    let mut store = store(8);
+    let mut first = claim_of_click(1, 900, 0);
+    first.fallback = first.fallback.map(|fallback| Fallback { window_ms: LEASE_MS, ..fallback });
+    store.claim(&first).unwrap();
+    store.settle(&commit(&first, 1)).unwrap();
+    store.settle(&release(&first, 2)).unwrap();
+    assert_eq!(store.claim(&claim_of_click(2, 900, LEASE_MS - 1)), Ok(duplicate_of(1)));
+    assert_eq!(store.claim(&claim_of_click(2, 900, LEASE_MS)), Ok(FRESH));
 }
 
 #[test]

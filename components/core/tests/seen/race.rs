@@ -348,6 +348,18 @@ fn a_release_that_failed_halfway_does_not_block_the_retry_of_the_same_event() {
 }
 
 #[test]
+fn a_fault_on_the_event_does_not_keep_its_click_from_others() {
+    let table = shared();
+    let first = claim_of_click(1, 900, 0);
+    plain(&table).claim(&first).unwrap();
+    let settled = failing(&table, 0, 1, Act::Fault).settle(&release(&first, 1));
+    assert_eq!(settled, Err(StoreFault::Unavailable));
+    let mut store = plain(&table);
+    assert_eq!(store.claim(&claim_of_click(2, 900, 1)), Ok(FRESH));
+    assert_eq!(store.claim(&claim(1, 1, 1)), Ok(in_flight(LEASE_MS - 1)), "its own lease ends it");
+}
+
+#[test]
 fn calls_cost_what_is_promised() {
     let quota = Rate::per(1, 1, 100);
     let count = |table: &Arc<Mutex<MemoryTable>>, step: &Move| {
