@@ -1,3 +1,129 @@
 //! The one build tool: `cargo xtask setup | build | up | envoy | test | bench | vectors | tidy`.
 
-fn main() {}
+mod build;
+mod chain;
+mod context;
+mod count;
+mod debian;
+mod process;
+mod setup;
+mod step;
+mod test;
+mod tidy;
+mod tools;
+mod wasm_std;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use context::Context;
+use step::Steps;
+
+const USAGE: &str = "\
+Usage: cargo xtask COMMAND [ARGUMENTS]
+
+  setup              make the wasm targets and the tools of the tests usable
+  build              build the wasm files for release into target/wasm and check their sizes
+  up [--once] …      run the application; with --once play the reference flow against it and end
+  envoy [--once]     run the real Envoy with the filter in front of the application
+  test               run every check and test of the project; the last line counts them
+  bench [NAME] …     run the benches: all, or one by name (core, envoy, …)
+  vectors …          list, check or regenerate the vectors
+  tidy               check the house rules that can be computed
+
+Everything it makes is below target/ (or CARGO_TARGET_DIR), apart from the wasm targets in the Rust toolchain.
+";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.next().unwrap_or_default();
+    let rest: Vec<String> = arguments.collect();
+    let context = match Context::find() {
+        Ok(context) => context,
+        Err(error) => {
+            eprintln!("{error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let passed = match command.as_str() {
+        "test" => test::test(&context),
+        "setup" => in_steps(&context, prepare),
+        "build" => in_steps(&context, compile),
+        "tidy" => {
+            in_steps(&context, |context, steps| steps.run("tidy", tidy::REMEDY, || tidy::tidy(context)))
+        }
+        "up" => in_steps(&context, |context, steps| up(context, steps, &rest)),
+        "envoy" => in_steps(&context, |context, steps| envoy(context, steps, &rest)),
+        "bench" => in_steps(&context, |context, steps| bench(context, steps, &rest)),
+        "vectors" => in_steps(&context, |context, steps| vectors(context, steps, &rest)),
+        "help" | "--help" | "-h" => {
+            print!("{USAGE}");
+            true
+        }
+        unknown => {
+            if !unknown.is_empty() {
+                eprintln!("xtask has no command `{unknown}`.\n");
+            }
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs a command that consists of steps, and prints their table when there was more than one.
+fn in_steps(context: &Context, command: impl FnOnce(&Context, &mut Steps) -> Result<()>) -> bool {
+    let mut steps = Steps::default();
+    let passed = command(context, &mut steps).is_ok();
+    println!("\n{}", steps.table());
+    passed
+}
+
+fn prepare(context: &Context, steps: &mut Steps) -> Result<()> {
+    steps.run("setup", setup::REMEDY, || setup::ensure_targets(context))?;
+    steps.run("tools", tools::REMEDY, || tools::ensure_all(context))
+}
+
+fn compile(context: &Context, steps: &mut Steps) -> Result<()> {
+    steps.run("setup", setup::REMEDY, || setup::ensure_targets(context))?;
+    steps.run("build", build::REMEDY, || build::build(context))
+}
+
+fn up(context: &Context, steps: &mut Steps, rest: &[String]) -> Result<()> {
+    compile(context, steps)?;
+    let remedy = "the message above names the cause; `cargo xtask up --help` lists the options";
+    steps.run("up", remedy, || {
+        let mut command = context.cargo(&["run", "--quiet", "--package", "countersign-cli", "--", "up"]);
+        test::with_artefacts(context, &mut command);
+        process::run(command.args(rest))
+    })
+}
+
+fn envoy(context: &Context, steps: &mut Steps, rest: &[String]) -> Result<()> {
+    prepare(context, steps)?;
+    steps.run("build", build::REMEDY, || build::build(context))?;
+    steps.run("envoy", chain::REMEDY, || chain::run(context, rest))
+}
+
+fn bench(context: &Context, steps: &mut Steps, rest: &[String]) -> Result<()> {
+    prepare(context, steps)?;
+    steps.run("build", build::REMEDY, || build::build(context))?;
+    let remedy = "`ls benches/benches` shows the names";
+    steps.run("bench", remedy, || {
+        let mut command = context.cargo(&["bench", "--package", "countersign-benches"]);
+        test::with_artefacts(context, &mut command);
+        if let Some((name, options)) = rest.split_first() {
+            command.args(["--bench", name, "--"]).args(options);
+        }
+        process::run(&mut command)
+    })
+}
+
+fn vectors(context: &Context, steps: &mut Steps, rest: &[String]) -> Result<()> {
+    let remedy = "the message above names the vector";
+    steps.run("vectors", remedy, || {
+        let mut command = context.cargo(&["run", "--package", "conformance", "--bin", "vectors", "--"]);
+        process::run(command.args(rest))
+    })
+}

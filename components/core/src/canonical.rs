@@ -3,8 +3,9 @@
 //! Whatever already is canonical is handed on as it stands, in the largest pieces there are; a document that its sender
 //! wrote in canonical form is one piece.
 
-use crate::json::{Decimal, Document, Escapes, Kind, NONE, Node, Piece};
 use alloc::vec::Vec;
+
+use crate::json::{Decimal, Document, Escapes, Kind, NONE, Node, Piece};
 
 /// Takes bytes: a buffer, a hash, a MAC, or several at once.
 pub trait Sink {
@@ -33,17 +34,22 @@ pub fn write(document: &Document<'_>, without: Option<&str>, sink: &mut impl Sin
     writer.flush();
 }
 
+// The methods that run once per value are inlined by force: the fields then live in registers, and a signed event is
+// written a third faster in V8.
+
 /// A signed event fits, so that its MAC is fed once.
 const BLOCK: usize = 512;
+
+/// Bytes that are moved at once: as many as most names and values have.
+const WINDOW: usize = 32;
 
 struct Writer<'t, 's, S> {
     document: Document<'t>,
     /// The name of the member that is left out, or [`NONE`].
     skipped: u32,
-    /// What is written and not handed on yet,
+    /// What is written and not handed on yet: the first `filled` bytes, then the input's from `from` to `to`.
     block: [u8; BLOCK],
     filled: usize,
-    /// and after it these bytes of the input.
     from: u32,
     to: u32,
     sink: &'s mut S,
@@ -76,6 +82,7 @@ impl<S: Sink> Writer<'_, '_, S> {
     }
 
     /// Writes a value that needs no descent; otherwise opens it and answers its first value.
+    #[inline(always)]
     fn value(&mut self, index: u32) -> Option<u32> {
         let node = self.document.node(index);
         match node.kind {
@@ -113,6 +120,7 @@ impl<S: Sink> Writer<'_, '_, S> {
     }
 
     /// Goes on to the value after `value` in its container, or closes that.
+    #[inline(always)]
     fn sibling(&mut self, container: Node, value: u32) -> Option<u32> {
         if let Kind::Array { after, .. } = container.kind {
             let next = self.document.node(value).after(value);
@@ -133,12 +141,14 @@ impl<S: Sink> Writer<'_, '_, S> {
     }
 
     /// Writes a member's name and answers its value.
+    #[inline(always)]
     fn name(&mut self, name: u32) -> u32 {
         self.text(name);
         self.byte(b':');
         name.saturating_add(1)
     }
 
+    #[inline(always)]
     fn name_after(&self, name: u32) -> u32 {
         match self.document.node(name).kind {
             Kind::Text { next, .. } => next,
@@ -148,10 +158,12 @@ impl<S: Sink> Writer<'_, '_, S> {
         }
     }
 
+    #[inline(always)]
     fn unless_skipped(&self, name: u32) -> u32 {
         if name == self.skipped && name != NONE { self.name_after(name) } else { name }
     }
 
+    #[inline(always)]
     fn text(&mut self, index: u32) -> Option<u32> {
         let node = self.document.node(index);
         if is_canonical(node) {
@@ -191,7 +203,7 @@ impl<S: Sink> Writer<'_, '_, S> {
     }
 
     /// Writes input bytes that are canonical: beside those before they make one piece.
-    #[inline]
+    #[inline(always)]
     fn input(&mut self, start: u32, end: u32) -> Option<u32> {
         if start != self.to {
             self.settle();
@@ -202,7 +214,7 @@ impl<S: Sink> Writer<'_, '_, S> {
     }
 
     /// Writes a separator, which often stands in the input at the right place.
-    #[inline]
+    #[inline(always)]
     fn byte(&mut self, byte: u8) {
         let after = self.to.saturating_add(1);
         if self.from < self.to && self.document.span(self.to, after) == [byte] {
@@ -219,7 +231,7 @@ impl<S: Sink> Writer<'_, '_, S> {
     }
 
     /// Moves the input bytes at hand into the block.
-    #[inline]
+    #[inline(always)]
     fn settle(&mut self) {
         let (from, to) = (self.from, self.to);
         self.from = to;
@@ -229,7 +241,7 @@ impl<S: Sink> Writer<'_, '_, S> {
         let bytes = self.document.bytes();
         let Ok(start) = usize::try_from(from) else { return };
         let length = usize::try_from(to.wrapping_sub(from)).unwrap_or(0);
-        // Two fixed moves are much faster than a short one of any length; what they write too much is overwritten.
+        // A move of fixed length is much faster than a short one of any length; its excess is overwritten.
         if let Some(source) = bytes.get(start..).and_then(<[u8]>::first_chunk::<WINDOW>)
             && length <= WINDOW
             && let Some(target) =
@@ -243,17 +255,14 @@ impl<S: Sink> Writer<'_, '_, S> {
     }
 
     fn copy(&mut self, bytes: &[u8]) {
-        let end = self.filled.saturating_add(bytes.len());
-        if let Some(target) = self.block.get_mut(self.filled..end) {
-            target.copy_from_slice(bytes);
-            self.filled = end;
-            return;
+        if bytes.len() > BLOCK.saturating_sub(self.filled) {
+            self.hand_on();
         }
-        self.hand_on();
-        match self.block.get_mut(..bytes.len()) {
-            Some(target) => {
+        // Split, so that the compiler sees two equal lengths and keeps no panic.
+        match self.block.get_mut(self.filled..).and_then(|free| free.split_at_mut_checked(bytes.len())) {
+            Some((target, _)) => {
                 target.copy_from_slice(bytes);
-                self.filled = bytes.len();
+                self.filled = self.filled.saturating_add(bytes.len());
             }
             None => self.sink.put(bytes),
         }
@@ -272,9 +281,6 @@ impl<S: Sink> Writer<'_, '_, S> {
         self.filled = 0;
     }
 }
-
-/// Bytes that are moved at once: more than most members have.
-const WINDOW: usize = 32;
 
 /// The name of the member called `name`.
 fn member(document: Document<'_>, object: Node, name: &str) -> Option<u32> {

@@ -18,8 +18,8 @@ use serde::Deserialize;
 
 pub use fault::ConfigError;
 pub(crate) use fault::{Faults, Path, nearest};
-pub use read::{DOCUMENT_BYTES_MAX, read};
 pub(crate) use read::read_leniently;
+pub use read::{DOCUMENT_BYTES_MAX, read};
 pub use whole::Whole;
 
 /// The configuration of Countersign: one document, the same for every host.
@@ -340,8 +340,11 @@ pub struct EventRule {
     pub custom: Option<CustomEvent>,
     /// Seconds in which a second event of the same click and type is a duplicate, whatever its id (source §8); at most the
     /// retention. Default: none, the id alone tells events apart.
-    pub fallback_window_seconds: Option<Whole<1, 34_560_000>>,
+    pub fallback_window_seconds: Option<FallbackWindow>,
 }
+
+/// Length of a fallback window in seconds: at most 400 days, as the retention.
+pub type FallbackWindow = Whole<1, 34_560_000>;
 
 /// A declared event type: 1 to 64 of `a-z`, `0-9` and `_`.
 #[derive(Clone, Copy, Debug, Deserialize)]

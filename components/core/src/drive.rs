@@ -1,6 +1,7 @@
 //! The two loops over the step machine, and no policy: waits go to the store, answers go back.
 
 use crate::gate::{Outcome, Step};
+use crate::seen::{Table, TableStore};
 use crate::store::{Claim, ClaimAnswer, Settlement, StoreFault, Throttle, ThrottleAnswer};
 
 /// A store that answers at once. The contract is in [`crate::store`].
@@ -44,6 +45,20 @@ pub trait AsyncStore {
     /// # Errors
     /// As [`Store::settle`].
     async fn settle(&self, settlement: &Settlement) -> Result<(), StoreFault>;
+}
+
+impl<T: Table> Store for TableStore<T> {
+    fn throttle(&mut self, throttle: &Throttle) -> Result<ThrottleAnswer, StoreFault> {
+        Self::throttle(self, throttle)
+    }
+
+    fn claim(&mut self, claim: &Claim) -> Result<ClaimAnswer, StoreFault> {
+        Self::claim(self, claim)
+    }
+
+    fn settle(&mut self, settlement: &Settlement) -> Result<(), StoreFault> {
+        Self::settle(self, settlement)
+    }
 }
 
 /// Takes a request to its outcome with a store that answers at once.

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::currency::Currency;
+pub use crate::currency::Currency;
 
 /// An amount of money: a whole number of the currency's minor units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

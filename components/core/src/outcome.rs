@@ -5,6 +5,7 @@
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt::Write as _;
 
 use crate::event::{EventId, EventName};
 use crate::text::Text;
@@ -149,4 +150,48 @@ pub struct Facts {
     pub event: Option<EventName>,
     /// For the operator's log, never for the sender: which clause of the check failed.
     pub detail: &'static str,
+}
+
+impl Facts {
+    /// One line of JSON for a log.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut line = String::from("{");
+        let fields = [
+            ("code", Some(self.code.metric())),
+            ("detail", Some(self.detail).filter(|detail| !detail.is_empty())),
+            ("partner", self.partner.as_deref()),
+            ("key_id", self.key_id.as_deref()),
+            ("event", self.event.as_ref().map(Text::as_str)),
+            ("event_id", self.event_id.as_ref().map(Text::as_str)),
+        ];
+        for (name, value) in fields {
+            let Some(value) = value else { continue };
+            if line.len() > 1 {
+                line.push(',');
+            }
+            push_string(&mut line, name);
+            line.push(':');
+            push_string(&mut line, value);
+        }
+        line.push('}');
+        line
+    }
+}
+
+/// Writes a JSON string; C0 controls and DEL are escaped alike.
+pub(crate) fn push_string(out: &mut String, text: &str) {
+    out.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            control if control.is_control() => {
+                // Writing to a `String` cannot fail.
+                let _written = write!(out, "\\u{:04x}", u32::from(control));
+            }
+            other => out.push(other),
+        }
+    }
+    out.push('"');
 }

@@ -25,12 +25,9 @@ use crate::source::{Cidr, SourcePolicy};
 use crate::token::TokenPolicy;
 
 pub use self::compile::{CLICK_KEYS_MAX, PARTNERS_MAX, TRUSTED_PROXIES_MAX};
-pub use self::partner::{
-    CERTIFICATES_MAX, EVENT_RULES_MAX, NETWORKS_MAX, PARTNER_NAME_BYTES_MAX, SIGNATURE_KEYS_MAX,
-    SIGNATURE_KEYS_VALID_MAX, TERMS_MAX,
-};
+pub use self::partner::{CERTIFICATES_MAX, EVENT_RULES_MAX, NETWORKS_MAX, PARTNER_NAME_BYTES_MAX, TERMS_MAX};
 pub use self::secret::{SECRET_BYTES_MAX, SECRET_BYTES_MIN};
-pub use self::token::{ISSUER_BYTES_MAX, OPAQUE_TOKENS_MAX, TOKEN_KEYS_MAX};
+pub use self::token::ISSUER_BYTES_MAX;
 pub use crate::document::{ClickVerify, ConfigError, Environment};
 
 /// A validated configuration. Immutable: a new document makes a new policy.
@@ -52,10 +49,10 @@ pub struct Policy {
     pub attestation: MacKey,
     /// In the order of their names.
     partners: Vec<Partner>,
-    /// Token issuer to place in `partners`.
-    issuers: BTreeMap<Box<str>, usize>,
-    /// SHA-256 of an opaque token to place in `partners`.
-    opaque_tokens: BTreeMap<[u8; 32], usize>,
+    /// Token issuer to name of its partner.
+    issuers: BTreeMap<Box<str>, Arc<str>>,
+    /// SHA-256 of an opaque token to name of its partner.
+    opaque_tokens: BTreeMap<[u8; 32], Arc<str>>,
 }
 
 /// Limits on requests, before anything is known of their sender.
@@ -150,7 +147,7 @@ impl Policy {
     /// the policy that the token then has to satisfy.
     #[must_use]
     pub fn partner_by_issuer(&self, issuer: &str) -> Option<&Partner> {
-        self.partners.get(*self.issuers.get(issuer)?)
+        self.partner(self.issuers.get(issuer)?)
     }
 
     /// The partner that holds the opaque token with that SHA-256.
@@ -160,7 +157,7 @@ impl Policy {
     /// not about the token.
     #[must_use]
     pub fn partner_by_opaque_token(&self, sha256: &[u8; 32]) -> Option<&Partner> {
-        self.partners.get(*self.opaque_tokens.get(sha256)?)
+        self.partner(self.opaque_tokens.get(sha256)?)
     }
 
     /// Every partner, in the order of their names.

@@ -14,7 +14,8 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet::STANDARD as ALPHABET;
+use base64::engine::general_purpose::{GeneralPurpose, PAD, STANDARD};
 use sha2::{Digest as _, Sha256};
 
 use crate::canonical::{self, Sink};
@@ -164,6 +165,20 @@ impl SignatureFault {
             Self::TimestampOutsideTolerance { .. } => "webhook-timestamp is outside the tolerance",
         }
     }
+}
+
+/// The secret of Standard Webhooks: `whsec_` (which may be left out) and base64, with or without padding; `None` where it
+/// is neither, or empty.
+#[must_use]
+pub fn webhook_secret(text: &[u8]) -> Option<Vec<u8>> {
+    // Secrets were handed out by libraries that set the unused bits of the last character, or leave out the padding.
+    const LENIENT: GeneralPurpose = GeneralPurpose::new(
+        &ALPHABET,
+        PAD.with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent)
+            .with_decode_allow_trailing_bits(true),
+    );
+    let encoded = text.strip_prefix(b"whsec_").unwrap_or(text);
+    LENIENT.decode(encoded).ok().filter(|secret| !secret.is_empty())
 }
 
 /// Checks the signature of a postback with every key that is valid at `now`.

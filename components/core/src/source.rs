@@ -265,7 +265,7 @@ impl<'a> Pair<'a> {
         if self.name.eq_ignore_ascii_case(b"uri") {
             core::str::from_utf8(self.value).ok().filter(|uri| !uri.is_empty()).map(Identity::Uri)
         } else if self.name.eq_ignore_ascii_case(b"hash") {
-            digest(self.value).map(Identity::Sha256)
+            sha256_of_hex(self.value).map(Identity::Sha256)
         } else {
             None
         }
@@ -284,8 +284,9 @@ fn quoted(text: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((value, rest.get(1..)?))
 }
 
-/// 64 hexadecimal digits as 32 bytes.
-fn digest(hex: &[u8]) -> Option<[u8; 32]> {
+/// The digest that 64 hexadecimal digits of either case stand for, such as Envoy gives of a certificate.
+#[must_use]
+pub fn sha256_of_hex(hex: &[u8]) -> Option<[u8; 32]> {
     let mut digest = [0; 32];
     if hex.len() != 64 {
         return None;

@@ -21,6 +21,7 @@
 //! * Nothing unauthenticated writes to a store that grows: throttles live in a table of fixed size.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use crate::event::{ClickId, EventId, EventName};
@@ -122,7 +123,7 @@ pub struct Claim {
     pub retention_ms: u64,
     /// The second, weaker identity of the event (source §8), where the partner has it for this event type.
     pub fallback: Option<Fallback>,
-    /// What an inbox keeps beside the canonical payload.
+    /// What an inbox keeps.
     pub entry: Entry,
     /// The instant of the request.
     pub now: Timestamp,
@@ -146,7 +147,7 @@ pub struct Fallback {
     pub window_ms: u64,
 }
 
-/// What is known of a verified event beside its payload.
+/// A verified event, as an inbox keeps it.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// The event's own id, unique per partner.
@@ -163,6 +164,8 @@ pub struct Entry {
     pub source: Option<IpAddr>,
     /// The receipt that the sender is given.
     pub receipt: Receipt,
+    /// The canonical payload, where the claim is the hand-on and keeps it; empty otherwise.
+    pub payload: Vec<u8>,
 }
 
 /// The answer to a [`Claim`].
@@ -232,4 +235,16 @@ pub enum StoreFault {
     Contended,
     /// What is stored cannot be what this program stored.
     Corrupt,
+}
+
+impl StoreFault {
+    /// For the operator's log.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unavailable => "the store did not answer",
+            Self::Contended => "the store was contended: every bounded retry lost its race",
+            Self::Corrupt => "the store holds bytes that this program did not write",
+        }
+    }
 }

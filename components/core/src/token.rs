@@ -227,6 +227,12 @@ impl OpaqueToken {
         Self { id, sha256, validity: Validity { not_before, not_after } }
     }
 
+    /// The hash by which it is known.
+    #[must_use]
+    pub const fn sha256(&self) -> &[u8; 32] {
+        &self.sha256
+    }
+
     /// The token's name.
     #[must_use]
     pub fn id(&self) -> &Arc<str> {

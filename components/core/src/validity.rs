@@ -16,4 +16,13 @@ impl Validity {
     pub(crate) fn contains(&self, now: Timestamp) -> bool {
         self.not_before.is_none_or(|start| start <= now) && self.not_after.is_none_or(|end| now < end)
     }
+
+    /// How many of `validities` overlap at the worst instant. That is the start of one of them.
+    pub(crate) fn most_at_once<'v>(validities: impl Iterator<Item = &'v Self> + Clone) -> usize {
+        let starts = validities.clone().map(|validity| validity.not_before.unwrap_or_default());
+        starts
+            .map(|start| validities.clone().filter(|validity| validity.contains(start)).count())
+            .max()
+            .unwrap_or(0)
+    }
 }

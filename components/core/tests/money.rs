@@ -4,8 +4,7 @@
 
 mod third_party;
 
-use countersign_core::currency::Currency;
-use countersign_core::money::{Amount, AmountProblem};
+use countersign_core::money::{Amount, AmountProblem, Currency};
 
 fn minor(literal: &str, code: &str) -> Result<i64, AmountProblem> {
     Amount::parse(literal, Currency::of(code).unwrap()).map(|amount| amount.minor)

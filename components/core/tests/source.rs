@@ -123,6 +123,7 @@ fn the_client_is_the_nearest_address_that_is_not_a_trusted_proxy() {
         // From a peer that is not trusted the header is an assertion of the sender's own.
         ("203.0.113.9", &["10.0.0.1"][..], Some("203.0.113.9")),
         ("203.0.113.9", &[], Some("203.0.113.9")),
+        ("::ffff:203.0.113.9", &[], Some("203.0.113.9")),
         ("10.0.0.1", &[], Some("10.0.0.1")),
         ("10.0.0.1", &[""], Some("10.0.0.1")),
         ("10.0.0.1", &["203.0.113.9"], Some("203.0.113.9")),
@@ -248,9 +249,9 @@ fn a_forwarded_certificate_is_the_last_element_of_a_well_formed_field() {
         ("By=\"x,Hash={hash};URI=spiffe://evil", &[]),
     ] {
         let field = field.replace("{hash}", HEX).replace("{HASH}", &HEX.to_uppercase());
-        assert_eq!(identities("10.0.0.1", &[field.clone()]), expected, "{field}");
+        assert_eq!(identities("10.0.0.1", std::slice::from_ref(&field)), expected, "{field}");
         assert_eq!(
-            identities("203.0.113.9", &[field.clone()]),
+            identities("203.0.113.9", std::slice::from_ref(&field)),
             [""; 0],
             "{field} from a peer that is not trusted"
         );

@@ -35,10 +35,18 @@ pub(crate) enum Path<'p> {
     Element(&'p Path<'p>, usize),
 }
 
-impl Path<'_> {
+impl<'a> Path<'a> {
     /// The member `name` of this value.
     pub(crate) fn member<'p>(&'p self, name: &'p str) -> Path<'p> {
         Path::Member(self, name)
+    }
+
+    /// The value that holds this one.
+    pub(crate) fn parent(&self) -> &Path<'a> {
+        match self {
+            Self::Root => self,
+            Self::Member(parent, _) | Self::Element(parent, _) => parent,
+        }
     }
 
     /// The element `index` of this value.
@@ -57,7 +65,11 @@ impl fmt::Display for Path<'_> {
                     f.write_str(".")?;
                 }
                 let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'$');
-                if !name.is_empty() && name.bytes().all(plain) { f.write_str(name) } else { write!(f, "{name:?}") }
+                if !name.is_empty() && name.bytes().all(plain) {
+                    f.write_str(name)
+                } else {
+                    write!(f, "{name:?}")
+                }
             }
             Self::Element(parent, index) => write!(f, "{parent}[{index}]"),
         }
@@ -66,7 +78,12 @@ impl fmt::Display for Path<'_> {
 
 /// The mistakes found so far; at most [`Faults::MAX`].
 #[derive(Debug, Default)]
-pub(crate) struct Faults(Vec<ConfigError>);
+pub(crate) struct Faults {
+    errors: Vec<ConfigError>,
+    /// Paths of objects that are not what was written, because one of their words is unknown.
+    guesses: Vec<String>,
+    is_read: bool,
+}
 
 impl Faults {
     /// More mistakes than this are not listed: whoever has made them will start again anyway.
@@ -75,33 +92,48 @@ impl Faults {
     /// Notes a mistake, unless one is noted for this value or for one that holds it: what follows from a mistake is none.
     pub(crate) fn add(&mut self, path: &Path<'_>, problem: impl Into<String>, remedy: impl Into<String>) {
         let path = path.to_string();
-        let known = self.0.iter().any(|fault| {
-            path.strip_prefix(fault.path.as_str())
-                .is_some_and(|rest| rest.is_empty() || fault.path.is_empty() || rest.starts_with(['.', '[']))
-        });
-        if !known && self.0.len() < Self::MAX {
-            self.0.push(ConfigError { path, problem: problem.into(), remedy: remedy.into() });
+        let is_guess = self.is_read && self.guesses.iter().any(|guess| covers(guess, &path));
+        let is_known = self.errors.iter().any(|error| covers(&error.path, &path));
+        if !is_guess && !is_known && self.errors.len() < Self::MAX {
+            self.errors.push(ConfigError { path, problem: problem.into(), remedy: remedy.into() });
         }
+    }
+
+    /// Notes that the object at `path` has a neutral word where an unknown one stood (`"algorithm": "RS256"`). Once the
+    /// document is read, nothing is said of what such an object means.
+    pub(crate) fn guess(&mut self, path: &Path<'_>) {
+        self.guesses.push(path.to_string());
+    }
+
+    /// From now on mistakes are such of meaning, no longer of shape.
+    pub(crate) fn set_read(&mut self) {
+        self.is_read = true;
     }
 
     /// Whether nothing is wrong.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.errors.is_empty()
     }
 
     /// The mistakes, in the order in which they were found.
     pub(crate) fn into_errors(self) -> Vec<ConfigError> {
-        self.0
+        self.errors
     }
 }
 
-/// The one of `candidates` that `word` was probably meant to be: at most a third of it, and at most three letters, differ.
+/// Whether `path` is `holder`, or lies in it.
+fn covers(holder: &str, path: &str) -> bool {
+    path.strip_prefix(holder)
+        .is_some_and(|rest| rest.is_empty() || holder.is_empty() || rest.starts_with(['.', '[']))
+}
+
+/// The one of `candidates` that `word` was probably meant to be: at most a third of its letters, and at most three, differ.
 pub(crate) fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     const WORD_BYTES_MAX: usize = 64;
     if word.len() > WORD_BYTES_MAX {
         return None;
     }
-    let far = (word.len() / 3).clamp(1, 3);
+    let far = (word.len() / 3).min(3);
     candidates
         .into_iter()
         .map(|candidate| (distance(word.as_bytes(), candidate.as_bytes()), candidate))

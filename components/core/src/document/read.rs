@@ -53,7 +53,9 @@ pub(crate) fn read_leniently(json: &str, faults: &mut Faults) -> Option<Document
     };
     let node = Node { value: Some(document.root()), path: &Path::Root, faults };
     // A `Refusal` comes only from a visitor that none of our structs has.
-    <Document as serde::Deserialize>::deserialize(node).ok()
+    let document = <Document as serde::Deserialize>::deserialize(node).ok();
+    faults.set_read();
+    document
 }
 
 /// Line and column of a byte, both from 1; the column counts bytes.
@@ -163,12 +165,9 @@ impl<'de, 'd> Deserializer<'de> for Node<'_, 'd> {
         let choice = format!("one of {}", Listed(variants));
         let text = self.text(&choice);
         let known = text.as_deref().and_then(|text| variants.iter().find(|variant| **variant == text));
-        if let (Some(text), None) = (&text, known) {
-            let remedy = match nearest(text, variants.iter().copied()) {
-                Some(near) => format!("write {near:?}"),
-                None => format!("write {choice}"),
-            };
-            self.faults.add(self.path, "is none of the words that may stand here", remedy);
+        if known.is_none() {
+            self.faults.add(self.path, "is an unknown word", format!("write {choice}"));
+            self.faults.guess(self.path.parent());
         }
         let variant = known.or(variants.first()).copied().unwrap_or_default();
         visitor.visit_enum(StrDeserializer::new(variant))
@@ -213,7 +212,13 @@ impl<'de, 'd> Deserializer<'de> for Node<'_, 'd> {
             }
         }
         // Where the object is missing its members are not worth a word each: `Faults` drops them.
-        visitor.visit_map(Fields { object, names: names.iter(), next: "", path: self.path, faults: self.faults })
+        visitor.visit_map(Fields {
+            object,
+            names: names.iter(),
+            next: "",
+            path: self.path,
+            faults: self.faults,
+        })
     }
 
     serde::forward_to_deserialize_any! {

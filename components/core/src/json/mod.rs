@@ -173,13 +173,13 @@ pub struct Object<'d> {
 impl<'t> Document<'t> {
     /// The outermost value.
     #[must_use]
-    pub fn root(&self) -> Value<'_> {
+    pub fn root(&self) -> Value<'t> {
         self.value(0)
     }
 
     /// The outermost value, where it is an object.
     #[must_use]
-    pub fn object(&self) -> Option<Object<'_>> {
+    pub fn object(&self) -> Option<Object<'t>> {
         match self.root() {
             Value::Object(object) => Some(object),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => None,

@@ -62,7 +62,7 @@ pub(super) fn scan(bytes: &[u8], start: usize) -> Result<Scan, Malformed> {
     // One position may be the point: one digit too few for the short way costs time only.
     if plain_end == 0 || plain_end.wrapping_sub(whole) > super::wide(EXACT_DIGITS) {
         plain_end = 0;
-        if !bytes.get(start..end).and_then(Decimal::read).is_some_and(|decimal| decimal.is_exact()) {
+        if !bytes.get(start..end).is_some_and(is_exact) {
             return Err(Malformed { offset: start, problem: Problem::NumberInexact });
         }
     }
@@ -81,6 +81,20 @@ fn skip_digits(bytes: &[u8], mut at: usize) -> usize {
         at = at.wrapping_add(1);
     }
     at
+}
+
+/// Whether the nearest double, written as ECMAScript does, has the literal's very value.
+fn is_exact(literal: &[u8]) -> bool {
+    let Some(decimal) = Decimal::read(literal) else { return false };
+    // Zero has no digits, and is exact.
+    let digits = decimal.coefficient.checked_ilog10().map_or(0, |last| last.saturating_add(1));
+    let magnitude = decimal.exponent.saturating_add(i64::from(digits));
+    match (digits, magnitude) {
+        (..=EXACT_DIGITS, -300..=300) => true,
+        // The smallest double is 5e-324, the largest 1.8e308, and none needs more than 17 digits.
+        (..=17, -323..=309) => parse(literal).is_some_and(|double| decimal.is_shortest(double.abs())),
+        _ => false,
+    }
 }
 
 /// A number as its significant digits: `coefficient` × 10^`exponent`, where the coefficient has no trailing zero.
@@ -107,10 +121,9 @@ impl Decimal {
                 digit => {
                     decimal.exponent = decimal.exponent.saturating_sub(i64::from(in_fraction));
                     if *digit != b'0' {
-                        let shift = 10_u64.checked_pow(zeros.saturating_add(1));
                         let digit = u64::from(digit.wrapping_sub(b'0'));
-                        // Zeros before the first significant digit shift nothing.
-                        let shift = if decimal.coefficient == 0 { 0 } else { shift? };
+                        let shift =
+                            if zeros == 0 { 10 } else { 10_u64.checked_pow(zeros.saturating_add(1))? };
                         decimal.coefficient = decimal.coefficient.checked_mul(shift)?.checked_add(digit)?;
                         zeros = 0;
                     } else if decimal.coefficient != 0 {
@@ -139,23 +152,8 @@ impl Decimal {
         Some(decimal)
     }
 
-    /// Whether the nearest double, written as short as it can be, has this very value.
-    fn is_exact(self) -> bool {
-        if self.coefficient == 0 {
-            return true;
-        }
-        let digits = self.coefficient.ilog10().saturating_add(1);
-        let magnitude = self.exponent.saturating_add(i64::from(digits));
-        match (digits, magnitude) {
-            (..=EXACT_DIGITS, -300..=300) => true,
-            // The smallest double is 5e-324, the largest 1.8e308, and none needs more than 17 digits.
-            (..=17, -323..=309) => self.equals_its_double(),
-            _ => false,
-        }
-    }
-
-    fn equals_its_double(self) -> bool {
-        let Some(double) = double(self.coefficient, self.exponent) else { return false };
+    /// Whether ECMAScript writes `double`, the one nearest to this number, with this very value.
+    fn is_shortest(self, double: f64) -> bool {
         let mut text = Text::<48>::EMPTY;
         let Some(shortest) =
             write!(text, "{double:e}").ok().and_then(|()| Self::read(text.as_str().as_bytes()))
@@ -167,13 +165,13 @@ impl Decimal {
         let tenfold = self.coefficient.saturating_mul(10);
         if middle(tenfold.saturating_add(5)) || middle(tenfold.saturating_sub(5)) {
             return self.coefficient.is_multiple_of(2)
-                && shortest.coefficient.ilog10() == self.coefficient.ilog10();
+                && shortest.coefficient.checked_ilog10() == self.coefficient.checked_ilog10();
         }
         shortest.coefficient == self.coefficient && shortest.exponent == self.exponent
     }
 
     /// Whether `double` is exactly `coefficient`, an odd number, × 10^(`self.exponent` − 1).
-    fn is_middle(self, coefficient: u64, nearest: f64) -> bool {
+    fn is_middle(self, coefficient: u64, double: f64) -> bool {
         let power = self.exponent.saturating_sub(1);
         let fives = u32::try_from(power.unsigned_abs()).ok().and_then(|power| 5_u64.checked_pow(power));
         // 10^power is 5^power and a shift: what is left of the coefficient must fit into the 53 bits.
@@ -184,8 +182,10 @@ impl Decimal {
             }
             None => None,
         };
+        let mut text = Text::<48>::EMPTY;
         significand.is_some_and(|significand| significand < 1 << 53)
-            && double(coefficient, power).is_some_and(|double| double.to_bits() == nearest.to_bits())
+            && write!(text, "{coefficient}e{power}").is_ok()
+            && parse(text.as_str().as_bytes()).is_some_and(|middle| middle.to_bits() == double.to_bits())
     }
 
     /// The number as ECMAScript's `Number::toString` writes it (RFC 8785 §3.2.2.3).
@@ -231,11 +231,9 @@ impl Decimal {
     }
 }
 
-/// The double nearest to `coefficient` × 10^`exponent`, or `None` beyond the largest.
-fn double(coefficient: u64, exponent: i64) -> Option<f64> {
-    let mut text = Text::<48>::EMPTY;
-    write!(text, "{coefficient}e{exponent}").ok()?;
-    text.as_str().parse().ok().filter(|double: &f64| double.is_finite())
+/// The double nearest to a literal, or `None` beyond the largest.
+fn parse(literal: &[u8]) -> Option<f64> {
+    core::str::from_utf8(literal).ok()?.parse().ok().filter(|double: &f64| double.is_finite())
 }
 
 /// The number's decimal digits, written to the end of `buffer`; a `u64` has 20 at the most.

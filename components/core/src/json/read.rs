@@ -150,7 +150,9 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads a member's name up to its value.
+    /// Reads a member's name up to its value. This and what it calls run for every member: inlined by force, they are
+    /// measurably faster in V8.
+    #[inline(always)]
     fn name(&mut self) -> Result<(), Malformed> {
         let start = self.at;
         if self.bytes.get(start) != Some(&b'"') {
@@ -260,7 +262,7 @@ impl Reader<'_> {
     }
 
     /// Keeps what stands from `start` to here.
-    #[inline]
+    #[inline(always)]
     fn push(&mut self, start: usize, kind: Kind) -> Result<(), Malformed> {
         if self.nodes.len() >= self.limits.nodes_max {
             return Err(Malformed { offset: start, problem: Problem::TooManyValues });
@@ -269,7 +271,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn skip_blank(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.bytes.get(self.at) {
             self.at = self.at.wrapping_add(1);

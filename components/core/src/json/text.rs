@@ -258,14 +258,38 @@ impl<'d> Str<'d> {
 
     /// The order of RFC 8785 §3.2.3: by UTF-16 code units.
     pub(super) fn order(self, other: Self) -> Ordering {
+        let mut pairs = self.raw.iter().zip(other.raw);
+        let differ = pairs.position(|(one, two)| one != two);
         if self.escapes == Escapes::None && other.escapes == Escapes::None {
-            let differ = self.raw.iter().zip(other.raw).find(|(one, two)| one != two);
-            match differ {
+            let bytes = differ.and_then(|differ| self.raw.get(differ).zip(other.raw.get(differ)));
+            return match bytes {
                 Some((one, two)) => rank(*one).cmp(&rank(*two)),
                 None => self.raw.len().cmp(&other.raw.len()),
+            };
+        }
+        // What is written alike means the same: only the rest is decoded, or long names would make sorting slow.
+        let alike = self.whole_characters(differ.unwrap_or_else(|| self.raw.len().min(other.raw.len())));
+        let rest = |text: Self| Self { raw: text.raw.get(alike..).unwrap_or_default(), ..text };
+        rest(self).ranks().cmp(rest(other).ranks())
+    }
+
+    /// The end of the last character, as written, that ends within the first `length` bytes.
+    fn whole_characters(self, length: usize) -> usize {
+        let mut end = 0_usize;
+        loop {
+            let width = match self.raw.get(end..).unwrap_or_default() {
+                [b'\\', b'u', b'd' | b'D', b'8' | b'9' | b'a' | b'b' | b'A' | b'B', ..] => 12,
+                [b'\\', b'u', ..] => 6,
+                [b'\\', ..] | [0xC0..0xE0, ..] => 2,
+                [0xE0..0xF0, ..] => 3,
+                [0xF0..=0xFF, ..] => 4,
+                _ => 1,
+            };
+            let next = end.saturating_add(width);
+            if next > length {
+                return end;
             }
-        } else {
-            self.ranks().cmp(other.ranks())
+            end = next;
         }
     }
 

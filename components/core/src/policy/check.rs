@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use crate::document::{Faults, Path, Whole};
 use crate::time::Timestamp;
+use crate::validity::Validity;
 
 /// Longest id of a key in bytes.
 pub(super) const KEY_ID_BYTES_MAX: usize = 64;
@@ -33,11 +34,20 @@ pub(super) fn count(faults: &mut Faults, path: &Path<'_>, count: usize, max: usi
 }
 
 /// The id of a key, not yet among `taken`.
-pub(super) fn key_id(faults: &mut Faults, path: &Path<'_>, id: &str, taken: &mut Vec<Arc<str>>) -> Option<Arc<str>> {
+pub(super) fn key_id(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    id: &str,
+    taken: &mut Vec<Arc<str>>,
+) -> Option<Arc<str>> {
     let path = path.member("id");
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     if !(1..=KEY_ID_BYTES_MAX).contains(&id.len()) || !id.bytes().all(allowed) {
-        faults.add(&path, "is no id", format!("write 1 to {KEY_ID_BYTES_MAX} letters, digits, '.', '_' and '-'"));
+        faults.add(
+            &path,
+            "is no id",
+            format!("write 1 to {KEY_ID_BYTES_MAX} letters, digits, '.', '_' and '-'"),
+        );
         return None;
     }
     if taken.iter().any(|other| **other == *id) {
@@ -58,46 +68,22 @@ pub(super) fn timestamp(faults: &mut Faults, path: &Path<'_>, text: &str) -> Opt
     instant
 }
 
-/// When a key is valid: from the first instant on, before the second.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Validity {
-    pub(super) not_before: Option<Timestamp>,
-    pub(super) not_after: Option<Timestamp>,
-}
-
-impl Validity {
-    /// Reads the two members of the key at `path`.
-    pub(super) fn read(
-        faults: &mut Faults,
-        path: &Path<'_>,
-        not_before: Option<&str>,
-        not_after: Option<&str>,
-    ) -> Self {
-        let not_before = not_before.and_then(|text| timestamp(faults, &path.member("not_before"), text));
-        let path = path.member("not_after");
-        let not_after = not_after.and_then(|text| timestamp(faults, &path, text));
-        if let (Some(first), Some(end)) = (not_before, not_after)
-            && first >= end
-        {
-            faults.add(&path, "is not after not_before, so the key is never valid", "write a later time");
-        }
-        Self { not_before, not_after }
+/// When the key at `path` is valid.
+pub(super) fn validity(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    not_before: Option<&str>,
+    not_after: Option<&str>,
+) -> Validity {
+    let not_before = not_before.and_then(|text| timestamp(faults, &path.member("not_before"), text));
+    let path = path.member("not_after");
+    let not_after = not_after.and_then(|text| timestamp(faults, &path, text));
+    if let (Some(first), Some(end)) = (not_before, not_after)
+        && first >= end
+    {
+        faults.add(&path, "is not after not_before, so the key is never valid", "write a later time");
     }
-
-    fn holds(self, at: Timestamp) -> bool {
-        self.not_before.is_none_or(|first| first <= at) && self.not_after.is_none_or(|end| at < end)
-    }
-
-    /// The most keys that are valid at one instant. That number changes upwards only where a key becomes valid.
-    pub(super) fn overlap_max(keys: &[Self]) -> usize {
-        keys.iter()
-            .map(|key| {
-                let at = key.not_before.unwrap_or_default();
-                keys.iter().filter(|other| other.holds(at)).count()
-            })
-            .max()
-            .unwrap_or(0)
-    }
+    Validity { not_before, not_after }
 }
 
 /// Whether a text has 1 to `bytes_max` visible ASCII characters.

@@ -2,7 +2,6 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
@@ -41,7 +40,14 @@ impl Policy {
         let mut faults = Faults::default();
         let policy = written::read_leniently(json, &mut faults).and_then(|document| {
             let secrets = Secrets::new(document.environment, secrets);
-            Compiler { faults: &mut faults, secrets, environment: document.environment }.policy(&document)
+            let compiler = Compiler {
+                faults: &mut faults,
+                secrets,
+                environment: document.environment,
+                issuers: BTreeMap::new(),
+                opaque_tokens: BTreeMap::new(),
+            };
+            compiler.policy(&document)
         });
         match policy {
             Some(policy) if faults.is_empty() => Ok(policy),
@@ -73,21 +79,26 @@ pub(super) struct Compiler<'c, 's> {
     pub(super) faults: &'c mut Faults,
     pub(super) secrets: Secrets<'s>,
     pub(super) environment: Environment,
+    /// Token issuer to name of its partner.
+    pub(super) issuers: BTreeMap<Box<str>, Arc<str>>,
+    /// SHA-256 of an opaque token to name of its partner.
+    pub(super) opaque_tokens: BTreeMap<[u8; 32], Arc<str>>,
 }
 
 impl Compiler<'_, '_> {
     fn policy(mut self, document: &Document) -> Option<Policy> {
         let root = Path::Root;
-        let _version = whole(self.faults, &root.member("version"), Some(document.version), 1);
+        if document.version.get().is_none() {
+            self.faults.add(&root.member("version"), "is no version that this program reads", "write 1");
+        }
         let (limits, ts_event_future_ms_max) = self.limits(document.limits.unwrap_or_default());
         let trusted_proxies = self.trusted_proxies(document.trusted_proxies.as_deref().unwrap_or_default());
         let dedup = self.dedup(document.dedup.unwrap_or_default());
         let click_id = self.click_id(document.click_id.as_ref());
         let receipt = self.mac("receipt", document.receipt.as_ref(), sandbox::RECEIPT_SECRET);
         let attestation = self.mac("attestation", document.attestation.as_ref(), sandbox::ATTESTATION_SECRET);
-        let terms = partner::Common { ts_event_future_ms_max, retention_ms: dedup.as_ref().map(|d| d.retention_ms) };
-        let partners = self.partners(document, &terms)?;
-        let (issuers, opaque_tokens) = self.indices(&partners);
+        let retention_ms = dedup.as_ref().map(|dedup| dedup.retention_ms);
+        let partners = self.partners(document, &partner::Common { ts_event_future_ms_max, retention_ms })?;
         Some(Policy {
             environment: self.environment,
             limits: limits?,
@@ -97,8 +108,8 @@ impl Compiler<'_, '_> {
             receipt: receipt?,
             attestation: attestation?,
             partners,
-            issuers,
-            opaque_tokens,
+            issuers: self.issuers,
+            opaque_tokens: self.opaque_tokens,
         })
     }
 
@@ -111,7 +122,8 @@ impl Compiler<'_, '_> {
         let future = path.member("ts_event_future_seconds_max");
         let future = whole(faults, &future, limits.ts_event_future_seconds_max, 300);
         let limits = usize::try_from(body_bytes_max).ok().zip(Rate::per(refusals, 60_000, refusals));
-        let limits = limits.map(|(body_bytes_max, source_refusals)| Limits { body_bytes_max, source_refusals });
+        let limits =
+            limits.map(|(body_bytes_max, source_refusals)| Limits { body_bytes_max, source_refusals });
         (limits, u64::from(future).saturating_mul(1_000))
     }
 
@@ -163,7 +175,7 @@ impl Compiler<'_, '_> {
         for (index, key) in written.iter().enumerate() {
             let path = path.element(index);
             let id = key_id(self.faults, &path, &key.id, &mut ids);
-            let secret = self.secrets.take(self.faults, &path, &key.secret, Encoding::Any);
+            let secret = self.secrets.take(self.faults, &path, &key.secret, Encoding::Text);
             keys.extend(id.zip(secret).map(|(id, secret)| ClickKey::new(id, &secret)));
         }
         Some(ClickPolicy { keys, verify })
@@ -175,7 +187,7 @@ impl Compiler<'_, '_> {
             self.published_only_in_sandbox(&path, "write { \"secret\": { \"name\": … } }")?;
             return Some(MacKey::new(published.as_bytes()));
         };
-        let secret = self.secrets.take(self.faults, &path, &mac.secret, Encoding::Any)?;
+        let secret = self.secrets.take(self.faults, &path, &mac.secret, Encoding::Text)?;
         Some(MacKey::new(&secret))
     }
 
@@ -200,7 +212,8 @@ impl Compiler<'_, '_> {
         }
         match self.environment {
             Environment::Sandbox => {
-                partners.push(sandbox::partner(partner::rate(self.faults, &path, None)?, common.event_rules()));
+                partners
+                    .push(sandbox::partner(partner::rate(self.faults, &path, None)?, common.event_rules()));
             }
             Environment::Production if document.partners.as_ref().is_none_or(BTreeMap::is_empty) => {
                 self.faults.add(&path, "has no partner", "write { \"acme\": { \"signature\": … } }");
@@ -209,32 +222,5 @@ impl Compiler<'_, '_> {
         }
         partners.sort_by(|a, b| a.name.cmp(&b.name));
         Some(partners)
-    }
-
-    /// Who is found by a token. What two partners have in common finds neither, so it is refused.
-    #[expect(clippy::type_complexity, reason = "two maps of one function, named where they are kept")]
-    fn indices(&mut self, partners: &[Partner]) -> (BTreeMap<Box<str>, usize>, BTreeMap<[u8; 32], usize>) {
-        let mut issuers = BTreeMap::new();
-        let mut opaque_tokens = BTreeMap::new();
-        let path = Path::Root.member("partners");
-        for (place, partner) in partners.iter().enumerate() {
-            let Some(token) = &partner.token else { continue };
-            let path = path.member(&partner.name);
-            let path = path.member("token");
-            if let Some(other) = issuers.insert(token.issuer.clone(), place).and_then(|other| partners.get(other)) {
-                let problem = format!("is {:?}, as that of {}", token.issuer, other.name);
-                self.faults.add(&path.member("issuer"), problem, "give each partner an issuer of its own");
-            }
-            for (index, opaque) in token.opaque.iter().enumerate() {
-                let other = opaque_tokens.insert(*opaque.sha256(), place).and_then(|other| partners.get(other));
-                if let Some(other) = other {
-                    let problem = format!("is that of a token of {}", other.name);
-                    let path = path.member("opaque");
-                    let path = path.element(index);
-                    self.faults.add(&path.member("sha256"), problem, "give each token to one partner only");
-                }
-            }
-        }
-        (issuers, opaque_tokens)
     }
 }

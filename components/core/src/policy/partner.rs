@@ -7,24 +7,23 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::check::{Validity, count, hex_32, is_visible, key_id, timestamp, whole};
+use super::check::{count, hex_32, is_visible, key_id, timestamp, validity, whole};
 use super::compile::Compiler;
 use super::secret::Encoding;
 use super::{InFlightStatus, Partner, sandbox};
-use crate::currency::Currency;
-use crate::document::{self as written, CustomAmount, Faults, Path, SignaturePlace, SignatureScheme, Whole, nearest};
+use crate::document::{
+    self as written, CustomAmount, FallbackWindow, Faults, Path, SignaturePlace, SignatureScheme, Whole,
+    nearest,
+};
 use crate::event::{BUILT_IN, CustomEvent, EventName, EventRules, Presence};
-use crate::money::Amount;
+use crate::money::{Amount, Currency};
 use crate::rate::Rate;
-use crate::signature::{Place, Scheme, SignaturePolicy, SigningKey};
+use crate::signature::{KEYS_MAX, KEYS_VALID_MAX, Place, Scheme, SignaturePolicy, SigningKey};
 use crate::source::{Cidr, CidrProblem, SourcePolicy};
+use crate::validity::Validity;
 
 /// Longest name of a partner in bytes.
 pub const PARTNER_NAME_BYTES_MAX: usize = 64;
-/// Most signature keys of a partner.
-pub const SIGNATURE_KEYS_MAX: usize = 8;
-/// Most signature keys of a partner that are valid at one instant: each costs a MAC per request.
-pub const SIGNATURE_KEYS_VALID_MAX: usize = 4;
 /// Most networks from which a partner may send.
 pub const NETWORKS_MAX: usize = 256;
 /// Most certificate names, and most certificate hashes, of a partner.
@@ -40,8 +39,17 @@ const CERTIFICATE_URI_BYTES_MAX: usize = 256;
 
 /// Headers in which no signature may stand, because hosts and proxies write or remove them.
 const HEADERS_OF_OTHERS: [&str; 11] = [
-    "authorization", "connection", "content-encoding", "content-length", "content-type", "cookie", "host", "te",
-    "transfer-encoding", "x-forwarded-client-cert", "x-forwarded-for",
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "host",
+    "te",
+    "transfer-encoding",
+    "x-forwarded-client-cert",
+    "x-forwarded-for",
 ];
 
 /// What holds for every partner.
@@ -59,17 +67,19 @@ impl Compiler<'_, '_> {
         partner: &written::Partner,
         common: &Common,
     ) -> Option<Partner> {
-        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
+        let allowed =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
         if !(1..=PARTNER_NAME_BYTES_MAX).contains(&name.len()) || !name.bytes().all(allowed) {
             let remedy = format!("name it with 1 to {PARTNER_NAME_BYTES_MAX} of a-z, 0-9, _ and -");
             self.faults.add(path, "is no name of a partner", remedy);
         }
         if name == sandbox::PARTNER {
-            let remedy = "choose another name: the sandbox has this partner by itself, and production never";
+            let remedy = "choose another name; the sandbox has this partner by itself, and production never";
             self.faults.add(path, "is reserved", remedy);
         }
         let signature = self.signature(&path.member("signature"), &partner.signature);
-        let token = partner.token.as_ref().map(|token| self.token(&path.member("token"), token));
+        let name: Arc<str> = Arc::from(name);
+        let token = partner.token.as_ref().map(|token| self.token(&path.member("token"), &name, token));
         let source = partner.source.clone().unwrap_or_default();
         let source = self.source(&path.member("source"), &source);
         let rate = rate(self.faults, &path.member("rate"), partner.rate);
@@ -81,12 +91,9 @@ impl Compiler<'_, '_> {
             self.events(&events, partner.events.as_ref().unwrap_or(&none), common);
         self.contract(&path.member("contract"), partner.contract.as_deref().unwrap_or_default());
         Some(Partner {
-            name: Arc::from(name),
+            name,
             signature: signature?,
-            token: match token {
-                Some(token) => Some(token?),
-                None => None,
-            },
+            token,
             source,
             rate: rate?,
             in_flight_status,
@@ -121,7 +128,12 @@ impl Compiler<'_, '_> {
         };
         let tolerance = whole(self.faults, &tolerance, signature.tolerance_seconds, 300);
         let keys = self.signature_keys(&path.member("keys"), &signature.keys, scheme);
-        Some(SignaturePolicy { scheme, place: place?, keys, tolerance_ms: u64::from(tolerance).saturating_mul(1_000) })
+        Some(SignaturePolicy {
+            scheme,
+            place: place?,
+            keys,
+            tolerance_ms: u64::from(tolerance).saturating_mul(1_000),
+        })
     }
 
     fn place(&mut self, path: &Path<'_>, signature: &written::Signature, scheme: Scheme) -> Option<Place> {
@@ -129,7 +141,7 @@ impl Compiler<'_, '_> {
         let name = signature.name.as_deref();
         match signature.place.unwrap_or(SignaturePlace::Header) {
             SignaturePlace::Header => {
-                let name = name.unwrap_or("x-signature").to_ascii_lowercase();
+                let name = name.unwrap_or(Place::HEADER).to_ascii_lowercase();
                 let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
                 if !(1..=NAME_BYTES_MAX).contains(&name.len()) || !name.bytes().all(allowed) {
                     let remedy = format!("write 1 to {NAME_BYTES_MAX} letters, digits, '-' and '_'");
@@ -145,13 +157,15 @@ impl Compiler<'_, '_> {
             }
             SignaturePlace::Body => {
                 if scheme != Scheme::Jcs {
-                    let problem = "is \"body\" with the scheme \"raw\", under which the signature would sign itself";
+                    let problem =
+                        "is \"body\" with the scheme \"raw\", under which the signature would sign itself";
                     self.faults.add(&path.member("in"), problem, "write \"header\", or the scheme \"jcs\"");
                 }
-                let name = name.unwrap_or("signature");
+                let name = name.unwrap_or(Place::MEMBER);
                 if !is_visible(name, NAME_BYTES_MAX) || crate::event::MEMBERS.contains(&name) {
-                    let remedy =
-                        format!("write 1 to {NAME_BYTES_MAX} visible ASCII characters that name no member of events");
+                    let remedy = format!(
+                        "write 1 to {NAME_BYTES_MAX} visible ASCII characters that name no member of events"
+                    );
                     self.faults.add(&name_path, "is no member for a signature", remedy);
                     return None;
                 }
@@ -167,31 +181,32 @@ impl Compiler<'_, '_> {
         scheme: Scheme,
     ) -> Vec<SigningKey> {
         if written.is_empty() {
-            let remedy = "write { \"id\": …, \"secret\": { \"name\": … } }: no partner is without a signature";
+            let remedy =
+                "write { \"id\": …, \"secret\": { \"name\": … } }; no partner is without a signature";
             self.faults.add(path, "has no key", remedy);
         }
-        count(self.faults, path, written.len(), SIGNATURE_KEYS_MAX);
+        count(self.faults, path, written.len(), KEYS_MAX);
         let encoding = match scheme {
-            Scheme::StandardWebhooks => Encoding::Prefixed,
-            Scheme::Jcs | Scheme::Raw => Encoding::Any,
+            Scheme::StandardWebhooks => Encoding::Webhook,
+            Scheme::Jcs | Scheme::Raw => Encoding::Text,
         };
         let (mut ids, mut keys, mut validities) = (Vec::new(), Vec::new(), Vec::new());
         for (index, key) in written.iter().enumerate() {
             let path = path.element(index);
             let id = key_id(self.faults, &path, &key.id, &mut ids);
             let secret = self.secrets.take(self.faults, &path, &key.secret, encoding);
-            let validity =
-                Validity::read(self.faults, &path, key.not_before.as_deref(), key.not_after.as_deref());
+            let validity = validity(self.faults, &path, key.not_before.as_deref(), key.not_after.as_deref());
             validities.push(validity);
             keys.extend(
-                id.zip(secret)
-                    .map(|(id, secret)| SigningKey::new(id, &secret, validity.not_before, validity.not_after)),
+                id.zip(secret).map(|(id, secret)| {
+                    SigningKey::new(id, &secret, validity.not_before, validity.not_after)
+                }),
             );
         }
-        let overlap = Validity::overlap_max(&validities);
-        if overlap > SIGNATURE_KEYS_VALID_MAX {
+        let overlap = Validity::most_at_once(validities.iter());
+        if overlap > KEYS_VALID_MAX {
             let problem = format!("has {overlap} keys that are valid at once");
-            let remedy = format!("end old keys with \"not_after\": at most {SIGNATURE_KEYS_VALID_MAX} may overlap");
+            let remedy = format!("end old keys with \"not_after\"; at most {KEYS_VALID_MAX} may overlap");
             self.faults.add(path, problem, remedy);
         }
         keys
@@ -203,7 +218,11 @@ impl Compiler<'_, '_> {
             let path = path.member(name);
             let Some(list) = list else { return Vec::new() };
             if list.is_empty() {
-                faults.add(&path, "is empty, which could mean all or none", "leave it out, or list what is allowed");
+                faults.add(
+                    &path,
+                    "is empty, which could mean all or none",
+                    "leave it out, or list what is allowed",
+                );
             }
             count(faults, &path, list.len(), max);
             list.clone()
@@ -224,7 +243,7 @@ impl Compiler<'_, '_> {
                 Some(hash) => certificate_sha256.push(hash),
                 None => {
                     let path = path.member("certificate_sha256");
-                    let remedy = "write 64 hex digits: openssl x509 -outform der | sha256sum";
+                    let remedy = "write 64 hex digits, as of `openssl x509 -outform der | sha256sum`";
                     faults.add(&path.element(index), "is no SHA-256", remedy);
                 }
             }
@@ -241,7 +260,11 @@ impl Compiler<'_, '_> {
             None | Some(Some(503)) => InFlightStatus::Unavailable503,
             Some(Some(409)) => InFlightStatus::Conflict409,
             Some(_) => {
-                self.faults.add(path, "is neither 503 nor 409", "write 503, or leave it out; 409 on the partner's wish");
+                self.faults.add(
+                    path,
+                    "is neither 503 nor 409",
+                    "write 503, or leave it out; 409 on the partner's wish",
+                );
                 InFlightStatus::Unavailable503
             }
         }
@@ -302,7 +325,13 @@ impl Compiler<'_, '_> {
             }
             let path = path.member("fallback_window_seconds");
             let Some(window) = rule.fallback_window_seconds else { continue };
-            let window_ms = u64::from(whole(self.faults, &path, Some(window), 86_400)).saturating_mul(1_000);
+            let Some(seconds) = window.get() else {
+                let problem =
+                    format!("is no whole number from {} to {}", FallbackWindow::MIN, FallbackWindow::MAX);
+                self.faults.add(&path, problem, "write one without quotes, or leave it out for no window");
+                continue;
+            };
+            let window_ms = u64::from(seconds).saturating_mul(1_000);
             if common.retention_ms.is_some_and(|retention_ms| window_ms > retention_ms) {
                 let problem = "is longer than dedup.retention_days, after which nothing is remembered";
                 self.faults.add(&path, problem, "shorten the window, or lengthen the retention");
@@ -352,7 +381,9 @@ pub(super) fn networks(faults: &mut Faults, path: &Path<'_>, list: &[String]) ->
                 let what = match problem {
                     CidrProblem::Address => "is no address",
                     CidrProblem::Prefix => "has no prefix length after the /",
-                    CidrProblem::HostBits { .. } => "has bits after the prefix, so it is one host or a network",
+                    CidrProblem::HostBits { .. } => {
+                        "has bits after the prefix, so it is one host or a network"
+                    }
                 };
                 faults.add(&path.element(index), what, format!("{problem}"));
             }

@@ -45,7 +45,11 @@ pub(crate) fn partner(rate: Rate, events: EventRules) -> Partner {
             tolerance_ms: 0,
         },
         token: None,
-        source: SourcePolicy { allow: Vec::new(), certificate_uri: Vec::new(), certificate_sha256: Vec::new() },
+        source: SourcePolicy {
+            allow: Vec::new(),
+            certificate_uri: Vec::new(),
+            certificate_sha256: Vec::new(),
+        },
         rate,
         in_flight_status: InFlightStatus::default(),
         events,

@@ -5,12 +5,9 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use base64::Engine;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-
 use super::sandbox;
 use crate::document::{Environment, Faults, Path, Secret};
+use crate::signature::webhook_secret;
 
 /// Shortest secret of a production key in bytes, after decoding: a MAC is no stronger than its key.
 pub const SECRET_BYTES_MIN: usize = 32;
@@ -19,19 +16,13 @@ pub const SECRET_BYTES_MAX: usize = 4_096;
 /// Longest name of a secret in bytes.
 const NAME_BYTES_MAX: usize = 64;
 
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
-
-/// How the text of a secret may be written.
+/// How the text of a secret becomes the bytes of a key. In all of them `base64:` and base64 stand for the decoded bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
-    /// The text's own bytes, or `whsec_` or `base64:` and base64.
-    Any,
-    /// `whsec_` or `base64:` and base64. The libraries of Standard Webhooks take text without a prefix for base64, others
-    /// would take it for the key itself, and the difference would show only as signatures that do not match.
-    Prefixed,
+    /// The text's own bytes.
+    Text,
+    /// `whsec_` and base64, as Standard Webhooks has it; its libraries take text without the prefix for base64 too.
+    Webhook,
 }
 
 /// The secrets of one document.
@@ -45,10 +36,7 @@ pub(super) struct Secrets<'s> {
 }
 
 impl<'s> Secrets<'s> {
-    pub(super) fn new(
-        environment: Environment,
-        resolve: &'s mut dyn FnMut(&str) -> Option<Vec<u8>>,
-    ) -> Self {
+    pub(super) fn new(environment: Environment, resolve: &'s mut dyn FnMut(&str) -> Option<Vec<u8>>) -> Self {
         Self { resolve, environment, names: BTreeMap::new(), values: BTreeMap::new() }
     }
 
@@ -67,7 +55,7 @@ impl<'s> Secrets<'s> {
         let Some(text) = (self.resolve)(name) else {
             let problem = format!("names the secret {name:?}, which the host does not have");
             let remedy = format!(
-                "set {name}: an environment variable of the VM (Envoy), a variable (Spin), or the environment (command line)"
+                "set {name} as an environment variable of the VM (Envoy), a variable (Spin), or in the environment (command line)"
             );
             faults.add(&path, problem, remedy);
             return None;
@@ -82,7 +70,11 @@ impl<'s> Secrets<'s> {
         };
         if let Some(other) = self.values.get(&value) {
             let problem = format!("names the secret {name:?}, which is equal to that of {other}");
-            faults.add(&path, problem, "give each key a secret of its own: who holds one could forge the other");
+            faults.add(
+                &path,
+                problem,
+                "give each key a secret of its own, or who holds one could forge the other",
+            );
             return None;
         }
         self.values.insert(value.clone(), path.to_string());
@@ -101,11 +93,18 @@ impl<'s> Secrets<'s> {
         let marked = name.starts_with(sandbox::SECRET_PREFIX);
         match self.environment {
             Environment::Production if marked => {
-                faults.add(path, format!("names the sandbox's secret {name:?}"), "name a secret of production");
+                faults.add(
+                    path,
+                    format!("names the sandbox's secret {name:?}"),
+                    "name a secret of production",
+                );
                 return None;
             }
             Environment::Sandbox if !marked => {
-                let remedy = format!("write \"{}…\", so that no secret of production gets here", sandbox::SECRET_PREFIX);
+                let remedy = format!(
+                    "write \"{}…\", so that no secret of production gets here",
+                    sandbox::SECRET_PREFIX
+                );
                 faults.add(path, format!("names the secret {name:?}, which is not the sandbox's"), remedy);
                 return None;
             }
@@ -113,7 +112,11 @@ impl<'s> Secrets<'s> {
         }
         if let Some(other) = self.names.get(name) {
             let problem = format!("names the secret {name:?}, as {other} does");
-            faults.add(path, problem, "give each key a secret of its own: who holds one could forge the other");
+            faults.add(
+                path,
+                problem,
+                "give each key a secret of its own, or who holds one could forge the other",
+            );
             return None;
         }
         self.names.insert(String::from(name), path.to_string());
@@ -130,7 +133,9 @@ impl<'s> Secrets<'s> {
         match self.environment {
             Environment::Production if value.len() < SECRET_BYTES_MIN => {
                 let problem = format!("has {} bytes", value.len());
-                let remedy = format!("use at least {SECRET_BYTES_MIN} random bytes: `countersign keygen`");
+                let remedy = format!(
+                    "use at least {SECRET_BYTES_MIN} random bytes, as `countersign keygen` makes them"
+                );
                 Err((problem, remedy))
             }
             Environment::Production | Environment::Sandbox => Ok(value),
@@ -138,7 +143,7 @@ impl<'s> Secrets<'s> {
     }
 }
 
-/// What Spin takes for the name of a variable; in upper case also what a shell takes for one.
+/// What every host takes for a name: Spin is the strictest, and what it takes is an environment variable's name as well.
 fn is_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     (1..=NAME_BYTES_MAX).contains(&name.len())
@@ -155,24 +160,18 @@ fn decode(text: &[u8], encoding: Encoding) -> Result<Vec<u8>, (String, String)> 
     }
     if text.first().is_some_and(u8::is_ascii_whitespace) || text.last().is_some_and(u8::is_ascii_whitespace) {
         // `echo` and most editors end a file so; the sender's copy of the secret has no such byte.
-        return Err(("begins or ends with white space".into(), "write it with `printf %s`, not `echo`".into()));
+        return Err((
+            "begins or ends with white space".into(),
+            "write it with `printf %s`, not `echo`".into(),
+        ));
     }
-    let encoded = text.strip_prefix(b"whsec_").or_else(|| text.strip_prefix(b"base64:"));
-    match (encoded, encoding) {
-        (Some(encoded), Encoding::Any | Encoding::Prefixed) => match BASE64.decode(encoded) {
-            Ok(value) if value.is_empty() => {
-                Err(("is empty after its prefix".into(), "make one with `countersign keygen`".into()))
-            }
-            Ok(value) => Ok(value),
-            Err(_) => Err((
-                "has a prefix, but no base64 after it".into(),
-                "write base64 (A-Z a-z 0-9 + /) after whsec_ or base64:".into(),
-            )),
-        },
-        (None, Encoding::Any) => Ok(text.to_vec()),
-        (None, Encoding::Prefixed) => Err((
-            "has no prefix that says how it is encoded".into(),
-            "write whsec_ and base64, as Standard Webhooks has it, or base64: and base64".into(),
-        )),
-    }
+    let decoded = match (text.strip_prefix(b"base64:"), encoding) {
+        (Some(encoded), Encoding::Text | Encoding::Webhook) => webhook_secret(encoded),
+        (None, Encoding::Text) => Some(text.to_vec()),
+        (None, Encoding::Webhook) => webhook_secret(text),
+    };
+    decoded.ok_or_else(|| {
+        let remedy = "write the base64 of the key (A-Z a-z 0-9 + /) after whsec_ or base64:";
+        ("is not base64".into(), remedy.into())
+    })
 }

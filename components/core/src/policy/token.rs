@@ -8,27 +8,28 @@ use alloc::vec::Vec;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::check::{Validity, count, hex_32, is_visible, key_id, whole};
+use super::check::{count, hex_32, is_visible, key_id, validity, whole};
 use super::compile::Compiler;
 use super::secret::Encoding;
 use crate::document::{self as written, Faults, Path, TokenAlgorithm};
-use crate::token::{KeyMaterial, OpaqueToken, TokenKey, TokenPolicy};
+use crate::token::{KEYS_MAX, KeyMaterial, KeyProblem, OPAQUE_MAX, OpaqueToken, TokenKey, TokenPolicy};
 
-/// Most keys of a partner that sign JWTs.
-pub const TOKEN_KEYS_MAX: usize = 8;
-/// Most opaque tokens of a partner.
-pub const OPAQUE_TOKENS_MAX: usize = 16;
 /// Longest issuer or audience in bytes.
 pub const ISSUER_BYTES_MAX: usize = 128;
 
 impl Compiler<'_, '_> {
-    pub(super) fn token(&mut self, path: &Path<'_>, token: &written::Token) -> Option<TokenPolicy> {
+    /// The tokens of the partner `name`.
+    pub(super) fn token(&mut self, path: &Path<'_>, name: &Arc<str>, token: &written::Token) -> TokenPolicy {
         let audience = token.audience.as_deref().unwrap_or("countersign");
         for (name, text) in [("issuer", token.issuer.as_str()), ("audience", audience)] {
             if !is_visible(text, ISSUER_BYTES_MAX) {
                 let remedy = format!("write 1 to {ISSUER_BYTES_MAX} visible ASCII characters");
                 self.faults.add(&path.member(name), format!("is no {name}"), remedy);
             }
+        }
+        if let Some(other) = self.issuers.insert(Box::from(token.issuer.as_str()), Arc::clone(name)) {
+            let problem = format!("is {:?}, as that of {other}", token.issuer);
+            self.faults.add(&path.member("issuer"), problem, "give each partner an issuer of its own");
         }
         let lifetime = path.member("lifetime_seconds_max");
         let lifetime = whole(self.faults, &lifetime, token.lifetime_seconds_max, 900);
@@ -40,14 +41,14 @@ impl Compiler<'_, '_> {
         }
         let mut ids = Vec::new();
         let keys = self.token_keys(&path.member("keys"), written_keys, &mut ids);
-        let opaque = opaque_tokens(self.faults, &path.member("opaque"), written_opaque, &mut ids);
-        Some(TokenPolicy {
+        let opaque = self.opaque_tokens(&path.member("opaque"), name, written_opaque, &mut ids);
+        TokenPolicy {
             issuer: Box::from(token.issuer.as_str()),
             audience: Box::from(audience),
             lifetime_ms_max: u64::from(lifetime).saturating_mul(1_000),
             keys,
             opaque,
-        })
+        }
     }
 
     fn token_keys(
@@ -56,20 +57,27 @@ impl Compiler<'_, '_> {
         written: &[written::TokenKey],
         ids: &mut Vec<Arc<str>>,
     ) -> Vec<TokenKey> {
-        count(self.faults, path, written.len(), TOKEN_KEYS_MAX);
+        count(self.faults, path, written.len(), KEYS_MAX);
         let mut keys = Vec::new();
         for (index, key) in written.iter().enumerate() {
             let path = path.element(index);
             let id = key_id(self.faults, &path, &key.id, ids);
-            let validity =
-                Validity::read(self.faults, &path, key.not_before.as_deref(), key.not_after.as_deref());
+            let validity = validity(self.faults, &path, key.not_before.as_deref(), key.not_after.as_deref());
             let Some(material) = self.material(&path, key) else { continue };
             let Some(id) = id else { continue };
             match TokenKey::new(id, material.borrow(), validity.not_before, validity.not_after) {
                 Ok(key) => keys.push(key),
-                Err(_) => {
-                    let problem = format!("is no public key for {}", name(key.algorithm));
-                    self.faults.add(&path.member("public_key"), problem, "paste the JWK again, as the partner has it");
+                Err(problem) => {
+                    let (problem, remedy) = match problem {
+                        KeyProblem::SmallOrder => {
+                            ("accepts forged signatures", "ask the partner for a new key pair")
+                        }
+                        KeyProblem::NotAPoint | KeyProblem::EmptySecret | KeyProblem::NotAPrivateKey => (
+                            "is no public key of this algorithm",
+                            "paste the JWK again, as the partner has it",
+                        ),
+                    };
+                    self.faults.add(&path.member("public_key"), problem, remedy);
                 }
             }
         }
@@ -78,7 +86,7 @@ impl Compiler<'_, '_> {
 
     /// The key itself: a secret or a public key, as the algorithm has it.
     fn material(&mut self, path: &Path<'_>, key: &written::TokenKey) -> Option<Material> {
-        let algorithm = name(key.algorithm);
+        let algorithm = algorithm_name(key.algorithm);
         let (wanted, unwanted, is_unwanted) = match key.algorithm {
             TokenAlgorithm::Hs256 => ("secret", "public_key", key.public_key.is_some()),
             TokenAlgorithm::Es256 | TokenAlgorithm::EdDsa => ("public_key", "secret", key.secret.is_some()),
@@ -89,10 +97,14 @@ impl Compiler<'_, '_> {
         }
         match (key.algorithm, &key.secret, &key.public_key) {
             (TokenAlgorithm::Hs256, Some(secret), _) => {
-                self.secrets.take(self.faults, path, secret, Encoding::Any).map(Material::Hs256)
+                self.secrets.take(self.faults, path, secret, Encoding::Text).map(Material::Hs256)
             }
-            (TokenAlgorithm::Es256, _, Some(public)) => es256(self.faults, &path.member("public_key"), public),
-            (TokenAlgorithm::EdDsa, _, Some(public)) => ed_dsa(self.faults, &path.member("public_key"), public),
+            (TokenAlgorithm::Es256, _, Some(public)) => {
+                es256(self.faults, &path.member("public_key"), public)
+            }
+            (TokenAlgorithm::EdDsa, _, Some(public)) => {
+                ed_dsa(self.faults, &path.member("public_key"), public)
+            }
             (TokenAlgorithm::Hs256, None, _) => {
                 let problem = format!("is missing, and {algorithm} needs it");
                 self.faults.add(&path.member("secret"), problem, "write { \"name\": … }");
@@ -104,6 +116,35 @@ impl Compiler<'_, '_> {
                 None
             }
         }
+    }
+
+    fn opaque_tokens(
+        &mut self,
+        path: &Path<'_>,
+        name: &Arc<str>,
+        written: &[written::OpaqueToken],
+        ids: &mut Vec<Arc<str>>,
+    ) -> Vec<OpaqueToken> {
+        count(self.faults, path, written.len(), OPAQUE_MAX);
+        let mut tokens = Vec::new();
+        for (index, token) in written.iter().enumerate() {
+            let path = path.element(index);
+            let id = key_id(self.faults, &path, &token.id, ids);
+            let validity =
+                validity(self.faults, &path, token.not_before.as_deref(), token.not_after.as_deref());
+            let path = path.member("sha256");
+            let Some(sha256) = hex_32(&token.sha256) else {
+                let remedy = "write 64 hex digits, as of `printf %s TOKEN | sha256sum`";
+                self.faults.add(&path, "is no SHA-256", remedy);
+                continue;
+            };
+            if let Some(other) = self.opaque_tokens.insert(sha256, Arc::clone(name)) {
+                let problem = format!("is that of another token, of {other}");
+                self.faults.add(&path, problem, "give each token to one partner, once");
+            }
+            tokens.extend(id.map(|id| OpaqueToken::new(id, sha256, validity.not_before, validity.not_after)));
+        }
+        tokens
     }
 }
 
@@ -125,7 +166,7 @@ impl Material {
     }
 }
 
-const fn name(algorithm: TokenAlgorithm) -> &'static str {
+const fn algorithm_name(algorithm: TokenAlgorithm) -> &'static str {
     match algorithm {
         TokenAlgorithm::Hs256 => "HS256",
         TokenAlgorithm::Es256 => "ES256",
@@ -150,7 +191,11 @@ fn es256(faults: &mut Faults, path: &Path<'_>, public: &written::PublicKey) -> O
 fn ed_dsa(faults: &mut Faults, path: &Path<'_>, public: &written::PublicKey) -> Option<Material> {
     family(faults, path, public, "OKP", "Ed25519");
     if public.y.is_some() {
-        faults.add(&path.member("y"), "does not go with EdDSA", "leave it out, or write the algorithm \"ES256\"");
+        faults.add(
+            &path.member("y"),
+            "does not go with EdDSA",
+            "leave it out, or write the algorithm \"ES256\"",
+        );
     }
     coordinate(faults, &path.member("x"), &public.x).map(Material::EdDsa)
 }
@@ -171,28 +216,4 @@ fn coordinate(faults: &mut Faults, path: &Path<'_>, text: &str) -> Option<[u8; 3
         faults.add(path, "is not 32 bytes in base64url", "write 43 of A-Z a-z 0-9 - _, without =");
     }
     bytes
-}
-
-fn opaque_tokens(
-    faults: &mut Faults,
-    path: &Path<'_>,
-    written: &[written::OpaqueToken],
-    ids: &mut Vec<Arc<str>>,
-) -> Vec<OpaqueToken> {
-    count(faults, path, written.len(), OPAQUE_TOKENS_MAX);
-    let mut tokens = Vec::new();
-    for (index, token) in written.iter().enumerate() {
-        let path = path.element(index);
-        let id = key_id(faults, &path, &token.id, ids);
-        let validity = Validity::read(faults, &path, token.not_before.as_deref(), token.not_after.as_deref());
-        let sha256 = hex_32(&token.sha256);
-        if sha256.is_none() {
-            let remedy = "write 64 hex digits: printf %s \"$TOKEN\" | sha256sum";
-            faults.add(&path.member("sha256"), "is no SHA-256", remedy);
-        }
-        tokens.extend(
-            id.zip(sha256).map(|(id, sha256)| OpaqueToken::new(id, sha256, validity.not_before, validity.not_after)),
-        );
-    }
-    tokens
 }

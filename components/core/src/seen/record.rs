@@ -225,3 +225,48 @@ pub(super) fn mix(state: u64, word: u64) -> u64 {
     let mixed = (state ^ word).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed ^ (mixed >> 27)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{HEADER_BYTES, Opened, Record};
+    use crate::event::EventId;
+    use crate::seen::entry::{EventEntry, FallbackEntry, Hold};
+    use crate::seen::table::{MemoryTable, Slot};
+    use crate::time::Timestamp;
+
+    /// Whether an entry with these bytes changed passes, once the check is right again.
+    fn passes<E: super::Entry>(slot: Slot<'_>, entry: &E, changes: &[(usize, u8)]) -> bool {
+        let (mut table, mut record) = (MemoryTable::default(), Record::new());
+        record.open(&mut table, slot).unwrap();
+        record.push(entry);
+        for (offset, value) in changes {
+            record.bytes[HEADER_BYTES..][*offset] = *value;
+        }
+        record.write(&mut table, slot, None).unwrap();
+        matches!(record.open(&mut table, slot), Ok(Opened::Sound(Some(_))))
+    }
+
+    #[test]
+    fn an_entry_that_cannot_have_been_written_is_damage_though_the_check_is_right() {
+        let hold = Hold::pending(Timestamp::MAX);
+        let event = EventEntry { name: [1; 16], payload_check: [2; 8], hold };
+        let slot = Slot::Event(1);
+        assert!(passes(slot, &event, &[]));
+        assert!(passes(slot, &event, &[(31, 2)]), "committed");
+        assert!(!passes(slot, &event, &[(31, 0)]), "no such state");
+        assert!(!passes(slot, &event, &[(31, 3)]), "no such state");
+        assert!(!passes(slot, &event, &[(30, 1)]), "an instant after the end of time");
+
+        let event_id = EventId::new("e1").unwrap();
+        let fallback =
+            FallbackEntry { name: [1; 16], owner: [2; 16], hold, window_until: Timestamp::MAX, event_id };
+        let slot = Slot::Fallback(1);
+        assert!(passes(slot, &fallback, &[]));
+        assert!(!passes(slot, &fallback, &[(39, 9)]), "no such state");
+        assert!(!passes(slot, &fallback, &[(47, 1)]), "a window after the end of time");
+        assert!(passes(slot, &fallback, &[(48, 128)]), "as long as an id may be");
+        assert!(!passes(slot, &fallback, &[(48, 129)]), "longer");
+        assert!(!passes(slot, &fallback, &[(55, 0x80)]), "longer than anything");
+        assert!(!passes(slot, &fallback, &[(56, 0xff)]), "not UTF-8");
+    }
+}

@@ -2,7 +2,7 @@
 
 use countersign_core::json::{Limits, Malformed, Problem};
 
-use crate::support::{canonical, ecmascript};
+use crate::support::{agrees_with_oracle, canonical, ecmascript};
 
 /// SplitMix64: the same documents on every machine.
 struct Random(u64);
@@ -154,6 +154,31 @@ fn ten_thousand_random_documents_are_written_as_the_oracle_writes_them() {
         // The canonical form is its own canonical form.
         assert_eq!(canonical(expected.as_bytes(), Limits::UNBOUNDED).as_deref(), Ok(expected.as_str()));
     }
+}
+
+/// Bytes that JSON gives a meaning to, and some that it does not.
+const BYTES: &[u8] = b"\"\\/{}[],:truefalsn0123456789.-+eE \t\n\r\0\x1F\x7F\x80\xBF\xC3\xED\xEF\xF0\xFF";
+
+#[test]
+fn random_damage_is_answered_as_the_oracle_answers_it() {
+    const SEED: u64 = 0xDA_3A6E;
+    println!("seed {SEED:#x}");
+    let mut random = Random(SEED);
+    let mut accepted = 0_u32;
+    for _ in 0..20_000 {
+        let mut input = random.padded(4).into_bytes();
+        for _ in 0..=random.below(3) {
+            let place = usize::try_from(random.below(u64::try_from(input.len()).unwrap())).unwrap_or(0);
+            let byte = BYTES[usize::try_from(random.below(u64::try_from(BYTES.len()).unwrap())).unwrap()];
+            match random.below(3) {
+                0 if !input.is_empty() => drop(input.remove(place)),
+                1 if !input.is_empty() => input[place] = byte,
+                _ => input.insert(place, byte),
+            }
+        }
+        accepted = accepted.saturating_add(u32::from(agrees_with_oracle(&input)));
+    }
+    assert!((1_000..19_000).contains(&accepted), "{accepted}");
 }
 
 /// Significant digits and power of ten of the last one.

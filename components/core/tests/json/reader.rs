@@ -1,6 +1,6 @@
 //! The strict reader: what it refuses, where, and what a document says.
 
-use crate::support::{DEPOSIT, canonical as written};
+use crate::support::{DEPOSIT, agrees_with_oracle, canonical as written};
 use countersign_core::canonical;
 use countersign_core::json::{Limits, Malformed, Problem, Str, Tape, Value, read};
 
@@ -228,23 +228,14 @@ fn no_truncation_of_the_deposit_is_accepted() {
     }
 }
 
-/// Whatever byte changes: no panic, an offset inside the input, and what is accepted is what the oracle reads.
 #[test]
-fn every_corruption_of_one_byte_is_refused_or_read_as_the_oracle_reads_it() {
+fn every_corruption_of_one_byte_is_answered_as_the_oracle_answers_it() {
     let mut accepted = 0_u32;
     for place in 0..DEPOSIT.len() {
         for byte in 0..=u8::MAX {
             let mut body = DEPOSIT.as_bytes().to_vec();
             *body.get_mut(place).unwrap() = byte;
-            match written(&body, Limits::POSTBACK) {
-                Err(refused) => assert!(refused.offset <= body.len(), "{refused:?}"),
-                Ok(written) => {
-                    accepted = accepted.saturating_add(1);
-                    let value: serde_json::Value = serde_json::from_slice(&body).unwrap();
-                    let expected = serde_json_canonicalizer::to_string(&value).unwrap();
-                    assert_eq!(written, expected, "byte {byte} at {place}");
-                }
-            }
+            accepted = accepted.saturating_add(u32::from(agrees_with_oracle(&body)));
         }
     }
     assert!(accepted > 10_000, "most changes inside texts are still JSON: {accepted}");

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use countersign_core::canonical;
-use countersign_core::json::{Limits, Malformed, Tape, read};
+use countersign_core::json::{Limits, Malformed, Problem, Tape, read};
 
 /// The source's §4.3 deposit event.
 pub(crate) const DEPOSIT: &str = r#"{
@@ -49,4 +49,24 @@ pub(crate) fn documents(folder: &Path) -> Vec<(String, Vec<u8>)> {
 /// The number as ECMAScript writes it, by the oracle.
 pub(crate) fn ecmascript(double: f64) -> String {
     serde_json_canonicalizer::to_string(&double).expect("a finite number")
+}
+
+/// Compares with the oracle: what is accepted has its canonical form, what is refused it refuses too, but for the three
+/// rules that it does not have. Answers whether the input was accepted.
+pub(crate) fn agrees_with_oracle(input: &[u8]) -> bool {
+    let oracle = serde_json::from_slice::<serde_json::Value>(input);
+    match canonical(input, Limits::UNBOUNDED) {
+        Ok(written) => {
+            let expected = oracle.map(|value| serde_json_canonicalizer::to_string(&value).expect("a value"));
+            assert_eq!(Some(written), expected.ok(), "{}", input.escape_ascii());
+            true
+        }
+        Err(refused) => {
+            assert!(refused.offset <= input.len(), "{refused:?}: {}", input.escape_ascii());
+            let stricter = [Problem::DuplicateMember, Problem::Noncharacter, Problem::NumberInexact];
+            let agrees = stricter.contains(&refused.problem) || oracle.is_err();
+            assert!(agrees, "{refused:?}: {}", input.escape_ascii());
+            false
+        }
+    }
 }

@@ -7,5 +7,11 @@
     reason = "a test that overflows, indexes beyond the end or unwraps nothing fails, as it should"
 )]
 
+mod bounds;
 mod contract;
+mod garbage;
+mod hooked;
+mod limits;
+mod model;
+mod race;
 mod script;

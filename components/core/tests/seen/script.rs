@@ -69,6 +69,7 @@ pub(crate) fn claim(event: u64, payload: u8, ms: u64) -> Claim {
             key_id: Arc::from("2026-q4"),
             source: None,
             receipt: Receipt::EMPTY,
+            payload: Vec::new(),
         },
         now: at(ms),
     }

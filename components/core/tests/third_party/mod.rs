@@ -14,7 +14,7 @@ pub(crate) fn read(path: &str) -> Option<String> {
         Ok(text) => Some(text),
         Err(error) if root.exists() => panic!("{}: {error}", file.display()),
         Err(_) => {
-            println!("SKIPPED: no third-party data at {}; set COUNTERSIGN_THIRD_PARTY", root.display());
+            println!("skipped: {} is missing: set COUNTERSIGN_THIRD_PARTY", file.display());
             None
         }
     }

@@ -1,0 +1,153 @@
+//! The example files are valid, mean what they say, and fit the schema that is checked in.
+
+use countersign_core::document;
+use countersign_core::policy::{ClickVerify, Environment, InFlightStatus, Policy, sandbox};
+use countersign_core::rate::Rate;
+use countersign_core::signature::{Place, Scheme};
+
+use crate::{changed, compile, file, mistakes};
+
+#[test]
+fn production_example_means_what_it_says() {
+    let json = file("examples/production.json");
+    let policy = compile(&json).unwrap();
+    assert_eq!(policy.environment, Environment::Production);
+    assert_eq!(policy.limits.body_bytes_max, 65_536);
+    assert_eq!(policy.limits.source_refusals, Rate::per(600, 60_000, 600).unwrap());
+    assert_eq!((policy.dedup.retention_ms, policy.dedup.lease_ms), (2_592_000_000, 30_000));
+    assert_eq!((policy.dedup.shape.slots, policy.dedup.shape.entries_per_slot), (65_536, 8));
+    assert_eq!((policy.click_id.verify, policy.click_id.keys.len()), (ClickVerify::Require, 1));
+    let names: Vec<&str> = policy.partners().map(|partner| &*partner.name).collect();
+    assert_eq!(names, ["acme", "globex", "initech"]);
+
+    let acme = policy.partner("acme").unwrap();
+    assert_eq!((acme.signature.scheme, acme.signature.keys.len()), (Scheme::Jcs, 2));
+    assert_eq!(acme.signature.place, Place::Header("x-signature".into()));
+    assert_eq!(acme.token.as_ref().unwrap().lifetime_ms_max, 900_000);
+    assert_eq!(acme.rate, Rate::per(50, 1_000, 200).unwrap());
+    assert_eq!(acme.in_flight_status, InFlightStatus::Unavailable503);
+    assert_eq!(acme.fallback_window_ms("registration"), Some(86_400_000));
+    assert_eq!(acme.fallback_window_ms("deposit_success"), None);
+    assert_eq!(acme.events.ts_event_future_ms_max, 300_000);
+
+    let globex = policy.partner("globex").unwrap();
+    assert_eq!(globex.signature.place, Place::Body("signature".into()));
+    assert_eq!(globex.in_flight_status, InFlightStatus::Conflict409);
+    assert_eq!(&*globex.token.as_ref().unwrap().audience, "countersign");
+    assert_eq!(globex.rate, Rate::per(50, 1_000, 200).unwrap(), "the default quota");
+
+    let initech = policy.partner("initech").unwrap();
+    assert_eq!(initech.signature.scheme, Scheme::StandardWebhooks);
+    assert_eq!(initech.signature.tolerance_ms, 300_000);
+    assert_eq!(initech.rate, Rate::per(5, 1_000, 20).unwrap(), "the burst is four seconds by default");
+    assert!(initech.token.is_none());
+}
+
+#[test]
+fn a_partner_is_found_by_name_issuer_and_opaque_token() {
+    let policy = compile(&file("examples/production.json")).unwrap();
+    let name =
+        |partner: Option<&countersign_core::policy::Partner>| partner.map(|partner| partner.name.to_string());
+    assert_eq!(name(policy.partner("globex")).as_deref(), Some("globex"));
+    assert_eq!(name(policy.partner("sandbox")), None, "production has no published partner");
+    assert_eq!(name(policy.partner_by_issuer("acme")).as_deref(), Some("acme"));
+    assert_eq!(name(policy.partner_by_issuer("initech")), None, "it has no tokens");
+    let mut sha256 = *b"\x76\x65\x47\xfc\xd0\x53\xe9\xb0\x9a\xae\xe2\xf1\x92\x8f\x3f\x54\
+                        \x50\x4a\x65\xe1\x46\xb0\xc7\x79\xee\xb0\x73\x00\x90\x4a\x24\xe1";
+    assert_eq!(name(policy.partner_by_opaque_token(&sha256)).as_deref(), Some("globex"));
+    sha256[31] ^= 1;
+    assert_eq!(name(policy.partner_by_opaque_token(&sha256)), None);
+}
+
+#[test]
+fn sandbox_example_needs_no_secret_and_has_the_published_partner() {
+    let json = file("examples/countersign.json");
+    assert_eq!(Policy::secret_names(&json), Ok(Vec::new()));
+    let policy = Policy::compile(&json, &mut |name| panic!("asked for {name}")).unwrap();
+    assert_eq!(policy.environment, Environment::Sandbox);
+    assert_eq!(policy.click_id.verify, ClickVerify::Require);
+    let partner = policy.partner("sandbox").unwrap();
+    assert_eq!((partner.signature.scheme, partner.signature.keys.len()), (Scheme::Jcs, 1));
+    assert_eq!(policy.partners().len(), 1);
+}
+
+#[test]
+fn secret_names_are_those_that_compiling_asks_for() {
+    let json = file("examples/production.json");
+    let mut asked = Vec::new();
+    Policy::compile(&json, &mut |name| {
+        asked.push(name.to_owned());
+        crate::host_secret(name)
+    })
+    .unwrap();
+    let names = Policy::secret_names(&json).unwrap();
+    assert_eq!(names, asked);
+    assert_eq!(names.len(), 8);
+}
+
+#[test]
+fn checked_in_schema_is_the_one_that_the_structs_make() {
+    let made = document::schema().unwrap();
+    let path = "schemas/countersign.schema.json";
+    assert!(file(path) == made, "{path} is stale: write the output of `countersign config schema` into it");
+}
+
+/// The first JSON example of every section of the page that has one.
+fn examples_of(page: &str) -> impl Iterator<Item = (&str, &str)> {
+    page.split("\n##").filter_map(|section| {
+        let (heading, text) = section.split_once('\n')?;
+        let json = text.split("```json\n").nth(1)?.split("```").next()?;
+        Some((heading.trim_matches(['#', ' ']), json))
+    })
+}
+
+#[test]
+fn every_example_in_the_page_compiles() {
+    let page = file("docs/config.md");
+    let documents = page.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let documents: Vec<&str> = documents.filter(|block| block.contains("\"version\"")).collect();
+    assert_eq!(documents.len(), 2, "whole documents");
+    for document in documents {
+        assert_eq!(mistakes(document), Vec::<String>::new(), "{document}");
+    }
+
+    let production = file("examples/production.json");
+    let mut sections = Vec::new();
+    for (heading, json) in examples_of(&page) {
+        let pointer = match heading {
+            "limits" | "dedup" | "click_id" => format!("/{heading}"),
+            "signature" | "token" | "source" | "rate" | "events" | "contract" => {
+                format!("/partners/acme/{heading}")
+            }
+            _ => continue,
+        };
+        assert_eq!(mistakes(&changed(&production, &[(&pointer, json)])), Vec::<String>::new(), "{heading}");
+        sections.push(heading);
+    }
+    assert_eq!(sections.len(), 9, "{sections:?}");
+}
+
+#[test]
+fn page_publishes_the_keys_of_the_sandbox() {
+    let page = file("docs/config.md");
+    for secret in
+        [sandbox::SIGNING_SECRET, sandbox::CLICK_SECRET, sandbox::RECEIPT_SECRET, sandbox::ATTESTATION_SECRET]
+    {
+        assert!(page.contains(&format!("| `{secret}` |")), "{secret}");
+    }
+}
+
+#[test]
+fn page_explains_every_member() {
+    let schema: serde_json::Value = serde_json::from_str(&document::schema().unwrap()).unwrap();
+    let page = file("docs/config.md");
+    let definitions = schema["$defs"].as_object().unwrap().values();
+    let mut explained = 0;
+    for object in definitions.chain([&schema]) {
+        for name in object["properties"].as_object().into_iter().flat_map(serde_json::Map::keys) {
+            assert!(page.contains(&format!("\n| `{name}` | ")), "docs/config.md has no line for {name}");
+            explained += 1;
+        }
+    }
+    assert!(explained > 50, "{explained} members");
+}

@@ -1,0 +1,90 @@
+//! Requests as the core reads them, replies as Spin sends them.
+
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::Bytes;
+use countersign_core::outcome::Reply;
+use http_body_util::BodyExt as _;
+use spin_sdk::http::{FullBody, HeaderMap, HeaderValue, Request, StatusCode};
+
+/// A request that has arrived, with its body as far as the limit goes.
+#[derive(Debug)]
+pub struct Received {
+    /// The method.
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// Names and values in order.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// The body; `None` where it is over the limit.
+    pub body: Option<Vec<u8>>,
+    /// The sender's address.
+    pub peer: Option<IpAddr>,
+}
+
+/// A reply for Spin.
+pub type Response = (StatusCode, HeaderMap, FullBody<Bytes>);
+
+/// The sender went away, or broke the protocol, before the request was whole.
+#[derive(Debug)]
+pub struct Interrupted;
+
+/// Reads a request; of its body no more than one frame beyond `body_bytes_max`.
+///
+/// # Errors
+/// [`Interrupted`] where the body does not arrive.
+pub async fn receive(request: Request, body_bytes_max: usize) -> Result<Received, Interrupted> {
+    let (head, mut body) = request.into_parts();
+    let headers: Vec<(String, Vec<u8>)> =
+        head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();
+    let mut received = Some(Vec::new());
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Interrupted)?;
+        let Some(data) = frame.data_ref() else { continue };
+        if let Some(whole) = &mut received {
+            whole.extend_from_slice(data);
+            if whole.len() > body_bytes_max {
+                received = None;
+                break;
+            }
+        }
+    }
+    Ok(Received {
+        method: head.method.as_str().to_owned(),
+        path: head.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
+        peer: peer(&head.headers),
+        headers,
+        body: received,
+    })
+}
+
+/// The peer's address. Spin appends its own `spin-client-addr` behind any that the sender wrote, so only the last one counts.
+fn peer(headers: &HeaderMap) -> Option<IpAddr> {
+    let address = headers.get_all("spin-client-addr").iter().next_back()?.to_str().ok()?;
+    address.parse::<SocketAddr>().map(|socket| socket.ip()).or_else(|_| address.parse()).ok()
+}
+
+/// The reply as the core wrote it. Its `content-length` is what lets Spin send it in one packet.
+#[must_use]
+pub fn respond(reply: Reply) -> Response {
+    let mut headers = HeaderMap::new();
+    for (name, value) in reply.headers {
+        // What the core writes is visible ASCII.
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.append(name, value);
+        }
+    }
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    (status, headers, FullBody::new(Bytes::from(reply.body)))
+}
+
+/// The answer where there is no policy, or no whole request, to decide by.
+#[must_use]
+pub fn unavailable() -> Response {
+    let body = r#"{"error":"internal_error","hint":"nothing was accepted; retry after Retry-After"}"#;
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", HeaderValue::from_static("application/problem+json"));
+    headers.insert("content-length", body.len().into());
+    headers.insert("retry-after", HeaderValue::from_static("5"));
+    (StatusCode::SERVICE_UNAVAILABLE, headers, FullBody::new(Bytes::from_static(body.as_bytes())))
+}

@@ -1,0 +1,139 @@
+//! The wasm artefacts: which there are, how they are built, and how large they may be.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::SystemTime;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::context::Context;
+use crate::{process, setup};
+
+/// What to do when an artefact does not build.
+pub(crate) const REMEDY: &str =
+    "read the error above; after \"can't find crate\" remove target/wasm32-* and build again";
+
+/// One wasm file of the product.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Artefact {
+    /// The cargo package.
+    pub(crate) package: &'static str,
+    /// Its folder in the workspace.
+    pub(crate) folder: &'static str,
+    /// The compiler target.
+    pub(crate) target: &'static str,
+    /// The name in `target/wasm`.
+    pub(crate) file: &'static str,
+    /// The largest size, in KiB.
+    pub(crate) size_kib_max: u64,
+}
+
+/// Every wasm file of the product.
+pub(crate) const ARTEFACTS: [Artefact; 3] = [
+    Artefact {
+        package: "countersign-envoy",
+        folder: "envoy",
+        target: "wasm32-wasip1",
+        file: "countersign_envoy.wasm",
+        size_kib_max: 600,
+    },
+    Artefact {
+        package: "countersign-gate",
+        folder: "components/gate",
+        target: "wasm32-wasip2",
+        file: "countersign_gate.wasm",
+        size_kib_max: 1228,
+    },
+    Artefact {
+        package: "countersign-embed",
+        folder: "components/embed",
+        target: "wasm32-wasip2",
+        file: "countersign_embed.wasm",
+        size_kib_max: 600,
+    },
+];
+
+/// The artefacts whose crate is in the workspace.
+pub(crate) fn present(context: &Context) -> impl Iterator<Item = Artefact> {
+    let root = context.root.clone();
+    ARTEFACTS.into_iter().filter(move |artefact| root.join(artefact.folder).join("Cargo.toml").is_file())
+}
+
+/// Builds every artefact for release and copies it to `target/wasm`.
+///
+/// # Errors
+/// One does not build, or is larger than it may be.
+pub(crate) fn build(context: &Context) -> Result<()> {
+    let folder = context.wasm();
+    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    let mut too_large = Vec::new();
+    for artefact in present(context) {
+        process::run(&mut wasm_cargo(context, artefact, &["build", "--release"])?)?;
+        let place = folder.join(artefact.file);
+        let built = output_file(context, artefact)?;
+        fs::copy(&built, &place).with_context(|| format!("copying {}", built.display()))?;
+        let size = fs::metadata(&place)?.len();
+        println!("    {}", size_line(artefact, size));
+        if !fits(artefact, size) {
+            too_large.push(artefact.file);
+        }
+    }
+    if too_large.is_empty() { Ok(()) } else { bail!("too large: {}", too_large.join(", ")) }
+}
+
+/// A cargo call (`build`, `clippy`) for one artefact on its target.
+///
+/// A compiler cache such as sccache does not notice that the target's standard library was replaced, and serves
+/// crates that name the old one: "can't find crate". It does hash every variable whose name begins with `CARGO_`.
+///
+/// # Errors
+/// rustc does not start, or is not the pinned one.
+pub(crate) fn wasm_cargo(context: &Context, artefact: Artefact, arguments: &[&str]) -> Result<Command> {
+    let mut library = DefaultHasher::new();
+    setup::fingerprint(&context.compiler()?, artefact.target).hash(&mut library);
+    let mut command = context.cargo(arguments);
+    command.args(["--package", artefact.package, "--target", artefact.target]);
+    command.env("CARGO_COUNTERSIGN_WASM_STD", format!("{:016x}", library.finish()));
+    Ok(command)
+}
+
+/// Where cargo puts the artefact: a library's name has underscores, a program's keeps its hyphens.
+fn output_file(context: &Context, artefact: Artefact) -> Result<PathBuf> {
+    let folder = context.target.join(artefact.target).join("release");
+    let names = [artefact.package.replace('-', "_"), artefact.package.to_owned()];
+    let changed =
+        |path: &PathBuf| fs::metadata(path).and_then(|m| m.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+    names
+        .iter()
+        .map(|name| folder.join(format!("{name}.wasm")))
+        .filter(|path| path.is_file())
+        .max_by_key(changed)
+        .with_context(|| format!("{} built no wasm file: is it a cdylib or a bin?", artefact.package))
+}
+
+fn fits(artefact: Artefact, size: u64) -> bool {
+    size <= artefact.size_kib_max * 1024
+}
+
+fn size_line(artefact: Artefact, size: u64) -> String {
+    let verdict = if fits(artefact, size) { "ok" } else { "TOO LARGE" };
+    let kib = size.div_ceil(1024);
+    format!("{:24} {kib:>5} KiB of {:>5} KiB  {verdict}", artefact.file, artefact.size_kib_max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ARTEFACTS, fits, size_line};
+
+    #[test]
+    fn the_limit_itself_fits_and_one_byte_more_does_not() {
+        for artefact in ARTEFACTS {
+            let limit = artefact.size_kib_max * 1024;
+            assert!(fits(artefact, limit));
+            assert!(!fits(artefact, limit + 1));
+            assert!(size_line(artefact, limit + 1).ends_with("TOO LARGE"));
+        }
+    }
+}
