@@ -395,3 +395,25 @@ fn a_key_shows_its_name_and_not_its_secret() {
     let shown = format!("{:?}", policy(Scheme::Jcs, header(), vec![key("the name", SECRET)]));
     assert!(shown.contains("the name") && !shown.contains("secret") && !shown.contains("97"), "{shown}");
 }
+
+#[test]
+fn a_verification_allocates_nothing_once_the_copy_is_warm() {
+    let key = key("k", SECRET);
+    for scheme in [Scheme::Jcs, Scheme::Raw, Scheme::StandardWebhooks] {
+        let policy = policy(scheme, header(), vec![key.clone(); 4]);
+        let fields = signed(scheme, &header(), &key, BODY);
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+        with(BODY, |document| {
+            let mut kept = Vec::new();
+            let mut pass = || {
+                allocation_counter::measure(|| {
+                    let kept = Some(&mut kept);
+                    assert!(verify(&policy, Headers(&fields), BODY.as_bytes(), document, NOW, kept).is_ok());
+                })
+            };
+            assert!(pass().count_total > 0, "the counter counts");
+            assert_eq!(pass().count_total, 0, "{scheme:?}");
+        })
+        .unwrap();
+    }
+}

@@ -536,3 +536,20 @@ fn keys_show_their_names_and_no_secret() {
     );
     assert!(shown.contains("name") && shown.contains("Hs256") && !shown.contains("97,"), "{shown}");
 }
+
+#[test]
+fn a_warm_verification_allocates_nothing() {
+    for algorithm in ALGORITHMS {
+        let policy = policy(vec![token_key("k", algorithm, None, None)]);
+        let token = mint(&mint_key(algorithm), Some("k"), &claims());
+        let mut tape = Tape::default();
+        let mut pass = || {
+            allocation_counter::measure(|| {
+                assert!(unverified_issuer(token.as_bytes(), &mut tape).is_some());
+                assert!(verify(&policy, token.as_bytes(), NOW, &mut tape).is_ok());
+            })
+        };
+        assert!(pass().count_total > 0, "the counter counts");
+        assert_eq!(pass().count_total, 0, "{algorithm:?}");
+    }
+}
