@@ -9,3 +9,4 @@ pub mod engine;
 pub mod fault;
 pub mod http;
 pub mod proxy_wasm;
+pub mod spin;

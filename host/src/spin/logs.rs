@@ -1,0 +1,136 @@
+//! What components write to stdout and stderr, line by line, and why instances failed.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+
+use super::guest::Component;
+
+/// Bytes of a line that has no end yet; a longer one is cut into several.
+const LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Where a line comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// The component's standard output.
+    Stdout,
+    /// The component's standard error.
+    Stderr,
+    /// The host: a trap, a start that failed, a refused outbound request.
+    Host,
+}
+
+/// One line, without its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// The component's id in the manifest.
+    pub component: String,
+    /// Who wrote it.
+    pub stream: Stream,
+    /// What is no UTF-8 is shown as U+FFFD.
+    pub text: String,
+}
+
+/// The caller's sink of log lines.
+#[derive(Clone)]
+pub struct Logs(Arc<dyn Fn(LogLine) + Send + Sync>);
+
+impl Logs {
+    /// Hands every line to `sink`, from any thread.
+    pub fn to(sink: impl Fn(LogLine) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(sink))
+    }
+
+    /// Keeps every line for a test to look at.
+    #[must_use]
+    pub fn collected() -> (Self, Arc<Mutex<Vec<LogLine>>>) {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let kept = lines.clone();
+        (Self::to(move |line| kept.lock().unwrap_or_else(PoisonError::into_inner).push(line)), lines)
+    }
+
+    pub(super) fn write(&self, component: &str, stream: Stream, text: &[u8]) {
+        (self.0)(LogLine {
+            component: component.to_owned(),
+            stream,
+            text: String::from_utf8_lossy(text).into_owned(),
+        });
+    }
+}
+
+/// One of an instance's output streams.
+pub(super) struct GuestOutput(Arc<Lines>);
+
+/// The line that is being written, and where it goes.
+struct Lines {
+    component: Arc<Component>,
+    stream: Stream,
+    unfinished: Mutex<Vec<u8>>,
+}
+
+impl GuestOutput {
+    pub(super) fn new(component: &Arc<Component>, stream: Stream) -> Self {
+        Self(Arc::new(Lines { component: component.clone(), stream, unfinished: Mutex::default() }))
+    }
+}
+
+impl Lines {
+    fn write(&self, bytes: &[u8]) {
+        let mut unfinished = self.unfinished.lock().unwrap_or_else(PoisonError::into_inner);
+        for byte in bytes {
+            if *byte != b'\n' {
+                unfinished.push(*byte);
+            }
+            if *byte == b'\n' || unfinished.len() == LINE_BYTES_MAX {
+                self.component.shared.logs.write(
+                    &self.component.id,
+                    self.stream,
+                    &std::mem::take(&mut *unfinished),
+                );
+            }
+        }
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        let unfinished = std::mem::take(self.unfinished.get_mut().unwrap_or_else(PoisonError::into_inner));
+        if !unfinished.is_empty() {
+            self.component.shared.logs.write(&self.component.id, self.stream, &unfinished);
+        }
+    }
+}
+
+impl IsTerminal for GuestOutput {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for GuestOutput {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(Writer(self.0.clone()))
+    }
+}
+
+/// A handle on the stream; all handles write the same lines.
+struct Writer(Arc<Lines>);
+
+impl AsyncWrite for Writer {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.write(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
