@@ -1,6 +1,9 @@
 //! The Spin host against a real component built with spin-sdk 7 (`tests/guest-spin`).
 
-#![expect(clippy::disallowed_methods, reason = "what the host does in time is measured with the machine's clock")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what the host does in time is measured with the machine's clock"
+)]
 
 #[path = "spin/instances.rs"]
 mod instances;
