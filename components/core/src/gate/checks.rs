@@ -379,13 +379,9 @@ fn valid_event(
     })?;
     facts.event_id = Some(event.event_id);
     facts.event = Some(event.event);
-    if let Some(key) = headers.get("idempotency-key") {
-        // The draft has it as a quoted string; most senders leave the quotes away.
-        let bare = key.strip_prefix(b"\"").and_then(|key| key.strip_suffix(b"\"")).unwrap_or(key);
-        if bare != event.event_id.as_str().as_bytes() {
-            let hint = "send the event_id as Idempotency-Key, or leave the header out";
-            return Err(refuse(facts.clone(), Code::EventInvalid, "idempotency-key", &More::Hint(hint)));
-        }
+    if contradicts(headers, &event) {
+        let hint = "send the event_id as Idempotency-Key, once, or leave the header out";
+        return Err(refuse(facts.clone(), Code::EventInvalid, "idempotency-key", &More::Hint(hint)));
     }
     let click = match policy.click_id.verify {
         ClickVerify::Off => return Ok(event),
@@ -399,6 +395,16 @@ fn valid_event(
             Err(refuse(facts.clone(), Code::ClickIdInvalid, fault.as_str(), &More::Hint(fault.as_str())))
         }
     }
+}
+
+/// Whether an `Idempotency-Key` says something other than the event's id. The draft has it as a quoted string; most senders
+/// leave the quotes away.
+fn contradicts(headers: Headers<'_>, event: &Event) -> bool {
+    let Ok(key) = headers.single("idempotency-key") else { return true };
+    key.is_some_and(|key| {
+        let bare = key.strip_prefix(b"\"").and_then(|key| key.strip_suffix(b"\"")).unwrap_or(key);
+        bare != event.event_id.as_str().as_bytes()
+    })
 }
 
 /// `/collect`, in place of checks 4 to 6, 8 and 10: the filter in front did them and vouches for the event.
