@@ -98,7 +98,11 @@ fn every_scenario_of_the_idempotency_key_draft_ends_as_it_says_or_for_a_named_re
                 let first = bench.accept(id, "s", &[&quoted], NOW);
                 let again = bench.accept(id, "s", &[&quoted], NOW);
                 assert_eq!((again.status, &body(&again)["idempotent"]), (200, &Value::Bool(true)));
-                assert_eq!(body(&first)["receipt"], body(&again)["receipt"], "the stored result is the receipt");
+                assert_eq!(
+                    body(&first)["receipt"],
+                    body(&again)["receipt"],
+                    "the stored result is the receipt"
+                );
             }
             // 503 and not the draft's 409: many senders retry 5xx only, and a 4xx would lose the event if the first attempt
             // then fails. A partner may ask for 409 (`in_flight_status`).
