@@ -1,5 +1,6 @@
 //! The vectors are the specification: scripts of requests with a clock, and the exact answers. This crate plays them on every
 //! host, through one trait, and the hosts may differ in nothing.
 
+pub mod envoy;
 pub mod hosts;
 pub mod vector;
