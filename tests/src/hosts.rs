@@ -1,5 +1,6 @@
 //! The hosts behind one trait.
 
+pub mod envoy;
 pub mod filter;
 pub mod native;
 
@@ -29,11 +30,13 @@ pub enum HostName {
     Native,
     /// `countersign_envoy.wasm` under wasmtime.
     Filter,
+    /// The same file in the real Envoy process.
+    Envoy,
 }
 
 impl HostName {
     /// Every host.
-    pub const ALL: [Self; 2] = [Self::Native, Self::Filter];
+    pub const ALL: [Self; 3] = [Self::Native, Self::Filter, Self::Envoy];
 
     /// As in `exceptions.toml`.
     #[must_use]
@@ -41,6 +44,7 @@ impl HostName {
         match self {
             Self::Native => "native",
             Self::Filter => "filter",
+            Self::Envoy => "envoy",
         }
     }
 
@@ -48,8 +52,8 @@ impl HostName {
     #[must_use]
     pub const fn has_upstream(self, suite: Suite) -> bool {
         match (self, suite) {
-            (Self::Native | Self::Filter, Suite::Gate | Suite::HandOn) => true,
-            (Self::Native | Self::Filter, Suite::Inbox) => false,
+            (Self::Native | Self::Filter | Self::Envoy, Suite::Gate | Suite::HandOn) => true,
+            (Self::Native | Self::Filter | Self::Envoy, Suite::Inbox) => false,
         }
     }
 
@@ -69,6 +73,8 @@ impl HostName {
         Ok(match self {
             Self::Native => Box::new(native::Native::new(suite, faults)),
             Self::Filter => Box::new(filter::Filter::new(faults)?),
+            // Nothing can be made to fail inside the real process from outside; `tests/envoy` breaks its upstream instead.
+            Self::Envoy => Box::new(envoy::Envoy::default()),
         })
     }
 }
