@@ -2,4 +2,5 @@
 //! host, through one trait, and the hosts may differ in nothing.
 
 pub mod hosts;
+pub mod spin_gate;
 pub mod vector;
