@@ -1,6 +1,12 @@
 //! The hosts behind one trait.
 
-use crate::vector::{Expect, Group, Vector};
+pub mod filter;
+pub mod native;
+pub mod spin;
+
+use countersign_host::fault::Faults;
+
+use crate::vector::{Expect, Group, Suite, Upstream, Vector, is_transport, text};
 
 /// A host that plays vectors.
 pub trait Host {
@@ -10,4 +16,106 @@ pub trait Host {
     /// # Errors
     /// Where the host itself fails; a wrong answer is no error.
     fn play(&mut self, group: &Group, vector: &Vector) -> anyhow::Result<Vec<Expect>>;
+
+    /// What the host has logged since it was made; a host whose log cannot be read has none.
+    fn log(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// Every host there is. One more breaks the build of every matrix until its suites are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HostName {
+    /// The core in this process, over a table in memory.
+    Native,
+    /// `countersign_envoy.wasm` under wasmtime.
+    Filter,
+    /// `countersign_gate.wasm` under wasmtime, on the Spin host, in front of its inbox.
+    Spin,
+}
+
+impl HostName {
+    /// Every host.
+    pub const ALL: [Self; 3] = [Self::Native, Self::Filter, Self::Spin];
+
+    /// As in `exceptions.toml`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Filter => "filter",
+            Self::Spin => "spin",
+        }
+    }
+
+    /// Whether the host hands an accepted event of this suite on to an upstream, so that `handed_on` can be compared.
+    #[must_use]
+    pub const fn has_upstream(self, suite: Suite) -> bool {
+        match (self, suite) {
+            (Self::Native | Self::Filter, Suite::Gate | Suite::HandOn) => true,
+            (Self::Native | Self::Filter, Suite::Inbox) => false,
+            (Self::Spin, Suite::Gate | Suite::HandOn | Suite::Inbox) => false,
+        }
+    }
+
+    /// A host of that name for a suite.
+    ///
+    /// # Errors
+    /// Where what it runs on is missing, with the remedy.
+    pub fn start(self, suite: Suite) -> anyhow::Result<Box<dyn Host>> {
+        self.start_with(suite, Faults::none())
+    }
+
+    /// A host whose store fails as `faults` plans.
+    ///
+    /// # Errors
+    /// As [`HostName::start`].
+    pub fn start_with(self, suite: Suite, faults: Faults) -> anyhow::Result<Box<dyn Host>> {
+        Ok(match self {
+            Self::Native => Box::new(native::Native::new(suite, faults)),
+            Self::Filter => Box::new(filter::Filter::new(faults)?),
+            Self::Spin => Box::new(spin::Spin::new(faults)),
+        })
+    }
+}
+
+/// What the upstream of every host sends back for [`Upstream::Ok`]: status, header fields, body.
+pub const UPSTREAM_OK: (u16, &[(&str, &str)], &str) = (200, &[("content-type", "text/plain")], "taken");
+
+/// An upstream's answer: status, header fields with `content-length`, body. `None` where it does not answer.
+#[must_use]
+pub fn upstream_reply(upstream: &Upstream) -> Option<(u16, Vec<(String, String)>, String)> {
+    let (status, headers, body) = match upstream {
+        Upstream::Ok => {
+            let (status, headers, body) = UPSTREAM_OK;
+            let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            (status, headers.collect(), body.to_owned())
+        }
+        Upstream::Reply { status, headers, body } => (*status, headers.clone(), body.clone()),
+        Upstream::Reset | Upstream::Timeout | Upstream::Pending => return None,
+    };
+    let mut headers: Vec<_> = headers;
+    // A 204 has no body, and so no length (RFC 9110 §8.6).
+    if status != 204 {
+        headers.push(("content-length".to_owned(), body.len().to_string()));
+    }
+    Some((status, headers, body))
+}
+
+/// Header fields as vectors compare them: without those of the transport, names in lower case, sorted.
+pub fn compared<'h>(fields: impl IntoIterator<Item = (&'h [u8], &'h [u8])>) -> Vec<(String, String)> {
+    let mut fields: Vec<_> = fields
+        .into_iter()
+        .map(|(name, value)| (String::from_utf8_lossy(name).to_ascii_lowercase(), text(value)))
+        .filter(|(name, _)| !is_transport(name))
+        .collect();
+    fields.sort();
+    fields
+}
+
+/// The `x-countersign-*` fields of a request that was handed on.
+pub fn handed_on<'h>(fields: impl IntoIterator<Item = (&'h [u8], &'h [u8])>) -> Vec<(String, String)> {
+    let mut fields = compared(fields);
+    fields.retain(|(name, _)| name.starts_with("x-countersign-"));
+    fields
 }

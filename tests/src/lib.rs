@@ -1,6 +1,11 @@
-//! The vectors are the specification: scripts of requests with a clock, and the exact answers. This crate plays them on every
-//! host, through one trait, and the hosts may differ in nothing.
+//! The vectors are the specification: scripts of requests with a clock, and the exact answers. This crate writes them ([`book`]),
+//! reads them ([`vector`]), and plays them on every host through one trait ([`hosts`]), and the hosts may differ in nothing.
 
+pub mod book;
+pub mod compare;
+pub mod exceptions;
 pub mod hosts;
+pub mod matrix;
 pub mod spin_gate;
 pub mod vector;
+pub mod wire;

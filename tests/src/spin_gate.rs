@@ -26,11 +26,7 @@ impl SpinGate {
     ///
     /// # Errors
     /// Where the component is not built, with the remedy; or where the application does not load.
-    pub fn new(
-        document: &str,
-        secrets: &BTreeMap<String, String>,
-        faults: Faults,
-    ) -> anyhow::Result<Self> {
+    pub fn new(document: &str, secrets: &BTreeMap<String, String>, faults: Faults) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
         let wasm = wasm()?;
         std::fs::write(directory.path().join("countersign.json"), document)?;
@@ -71,7 +67,8 @@ impl SpinGate {
     pub fn empty(&self) -> anyhow::Result<()> {
         let database = self.database()?;
         let mut statement = database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
-        let tables = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+        let tables =
+            statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
         for table in tables {
             database.execute(&format!("DELETE FROM {table}"), [])?;
         }
@@ -94,10 +91,8 @@ impl SpinGate {
 
 /// The component's file: in the folder `COUNTERSIGN_WASM`, else in `target/wasm`.
 fn wasm() -> anyhow::Result<PathBuf> {
-    let folder = std::env::var_os("COUNTERSIGN_WASM").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/wasm"),
-        PathBuf::from,
-    );
+    let folder = std::env::var_os("COUNTERSIGN_WASM")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/wasm"), PathBuf::from);
     let path = folder.join("countersign_gate.wasm");
     path.canonicalize().with_context(|| {
         let path = path.display();

@@ -19,6 +19,9 @@ pub enum Suite {
 }
 
 impl Suite {
+    /// Every suite.
+    pub const ALL: [Self; 3] = [Self::Gate, Self::HandOn, Self::Inbox];
+
     /// The name of its folder.
     #[must_use]
     pub const fn folder(self) -> &'static str {

@@ -40,7 +40,8 @@ fn secrets() -> BTreeMap<String, String> {
 
 fn policy() -> Policy {
     let secrets = secrets();
-    Policy::compile(DOCUMENT, &mut |name| secrets.get(name).map(|secret| secret.clone().into_bytes())).unwrap()
+    Policy::compile(DOCUMENT, &mut |name| secrets.get(name).map(|secret| secret.clone().into_bytes()))
+        .unwrap()
 }
 
 fn body(event_id: &str, click_id: &str) -> Vec<u8> {
@@ -77,7 +78,8 @@ fn postback(event_id: &str, click_id: &str) -> HttpRequest {
     let message = Message { id: event_id, at: Timestamp::from_ms(AT_MS) };
     let key = partner.signature.keys.first().unwrap();
     let signed =
-        signature::sign(partner.signature.scheme, &partner.signature.place, key, &body, &document, message).unwrap();
+        signature::sign(partner.signature.scheme, &partner.signature.place, key, &body, &document, message)
+            .unwrap();
     let Signed::Headers(headers) = signed else { panic!("the partner signs in a header") };
     let headers = headers.into_iter().map(|(name, value)| (name.into_string(), value)).collect();
     request("/postback/acme", headers, body)

@@ -21,7 +21,7 @@ impl Sink for Vec<u8> {
 
 /// Writes `document` in canonical form, where `without` names a member of the outermost object that is left out (the
 /// place of a signature over the rest).
-pub fn write(document: &Document<'_>, without: Option<&str>, sink: &mut impl Sink) {
+pub fn write(document: &Document<'_>, without: Option<&str>, sink: &mut dyn Sink) {
     let document = *document;
     let root = document.node(0);
     let skipped = without.and_then(|name| member(document, root, name)).unwrap_or(NONE);
@@ -43,7 +43,7 @@ const BLOCK: usize = 512;
 /// Bytes that are moved at once: as many as most names and values have.
 const WINDOW: usize = 32;
 
-struct Writer<'t, 's, S> {
+struct Writer<'t, 's> {
     document: Document<'t>,
     /// The name of the member that is left out, or [`NONE`].
     skipped: u32,
@@ -52,10 +52,11 @@ struct Writer<'t, 's, S> {
     filled: usize,
     from: u32,
     to: u32,
-    sink: &'s mut S,
+    /// Called once per block, so a virtual call costs nothing, and one copy of the writer serves every sink.
+    sink: &'s mut dyn Sink,
 }
 
-impl<S: Sink> Writer<'_, '_, S> {
+impl Writer<'_, '_> {
     /// A loop that climbs by the containers' parents, so that no depth can overflow the stack.
     fn document(&mut self) {
         let mut value = 0;

@@ -101,10 +101,6 @@ impl fmt::Debug for Scratch {
 /// What a request needs next.
 #[derive(Debug)]
 #[must_use = "a step that is dropped leaves the sender without an answer"]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a step lives on the stack: boxing the waits would cost an allocation per request"
-)]
 pub enum Step<'r> {
     /// An answer about the source, at once and from this machine.
     Throttle(ThrottleWait<'r>),

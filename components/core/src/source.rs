@@ -191,18 +191,19 @@ pub const FORWARDED_CERTIFICATE_BYTES_MAX: usize = 32_768;
 /// Only the last element is read: it is the one that the peer itself wrote, and a proxy that appends leaves in front of it
 /// whatever the client sent. Where proxies stand in a row, the inner ones therefore have to forward the header as it is
 /// (Envoy: `ALWAYS_FORWARD_ONLY`), not to append their own. The whole field must be well formed, quotes included: in one
-/// that is not, a client could have moved the border between its element and the proxy's. Then nothing is known.
+/// that is not, a client could have moved the border between its element and the proxy's. Then nothing is known. Several
+/// fields are one list, which a proxy may have joined: the last element of the last counts, and all must be well formed.
 pub fn forwarded_certificate<'a>(
     peer: Option<IpAddr>,
     trusted: &[Cidr],
     headers: Headers<'a>,
 ) -> impl Iterator<Item = Identity<'a>> + use<'a> {
     let believed = peer.is_some_and(|peer| is_trusted(peer, trusted));
-    let mut rest = fields_from_last(headers, b"x-forwarded-client-cert")
-        .next()
-        .filter(|field| believed && field.len() <= FORWARDED_CERTIFICATE_BYTES_MAX)
-        .and_then(last_element)
-        .unwrap_or_default();
+    let mut fields = fields_from_last(headers, b"x-forwarded-client-cert").map(|field| {
+        Some(field).filter(|field| field.len() <= FORWARDED_CERTIFICATE_BYTES_MAX).and_then(last_element)
+    });
+    let nearest = fields.next().flatten().filter(|_| believed);
+    let mut rest = nearest.filter(|_| fields.all(|field| field.is_some())).unwrap_or_default();
     core::iter::from_fn(move || {
         let pair = Pair::read(rest)?;
         rest = pair.rest;

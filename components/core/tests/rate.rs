@@ -1,34 +1,16 @@
 //! The generic cell rate algorithm: the published sequence, and what the clock and the limits can do to it.
-#![expect(
-    clippy::arithmetic_side_effects,
-    clippy::print_stderr,
-    reason = "a test that overflows fails, and a skipped one says so"
-)]
-
-use std::path::PathBuf;
+#![expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails")]
 
 use countersign_core::rate::{BURST_MAX, CLOCK_STEP_MS_MAX, Decision, INTERVAL_US_MAX, Quota, Rate};
 use countersign_core::time::Timestamp;
 use serde_json::Value;
 
+mod third_party;
+
 const START_MS: u64 = 1_767_225_600_000;
 
 fn at(ms: u64) -> Timestamp {
     Timestamp::from_ms(START_MS + ms)
-}
-
-/// Third-party data: `$COUNTERSIGN_THIRD_PARTY`, else `../shared/data` beside the workspace.
-fn third_party(name: &str) -> Option<String> {
-    let root = std::env::var_os("COUNTERSIGN_THIRD_PARTY").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
-        PathBuf::from,
-    );
-    let path = root.join(name);
-    let text = std::fs::read_to_string(&path).ok();
-    if text.is_none() {
-        eprintln!("skipped: {} is missing (set COUNTERSIGN_THIRD_PARTY)", path.display());
-    }
-    text
 }
 
 fn quota_of(decision: Decision) -> Quota {
@@ -39,7 +21,7 @@ fn quota_of(decision: Decision) -> Quota {
 
 #[test]
 fn the_published_sequence_of_redis_cell_is_reproduced() {
-    let Some(text) = third_party("gcra/gcra-redis-cell.json") else { return };
+    let Some(text) = third_party::read("gcra/gcra-redis-cell.json") else { return };
     let data: Value = serde_json::from_str(&text).unwrap();
     let rate = Rate::per(
         1,

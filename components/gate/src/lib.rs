@@ -1,6 +1,9 @@
 //! The gate as a Spin component: `POST /postback[/{partner}]`, and `POST /collect` for events that a filter vouches for.
 //! A 200 means that the inbox row is committed.
 
+// Spin's export names do not link natively.
+#![cfg(target_arch = "wasm32")]
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -285,7 +285,8 @@ async fn known_event(connection: &Connection, claim: &Claim) -> Result<Option<Cl
                        WHERE fingerprint = ?1 AND payload_hash IS ?3 AND lease_until IS ?4 AND remembered_until IS ?5";
             if !is_inbox {
                 let read = row.into_values().into_iter().take(3);
-                run(connection, sql, [fingerprint(), instant(lease_end(claim))].into_iter().chain(read)).await?;
+                run(connection, sql, [fingerprint(), instant(lease_end(claim))].into_iter().chain(read))
+                    .await?;
             }
             return Err(StoreFault::Corrupt);
         };

@@ -108,7 +108,15 @@ fn guest_wasm() -> &'static Path {
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         let status = Command::new(env!("CARGO"))
             .current_dir(root)
-            .args(["build", "--release", "--quiet", "--package", "countersign-store-guest", "--target", "wasm32-wasip2"])
+            .args([
+                "build",
+                "--release",
+                "--quiet",
+                "--package",
+                "countersign-store-guest",
+                "--target",
+                "wasm32-wasip2",
+            ])
             .arg("--target-dir")
             .arg(&target)
             .status()

@@ -73,11 +73,16 @@ fn route(path: &[u8], mode: Mode) -> Option<Route<'_>> {
     }
 }
 
-/// `application/json`, with no parameter but `charset=utf-8`, and not compressed.
+/// `application/json`, with no parameter but `charset=utf-8`, and not compressed. Neither field is repeated: a proxy may join
+/// repeated fields with a comma, and what it makes of them must be answered as they are.
 fn is_json(headers: Headers<'_>) -> bool {
-    let identity =
-        headers.get("content-encoding").is_none_or(|coding| coding.eq_ignore_ascii_case(b"identity"));
-    let Some(Ok(content_type)) = headers.get("content-type").map(core::str::from_utf8) else { return false };
+    let (Ok(coding), Ok(Some(content_type))) =
+        (headers.single("content-encoding"), headers.single("content-type"))
+    else {
+        return false;
+    };
+    let identity = coding.is_none_or(|coding| coding.eq_ignore_ascii_case(b"identity"));
+    let Ok(content_type) = core::str::from_utf8(content_type) else { return false };
     let mut parts = content_type.split(';').map(str::trim);
     let json = parts.next().is_some_and(|media| media.eq_ignore_ascii_case("application/json"));
     let utf8 = parts.all(|parameter| {
@@ -379,26 +384,28 @@ fn valid_event(
     })?;
     facts.event_id = Some(event.event_id);
     facts.event = Some(event.event);
-    if let Some(key) = headers.get("idempotency-key") {
-        // The draft has it as a quoted string; most senders leave the quotes away.
-        let bare = key.strip_prefix(b"\"").and_then(|key| key.strip_suffix(b"\"")).unwrap_or(key);
-        if bare != event.event_id.as_str().as_bytes() {
-            let hint = "send the event_id as Idempotency-Key, or leave the header out";
-            return Err(refuse(facts.clone(), Code::EventInvalid, "idempotency-key", &More::Hint(hint)));
-        }
+    if contradicts(headers, &event) {
+        let hint = "send the event_id as Idempotency-Key, once, or leave the header out";
+        return Err(refuse(facts.clone(), Code::EventInvalid, "idempotency-key", &More::Hint(hint)));
     }
-    let click = match policy.click_id.verify {
-        ClickVerify::Off => return Ok(event),
-        ClickVerify::Require | ClickVerify::WhenOurs => {
-            click::inspect(&policy.click_id.keys, event.click_id.as_str())
-        }
+    let fault = match (click::inspect(&policy.click_id.keys, event.click_id.as_str()), policy.click_id.verify)
+    {
+        (Ok(_), _) | (Err(ClickFault::Foreign), ClickVerify::WhenOurs) => return Ok(event),
+        // Only a macro that nobody filled in is no tracker's id.
+        (Err(fault), ClickVerify::Off) if fault != ClickFault::Macro => return Ok(event),
+        (Err(fault), _) => fault,
     };
-    match (click, policy.click_id.verify) {
-        (Ok(_), _) | (Err(ClickFault::Foreign), ClickVerify::WhenOurs | ClickVerify::Off) => Ok(event),
-        (Err(fault), _) => {
-            Err(refuse(facts.clone(), Code::ClickIdInvalid, fault.as_str(), &More::Hint(fault.as_str())))
-        }
-    }
+    Err(refuse(facts.clone(), Code::ClickIdInvalid, fault.as_str(), &More::Hint(fault.as_str())))
+}
+
+/// Whether an `Idempotency-Key` says something other than the event's id. The draft has it as a quoted string; most senders
+/// leave the quotes away.
+fn contradicts(headers: Headers<'_>, event: &Event) -> bool {
+    let Ok(key) = headers.single("idempotency-key") else { return true };
+    key.is_some_and(|key| {
+        let bare = key.strip_prefix(b"\"").and_then(|key| key.strip_suffix(b"\"")).unwrap_or(key);
+        bare != event.event_id.as_str().as_bytes()
+    })
 }
 
 /// `/collect`, in place of checks 4 to 6, 8 and 10: the filter in front did them and vouches for the event.
@@ -412,13 +419,13 @@ fn attested_partner<'r>(
     let refuse = |detail, more: &More<'_>| {
         Err(refuse(Facts::of(Code::AttestationInvalid, ""), Code::AttestationInvalid, detail, more))
     };
-    let text = |name| headers.get(name).and_then(|value| core::str::from_utf8(value).ok());
-    let (Some(name), Some(event_id), Some(value)) = (
-        text("x-countersign-partner"),
-        text("x-countersign-event-id"),
-        headers.get("x-countersign-attestation"),
-    ) else {
-        return refuse("x-countersign-* headers are missing", &More::Nothing);
+    // A filter writes each of them once.
+    let bytes = |name| headers.single(name).ok().flatten();
+    let text = |name| bytes(name).and_then(|value| core::str::from_utf8(value).ok());
+    let (Some(name), Some(event_id), Some(value)) =
+        (text("x-countersign-partner"), text("x-countersign-event-id"), bytes("x-countersign-attestation"))
+    else {
+        return refuse("x-countersign-* headers are missing or repeated", &More::Nothing);
     };
     match attestation::verify(&policy.attestation, value, name, event_id, &sha256(body), now) {
         Ok(_attested_at) => {}

@@ -46,8 +46,10 @@ pub(super) fn refusal(facts: Facts, status: u16, more: &More<'_>) -> Reply {
     match more {
         More::Nothing | More::Hint(_) => {}
         More::RetryAfter { milliseconds, quota } => {
-            headers.push(("retry-after", seconds_up(*milliseconds).to_string()));
-            push_quota(&mut headers, *quota);
+            let seconds = seconds_up(*milliseconds);
+            headers.push(("retry-after", seconds.to_string()));
+            // Both speak of the same moment, as the draft asks.
+            push_quota(&mut headers, quota.map(|quota| Quota { reset_seconds: seconds, ..quota }));
         }
         More::Malformed(malformed) => {
             body.number("offset", i64::try_from(malformed.offset).unwrap_or(i64::MAX));

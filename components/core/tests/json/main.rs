@@ -6,4 +6,6 @@ mod oracle;
 mod published;
 mod reader;
 mod support;
+#[path = "../third_party/mod.rs"]
+mod third_party;
 mod writer;

@@ -1,7 +1,6 @@
 //! What the tests of the reader and of the writer share.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use countersign_core::canonical;
 use countersign_core::json::{Limits, Malformed, Problem, Tape, read};
@@ -21,18 +20,7 @@ pub(crate) fn canonical(input: &[u8], limits: Limits) -> Result<String, Malforme
 }
 
 /// A folder of third-party data, or `None` with a line that names it.
-pub(crate) fn data(folder: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("COUNTERSIGN_THIRD_PARTY")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
-    let path = root.join(folder);
-    if path.is_dir() {
-        return Some(path);
-    }
-    // Straight to standard error, which the harness does not hide: a skipped suite must be seen.
-    let line = format!("skipped: no {}: set COUNTERSIGN_THIRD_PARTY\n", path.display());
-    std::io::stderr().write_all(line.as_bytes()).expect("standard error is open");
-    None
-}
+pub(crate) use crate::third_party::path as data;
 
 /// The files of a folder whose names end in `.json`, sorted.
 pub(crate) fn documents(folder: &Path) -> Vec<(String, Vec<u8>)> {
