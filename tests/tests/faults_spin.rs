@@ -2,6 +2,8 @@
 //! hold: no 200 without a committed row, no row twice, a retry that ends in a 200 and exactly one row, no panic, an instance
 //! that lives, and nothing secret in a log.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "in a test a failed assertion is the answer")]
+
 use std::collections::BTreeMap;
 
 use conformance::spin_gate::SpinGate;

@@ -3,6 +3,8 @@
 //! A worker is what a host has several of: a worker thread's store on one shared table, or an instance of the component on one
 //! database. All workers of an adapter share one state.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "in a test a failed assertion is the answer")]
+
 #[path = "store_contract/adapter.rs"]
 mod adapter;
 #[path = "store_contract/faults.rs"]

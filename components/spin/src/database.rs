@@ -80,7 +80,11 @@ fn fault(error: Error) -> StoreFault {
         Error::Io(text) if text.contains("malformed") || text.contains("not a database") => {
             StoreFault::Corrupt
         }
-        _ => StoreFault::Unavailable,
+        Error::Io(_)
+        | Error::NoSuchDatabase
+        | Error::AccessDenied
+        | Error::InvalidConnection
+        | Error::DatabaseFull => StoreFault::Unavailable,
     }
 }
 
