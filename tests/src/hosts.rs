@@ -3,6 +3,7 @@
 pub mod envoy;
 pub mod filter;
 pub mod native;
+pub mod spin;
 
 use countersign_host::fault::Faults;
 
@@ -32,11 +33,13 @@ pub enum HostName {
     Filter,
     /// The same file in the real Envoy process.
     Envoy,
+    /// `countersign_gate.wasm` under wasmtime, on the Spin host, in front of its inbox.
+    Spin,
 }
 
 impl HostName {
     /// Every host.
-    pub const ALL: [Self; 3] = [Self::Native, Self::Filter, Self::Envoy];
+    pub const ALL: [Self; 4] = [Self::Native, Self::Filter, Self::Envoy, Self::Spin];
 
     /// As in `exceptions.toml`.
     #[must_use]
@@ -45,6 +48,7 @@ impl HostName {
             Self::Native => "native",
             Self::Filter => "filter",
             Self::Envoy => "envoy",
+            Self::Spin => "spin",
         }
     }
 
@@ -54,6 +58,7 @@ impl HostName {
         match (self, suite) {
             (Self::Native | Self::Filter | Self::Envoy, Suite::Gate | Suite::HandOn) => true,
             (Self::Native | Self::Filter | Self::Envoy, Suite::Inbox) => false,
+            (Self::Spin, Suite::Gate | Suite::HandOn | Suite::Inbox) => false,
         }
     }
 
@@ -75,6 +80,7 @@ impl HostName {
             Self::Filter => Box::new(filter::Filter::new(faults)?),
             // Nothing can be made to fail inside the real process from outside; `tests/envoy` breaks its upstream instead.
             Self::Envoy => Box::new(envoy::Envoy::default()),
+            Self::Spin => Box::new(spin::Spin::new(faults)),
         })
     }
 }

@@ -7,5 +7,6 @@ pub mod envoy;
 pub mod exceptions;
 pub mod hosts;
 pub mod matrix;
+pub mod spin_gate;
 pub mod vector;
 pub mod wire;

@@ -11,7 +11,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use countersign_core::drive;
 use countersign_core::gate::{Body, Gate, Mode, Outcome, Peer, Request, Scratch};
 use countersign_core::headers::Headers;
-use countersign_core::store::StoreFault;
 use countersign_core::time::Timestamp;
 use countersign_spin::config;
 use countersign_spin::exchange::{self, Received, Response};
@@ -90,8 +89,8 @@ async fn start() -> Option<Instance> {
     };
     match Inbox::open("default").await {
         Ok(inbox) => Some(Instance { gate: Gate::new(policy, Mode::Inbox), inbox }),
-        Err(fault @ (StoreFault::Unavailable | StoreFault::Contended | StoreFault::Corrupt)) => {
-            eprintln!("countersign: the inbox cannot be opened: {}; check sqlite_databases in spin.toml", fault.as_str());
+        Err(problem) => {
+            eprintln!("countersign: no inbox: {}", problem.as_str());
             None
         }
     }

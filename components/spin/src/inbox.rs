@@ -1,96 +1,197 @@
 //! The store contract on SQLite: the inbox row is the claim, so "accepted" and "will be counted" are one commit.
 //!
-//! Every claim is one transaction on a connection of its own (Spin opens a new one each time, so transactions of concurrent
-//! requests cannot interleave). `BEGIN IMMEDIATE` takes the write lock first: two racers are put in order before either reads.
+//! A claim is one transaction on a connection that no other request uses meanwhile. `BEGIN IMMEDIATE` takes the write lock
+//! first: two racers are put in order before either reads. Everything else is a single statement.
+//!
+//! # Security
+//!
+//! * **A 200 is durable.** [`Inbox::open`] refuses a SQLite that does not flush on commit.
+//! * **Whatever fails, fails whole.** A claim that failed before its commit left nothing, its quota included. A commit whose
+//!   outcome is unknown is a fault to the sender, and its retry finds the truth: the row, or nothing.
+//! * **An inbox row is never taken back.** Once its retention is over it lets go of its name and stays what it is: an event
+//!   that was accepted then. Nor is a garbled one repaired: its event answers [`StoreFault::Corrupt`] until an operator has
+//!   looked. A garbled claim or fallback identity is closed for one lease and then forgotten, a garbled quota counts as spent,
+//!   a garbled throttle as empty; each answers `Corrupt` once.
+//! * **A clock set back** keeps events longer, never shorter; only a lease that ends more than [`LEASE_MS_MAX`] ahead is over.
 
 use countersign_core::drive::AsyncStore;
 use countersign_core::event::EventId;
 use countersign_core::rate::{Decision, Quota, Rate};
+use countersign_core::seen::{LEASE_MS_MAX, SOURCE_SLOTS, SWAP_TRIES_MAX};
 use countersign_core::store::{
-    Claim, ClaimAnswer, ClaimKey, End, Fallback, HandOn, Settlement, StoreFault, Throttle, ThrottleAnswer,
+    Claim, ClaimAnswer, End, Fallback, HandOn, Settlement, SourceKey, StoreFault, Throttle, ThrottleAnswer,
 };
 use countersign_core::time::Timestamp;
-use spin_sdk::sqlite::{Connection, Error, Value};
+use spin_sdk::sqlite::{Connection, Value};
 
-/// The tables, in the order in which they are made.
-const SCHEMA: [&str; 4] = [
+use crate::database::{Database, Row, blob, first, instant, rows, run, text, unsigned};
+
+/// The tables with their indexes and triggers; a blank line between statements. [`LAST`] is the last one made.
+const SCHEMA: [&str; 5] = [
     include_str!("schema/inbox.sql"),
+    include_str!("schema/claim.sql"),
     include_str!("schema/fallback.sql"),
     include_str!("schema/quota.sql"),
     include_str!("schema/throttle.sql"),
 ];
-
-/// Slots of the throttle's table: it is written for senders that nobody has verified, so it must not grow.
-const THROTTLE_SLOTS: u64 = 4096;
+/// Where this is there, all of [`SCHEMA`] is.
+const LAST: &str = "throttle_bounded";
+/// `PRAGMA synchronous`: a commit is flushed before it is answered, in every journal mode.
+const SYNCHRONOUS_FULL: i64 = 2;
 
 /// The SQLite inbox behind a component's database label.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Inbox {
-    database: &'static str,
+    database: Database,
+}
+
+/// Why there is no inbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotOpened {
+    /// The database does not answer.
+    Store(StoreFault),
+    /// It answers, and does not flush what it commits.
+    NotDurable,
+}
+
+impl NotOpened {
+    /// For the operator's log: the problem, and what to do.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Store(StoreFault::Unavailable) => {
+                "the database cannot be opened; check sqlite_databases in spin.toml, and the disk"
+            }
+            Self::Store(StoreFault::Contended) => {
+                "the database is locked by another program; end its transaction"
+            }
+            Self::Store(StoreFault::Corrupt) => "the database file is damaged; restore it from a copy",
+            Self::NotDurable => {
+                "this SQLite commits without a flush; use a Spin whose SQLite has synchronous=FULL"
+            }
+        }
+    }
+}
+
+impl From<StoreFault> for NotOpened {
+    fn from(fault: StoreFault) -> Self {
+        Self::Store(fault)
+    }
 }
 
 impl Inbox {
     /// The inbox in the database of that label, with its tables made where they are missing.
     ///
     /// # Errors
-    /// A [`StoreFault`] where the database does not answer: a component must not serve without it.
-    pub async fn open(database: &'static str) -> Result<Self, StoreFault> {
-        let inbox = Self { database };
-        let connection = inbox.connect().await?;
-        run(&connection, "PRAGMA journal_mode=WAL", []).await?;
-        for statement in SCHEMA {
-            run(&connection, statement, []).await?;
+    /// [`NotOpened`]: a component must not serve without its inbox.
+    pub async fn open(label: &'static str) -> Result<Self, NotOpened> {
+        let database = Database::new(label);
+        let connection = database.connect().await?;
+        // The default of the host's SQLite, hence the same on every connection to come.
+        let synchronous = first(&connection, "PRAGMA synchronous", []).await?.ok_or(StoreFault::Corrupt)?;
+        if synchronous.integer(0)? < SYNCHRONOUS_FULL {
+            return Err(NotOpened::NotDurable);
         }
-        Ok(inbox)
-    }
-
-    async fn connect(&self) -> Result<Connection, StoreFault> {
-        Connection::open(self.database).await.map_err(fault)
+        let made = "SELECT 1 FROM sqlite_schema WHERE name = ?1";
+        if first(&connection, made, [text(LAST)]).await?.is_none() {
+            // It lasts. Where the file system cannot do it SQLite keeps its rollback journal, which is slower and no weaker.
+            run(&connection, "PRAGMA journal_mode=WAL", []).await?;
+            for statement in SCHEMA.iter().flat_map(|file| file.split("\n\n")) {
+                run(&connection, statement, []).await?;
+            }
+        }
+        database.keep(connection);
+        Ok(Self { database })
     }
 }
 
 impl AsyncStore for Inbox {
     async fn throttle(&self, throttle: &Throttle) -> Result<ThrottleAnswer, StoreFault> {
-        let connection = self.connect().await?;
-        let source = i64::from_be_bytes(*throttle.source.as_bytes());
-        let slot = (u64::from_be_bytes(*throttle.source.as_bytes()) % THROTTLE_SLOTS).cast_signed();
-        let row = one(&connection, "SELECT source, tat FROM throttle WHERE slot = ?1", [Value::Integer(slot)]).await?;
-        let stored = match row {
-            // The slot is another source's: this one has no refusals on record.
-            Some(row) if integer(&row, 0)? != source => None,
-            Some(row) => Some(unsigned(&row, 1)?),
-            None => None,
-        };
-        let decision = throttle.rate.decide(stored, throttle.now);
-        match (throttle.count, decision) {
-            (false, Decision::Limit { retry_after_ms, .. }) => Ok(ThrottleAnswer::Limited { retry_after_ms }),
-            (false, Decision::Admit { .. }) | (true, Decision::Limit { .. }) => Ok(ThrottleAnswer::Pass),
-            (true, Decision::Admit { stored, .. }) => {
-                let sql = "INSERT INTO throttle (slot, source, tat) VALUES (?1, ?2, ?3) \
-                           ON CONFLICT (slot) DO UPDATE SET source = excluded.source, tat = excluded.tat";
-                run(&connection, sql, [Value::Integer(slot), Value::Integer(source), signed(stored)]).await?;
-                Ok(ThrottleAnswer::Pass)
-            }
+        let connection = self.database.connect().await?;
+        let answer = throttle_on(&connection, throttle).await;
+        if answer.is_ok() {
+            self.database.keep(connection);
         }
+        answer
     }
 
     async fn claim(&self, claim: &Claim) -> Result<ClaimAnswer, StoreFault> {
-        let connection = self.connect().await?;
+        let connection = self.database.connect().await?;
         run(&connection, "BEGIN IMMEDIATE", []).await?;
         let answer = claim_in(&connection, claim).await;
-        // A refused claim keeps the quota that it spent, as the contract has it; a fault keeps nothing.
-        let end = if answer.is_ok() { "COMMIT" } else { "ROLLBACK" };
-        run(&connection, end, []).await?;
+        match answer {
+            // A refused claim keeps the quota that it spent, as the contract has it; a garbled row keeps its repair.
+            Ok(_) | Err(StoreFault::Corrupt) => {
+                run(&connection, "COMMIT", []).await?;
+                self.database.keep(connection);
+            }
+            // Nothing is kept: the connection is dropped.
+            Err(StoreFault::Unavailable | StoreFault::Contended) => {}
+        }
         answer
     }
 
     async fn settle(&self, settlement: &Settlement) -> Result<(), StoreFault> {
-        let connection = self.connect().await?;
-        run(&connection, "BEGIN IMMEDIATE", []).await?;
-        let settled = settle_in(&connection, settlement).await;
-        run(&connection, if settled.is_ok() { "COMMIT" } else { "ROLLBACK" }, []).await?;
+        let connection = self.database.connect().await?;
+        let event = settle_event(&connection, settlement).await;
+        // A fault of one half is no reason to leave the other undone.
+        let fallback = match settlement.fallback {
+            Some(fallback) => settle_fallback(&connection, settlement, fallback).await,
+            None => Ok(()),
+        };
+        let settled = event.and(fallback);
+        if settled.is_ok() {
+            self.database.keep(connection);
+        }
         settled
     }
+}
+
+/// Looks, or counts: one read for the honest, one more statement for a refusal. Racing refusals all count.
+async fn throttle_on(connection: &Connection, throttle: &Throttle) -> Result<ThrottleAnswer, StoreFault> {
+    let source = i64::from_be_bytes(*throttle.source.as_bytes());
+    let name = || [Value::Integer(slot(throttle.source)), Value::Integer(source)];
+    for _ in 0..SWAP_TRIES_MAX {
+        let sql = "SELECT tat FROM throttle WHERE slot = ?1 AND source = ?2";
+        let stored = match first(connection, sql, name()).await? {
+            None => None,
+            Some(row) => match row.unsigned(0) {
+                Ok(tat) => Some(tat),
+                Err(garbled) => {
+                    let sql = "DELETE FROM throttle WHERE slot = ?1 AND source = ?2 AND tat IS ?3";
+                    run(connection, sql, name().into_iter().chain(row.into_values())).await?;
+                    return Err(garbled);
+                }
+            },
+        };
+        let next = match throttle.rate.decide(stored, throttle.now) {
+            // A source that is limited already has nothing to lose: the count stops where the limit is.
+            Decision::Limit { .. } if throttle.count => return Ok(ThrottleAnswer::Pass),
+            Decision::Limit { retry_after_ms, .. } => return Ok(ThrottleAnswer::Limited { retry_after_ms }),
+            Decision::Admit { .. } if !throttle.count => return Ok(ThrottleAnswer::Pass),
+            Decision::Admit { stored, .. } => unsigned(stored),
+        };
+        let sql = match stored {
+            None => {
+                "INSERT INTO throttle (slot, source, tat) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING RETURNING 1"
+            }
+            Some(_) => {
+                "UPDATE throttle SET tat = ?3 WHERE slot = ?1 AND source = ?2 AND tat = ?4 RETURNING 1"
+            }
+        };
+        let values = name().into_iter().chain([next]).chain(stored.map(unsigned));
+        if first(connection, sql, values).await?.is_some() {
+            return Ok(ThrottleAnswer::Pass);
+        }
+    }
+    Err(StoreFault::Contended)
+}
+
+/// The slot of a source; neighbouring networks are spread over all slots (the multiplier is 2⁶⁴ over the golden ratio).
+fn slot(source: SourceKey) -> i64 {
+    let spread = u64::from_be_bytes(*source.as_bytes()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let [a, b, c, d, ..] = spread.to_be_bytes();
+    i64::from(u32::from_be_bytes([a, b, c, d]).checked_rem(SOURCE_SLOTS).unwrap_or(0))
 }
 
 /// Quota, event, fallback: in the order of the contract, inside one transaction.
@@ -98,7 +199,9 @@ async fn claim_in(connection: &Connection, claim: &Claim) -> Result<ClaimAnswer,
     let quota = match claim.quota {
         None => None,
         Some(rate) => match spend(connection, &claim.partner, rate, claim.now).await? {
-            Decision::Limit { retry_after_ms, quota } => return Ok(ClaimAnswer::Limited { retry_after_ms, quota }),
+            Decision::Limit { retry_after_ms, quota } => {
+                return Ok(ClaimAnswer::Limited { retry_after_ms, quota });
+            }
             Decision::Admit { quota, .. } => Some(quota),
         },
     };
@@ -106,7 +209,7 @@ async fn claim_in(connection: &Connection, claim: &Claim) -> Result<ClaimAnswer,
         return Ok(answer);
     }
     if let Some(fallback) = &claim.fallback
-        && let Some(answer) = known_fallback(connection, fallback, &claim.key, claim.now).await?
+        && let Some(answer) = known_fallback(connection, fallback, claim).await?
     {
         return Ok(answer);
     }
@@ -119,53 +222,133 @@ async fn spend(
     rate: Rate,
     now: Timestamp,
 ) -> Result<Decision, StoreFault> {
-    let row = one(connection, "SELECT tat FROM quota WHERE partner = ?1", [text(partner)]).await?;
-    let stored = row.map(|row| unsigned(&row, 0)).transpose()?;
+    let stored = match first(connection, "SELECT tat FROM quota WHERE partner = ?1", [text(partner)]).await? {
+        None => None,
+        Some(row) => match row.unsigned(0) {
+            Ok(tat) => Some(tat),
+            Err(garbled) => {
+                let sql = "UPDATE quota SET tat = ?2 WHERE partner = ?1 AND tat IS ?3";
+                let values = [text(partner), unsigned(rate.spent(now))];
+                run(connection, sql, values.into_iter().chain(row.into_values())).await?;
+                return Err(garbled);
+            }
+        },
+    };
     let decision = rate.decide(stored, now);
     if let Decision::Admit { stored, .. } = decision {
         let sql = "INSERT INTO quota (partner, tat) VALUES (?1, ?2) ON CONFLICT (partner) DO UPDATE SET tat = excluded.tat";
-        run(connection, sql, [text(partner), signed(stored)]).await?;
+        run(connection, sql, [text(partner), unsigned(stored)]).await?;
     }
     Ok(decision)
 }
 
-/// The answer to an event that has a row already; a pending row whose lease has ended is none.
+/// What a row says of the time for which it counts.
+enum Hold {
+    Pending { until: Timestamp },
+    Committed { until: Timestamp },
+}
+
+impl Hold {
+    /// From the end of a lease, where 0 means committed, and from the end of what follows it.
+    fn read(row: &Row, lease_until: usize, until: usize) -> Result<Self, StoreFault> {
+        let lease_until = row.instant(lease_until)?;
+        let until = row.instant(until)?;
+        Ok(if lease_until == COMMITTED {
+            Self::Committed { until }
+        } else {
+            Self::Pending { until: lease_until }
+        })
+    }
+
+    /// At exactly its end it is over. A lease that ends further ahead than any lease is long was taken by a clock that has
+    /// been set back since: it would outlive its claim by as much as the clock was wrong.
+    fn is_live(&self, now: Timestamp) -> bool {
+        match self {
+            Self::Pending { until } => now < *until && until.since_ms(now) <= LEASE_MS_MAX,
+            Self::Committed { until } => now < *until,
+        }
+    }
+}
+
+/// Stands in `lease_until` where no lease runs.
+const COMMITTED: Timestamp = Timestamp::from_ms(0);
+
+/// The answer to an event that is known. What is over gives way: a row of the inbox lets go of its name, a claim goes.
 async fn known_event(connection: &Connection, claim: &Claim) -> Result<Option<ClaimAnswer>, StoreFault> {
-    let sql = "SELECT lease_until, payload_hash FROM inbox WHERE fingerprint = ?1";
-    let Some(row) = one(connection, sql, [blob(&claim.key.fingerprint)]).await? else { return Ok(None) };
-    let lease_until = Timestamp::from_ms(unsigned(&row, 0)?);
-    if lease_until == Timestamp::default() {
-        let same_payload = bytes(&row, 1)? == claim.payload_hash;
-        return Ok(Some(ClaimAnswer::Seen { same_payload }));
+    let sql = "SELECT payload_hash, 0, remembered_until, 1 FROM inbox WHERE fingerprint = ?1 UNION ALL \
+               SELECT payload_hash, lease_until, remembered_until, 0 FROM claim WHERE fingerprint = ?1";
+    let fingerprint = || blob(&claim.key.fingerprint);
+    for row in rows(connection, sql, [fingerprint()]).await? {
+        let is_inbox = row.integer(3)? == 1;
+        let (Ok(payload_hash), Ok(hold)) = (row.bytes::<32>(0), Hold::read(&row, 1, 2)) else {
+            let sql = "UPDATE claim SET payload_hash = zeroblob(32), lease_until = ?2, remembered_until = ?2 \
+                       WHERE fingerprint = ?1 AND payload_hash IS ?3 AND lease_until IS ?4 AND remembered_until IS ?5";
+            if !is_inbox {
+                let read = row.into_values().into_iter().take(3);
+                run(connection, sql, [fingerprint(), instant(lease_end(claim))].into_iter().chain(read))
+                    .await?;
+            }
+            return Err(StoreFault::Corrupt);
+        };
+        if hold.is_live(claim.now) {
+            return Ok(Some(match hold {
+                Hold::Committed { .. } => {
+                    ClaimAnswer::Seen { same_payload: payload_hash == claim.payload_hash }
+                }
+                Hold::Pending { until } => in_flight(until, claim.now),
+            }));
+        }
+        let sql = if is_inbox {
+            "UPDATE inbox SET fingerprint = NULL WHERE fingerprint = ?1"
+        } else {
+            "DELETE FROM claim WHERE fingerprint = ?1"
+        };
+        run(connection, sql, [fingerprint()]).await?;
     }
-    if lease_until > claim.now {
-        return Ok(Some(ClaimAnswer::InFlight { retry_after_ms: lease_until.since_ms(claim.now) }));
-    }
-    run(connection, "DELETE FROM inbox WHERE fingerprint = ?1", [blob(&claim.key.fingerprint)]).await?;
     Ok(None)
 }
 
-/// The answer to an event whose click and type were claimed inside the window by another event.
+/// The answer to an event whose click and type are held by another event.
 async fn known_fallback(
     connection: &Connection,
     fallback: &Fallback,
-    key: &ClaimKey,
-    now: Timestamp,
+    claim: &Claim,
 ) -> Result<Option<ClaimAnswer>, StoreFault> {
-    let sql = "SELECT claimed_by, event_id, claimed_at, lease_until FROM fallback WHERE fingerprint = ?1";
-    let Some(row) = one(connection, sql, [blob(&fallback.fingerprint)]).await? else { return Ok(None) };
-    let claimed_at = Timestamp::from_ms(unsigned(&row, 2)?);
-    let lease_until = Timestamp::from_ms(unsigned(&row, 3)?);
-    let is_own = bytes(&row, 0)? == key.fingerprint;
-    if is_own || now.since_ms(claimed_at) >= fallback.window_ms {
+    let sql = "SELECT claimed_by, CAST(event_id AS BLOB), lease_until, window_until FROM fallback WHERE fingerprint = ?1";
+    let Some(row) = first(connection, sql, [blob(&fallback.fingerprint)]).await? else { return Ok(None) };
+    let (Ok(claimed_by), Ok(hold), Some(event_id)) =
+        (row.bytes(0), Hold::read(&row, 2, 3), event_id(&row, 1))
+    else {
+        let sql = "UPDATE fallback SET claimed_by = zeroblob(16), event_id = '-', lease_until = ?2, window_until = ?2 \
+                   WHERE fingerprint = ?1 AND claimed_by IS ?3 AND CAST(event_id AS BLOB) IS ?4 \
+                   AND lease_until IS ?5 AND window_until IS ?6";
+        let values = [blob(&fallback.fingerprint), instant(lease_end(claim))];
+        run(connection, sql, values.into_iter().chain(row.into_values())).await?;
+        return Err(StoreFault::Corrupt);
+    };
+    if !hold.is_live(claim.now) {
         return Ok(None);
     }
-    if lease_until == Timestamp::default() {
-        let event_id = EventId::new(&words(&row, 1)?).ok_or(StoreFault::Corrupt)?;
-        return Ok(Some(ClaimAnswer::DuplicateOf { event_id }));
-    }
-    let retry_after_ms = lease_until.since_ms(now);
-    Ok((retry_after_ms > 0).then_some(ClaimAnswer::InFlight { retry_after_ms }))
+    Ok(match hold {
+        Hold::Committed { .. } => Some(ClaimAnswer::DuplicateOf { event_id }),
+        // The claim holds its event alone. So what is pending in that event's name is the rest of a claim that was released
+        // halfway: nobody is under way with it.
+        Hold::Pending { .. } if claimed_by == claim.key.fingerprint => None,
+        Hold::Pending { until } => Some(in_flight(until, claim.now)),
+    })
+}
+
+fn event_id(row: &Row, column: usize) -> Option<EventId> {
+    row.text(column).ok().and_then(EventId::new).filter(|event_id| !event_id.is_empty())
+}
+
+fn in_flight(until: Timestamp, now: Timestamp) -> ClaimAnswer {
+    ClaimAnswer::InFlight { retry_after_ms: until.since_ms(now) }
+}
+
+/// The end of the claim's lease. A garbled row stays closed for as long, since whoever held it may be under way.
+fn lease_end(claim: &Claim) -> Timestamp {
+    claim.key.lease_until.min(claim.now.plus_ms(LEASE_MS_MAX))
 }
 
 async fn insert(
@@ -174,124 +357,100 @@ async fn insert(
     quota: Option<Quota>,
 ) -> Result<ClaimAnswer, StoreFault> {
     let lease_until = match claim.hand_on {
-        HandOn::AfterClaim { .. } => claim.key.lease_until,
-        HandOn::WithClaim => Timestamp::default(),
+        HandOn::AfterClaim { .. } => {
+            let until = lease_end(claim);
+            let sql = "INSERT INTO claim (fingerprint, payload_hash, lease_until, remembered_until, claimed_at) \
+                       VALUES (?1, ?2, ?3, ?3, ?4)";
+            let row =
+                [blob(&claim.key.fingerprint), blob(&claim.payload_hash), instant(until), instant(claim.now)];
+            run(connection, sql, row).await?;
+            until
+        }
+        HandOn::WithClaim => {
+            insert_event(connection, claim).await?;
+            COMMITTED
+        }
     };
-    let entry = &claim.entry;
-    let payload = std::str::from_utf8(&entry.payload).map_err(|_| StoreFault::Corrupt)?;
-    let sql = "INSERT INTO inbox (fingerprint, lease_until, payload_hash, partner, event_id, event, click_id, ts_event, \
-               key_id, source, receipt, payload, received_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
-    let row = [
-        blob(&claim.key.fingerprint),
-        signed(lease_until.as_ms()),
-        blob(&claim.payload_hash),
-        text(&claim.partner),
-        text(entry.event_id.as_str()),
-        text(entry.event.as_str()),
-        text(entry.click_id.as_str()),
-        signed(entry.ts_event.as_ms()),
-        text(&entry.key_id),
-        entry.source.map_or(Value::Null, |source| text(&source.to_string())),
-        text(entry.receipt.as_str()),
-        text(payload),
-        signed(claim.now.as_ms()),
-    ];
-    run(connection, sql, row).await?;
     if let Some(fallback) = &claim.fallback {
-        let sql = "INSERT INTO fallback (fingerprint, claimed_by, event_id, claimed_at, lease_until) \
-                   VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (fingerprint) DO UPDATE SET claimed_by = excluded.claimed_by, \
-                   event_id = excluded.event_id, claimed_at = excluded.claimed_at, lease_until = excluded.lease_until";
+        let sql = "INSERT INTO fallback (fingerprint, claimed_by, event_id, lease_until, window_until, claimed_at) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (fingerprint) DO UPDATE SET claimed_by = excluded.claimed_by, \
+                   event_id = excluded.event_id, lease_until = excluded.lease_until, \
+                   window_until = excluded.window_until, claimed_at = excluded.claimed_at";
         let row = [
             blob(&fallback.fingerprint),
             blob(&claim.key.fingerprint),
-            text(entry.event_id.as_str()),
-            signed(claim.now.as_ms()),
-            signed(lease_until.as_ms()),
+            text(claim.entry.event_id.as_str()),
+            instant(lease_until),
+            instant(claim.now.plus_ms(fallback.window_ms)),
+            instant(claim.now),
         ];
         run(connection, sql, row).await?;
     }
     Ok(ClaimAnswer::Fresh { quota })
 }
 
-async fn settle_in(connection: &Connection, settlement: &Settlement) -> Result<(), StoreFault> {
-    let fingerprint = || blob(&settlement.key.fingerprint);
-    let lease_until = || signed(settlement.key.lease_until.as_ms());
+/// The event in the inbox: from here on it is accepted.
+async fn insert_event(connection: &Connection, claim: &Claim) -> Result<(), StoreFault> {
+    let entry = &claim.entry;
+    // The canonical writer writes UTF-8 only.
+    let payload = std::str::from_utf8(&entry.payload).map_err(|_| StoreFault::Unavailable)?;
+    let sql = "INSERT INTO inbox (fingerprint, payload_hash, remembered_until, partner, event_id, event, click_id, ts_event, \
+               key_id, source, receipt, payload, received_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+    let row = [
+        blob(&claim.key.fingerprint),
+        blob(&claim.payload_hash),
+        instant(claim.now.plus_ms(claim.retention_ms)),
+        text(&claim.partner),
+        text(entry.event_id.as_str()),
+        text(entry.event.as_str()),
+        text(entry.click_id.as_str()),
+        instant(entry.ts_event),
+        text(&entry.key_id),
+        entry.source.map_or(Value::Null, |source| text(&source.to_string())),
+        text(entry.receipt.as_str()),
+        text(payload),
+        instant(claim.now),
+    ];
+    run(connection, sql, row).await
+}
+
+/// Ends the claim of an event. A commit needs no claim to be there: the hand-on is a fact. The first commit stands.
+async fn settle_event(connection: &Connection, settlement: &Settlement) -> Result<(), StoreFault> {
+    let fingerprint = blob(&settlement.key.fingerprint);
     match settlement.end {
         End::Commit => {
-            run(connection, "UPDATE inbox SET lease_until = 0 WHERE fingerprint = ?1", [fingerprint()]).await?;
-            run(connection, "UPDATE fallback SET lease_until = 0 WHERE claimed_by = ?1", [fingerprint()]).await
+            let sql = "INSERT INTO claim (fingerprint, payload_hash, lease_until, remembered_until, claimed_at) \
+                       VALUES (?1, ?2, 0, ?3, ?4) ON CONFLICT (fingerprint) DO UPDATE SET \
+                       payload_hash = excluded.payload_hash, lease_until = 0, remembered_until = excluded.remembered_until \
+                       WHERE lease_until <> 0 OR remembered_until <= excluded.claimed_at";
+            let remembered_until = instant(settlement.now.plus_ms(settlement.retention_ms));
+            let row =
+                [fingerprint, blob(&settlement.payload_hash), remembered_until, instant(settlement.now)];
+            run(connection, sql, row).await
         }
         End::Release => {
-            let sql = "DELETE FROM inbox WHERE fingerprint = ?1 AND lease_until = ?2";
-            run(connection, sql, [fingerprint(), lease_until()]).await?;
-            let sql = "DELETE FROM fallback WHERE claimed_by = ?1 AND lease_until = ?2";
-            run(connection, sql, [fingerprint(), lease_until()]).await
+            let sql = "DELETE FROM claim WHERE fingerprint = ?1 AND lease_until = ?2 AND lease_until <> 0";
+            run(connection, sql, [fingerprint, instant(settlement.key.lease_until)]).await
         }
     }
 }
 
-async fn run(
+/// Ends the claim of a fallback identity, where the event still holds it.
+async fn settle_fallback(
     connection: &Connection,
-    sql: &str,
-    values: impl IntoIterator<Item = Value>,
+    settlement: &Settlement,
+    fallback: Fallback,
 ) -> Result<(), StoreFault> {
-    let values: Vec<Value> = values.into_iter().collect();
-    connection.execute(sql, values).await.map_err(fault)?.result().await.map_err(fault)
-}
-
-/// The first row of an answer.
-async fn one(
-    connection: &Connection,
-    sql: &str,
-    values: impl IntoIterator<Item = Value>,
-) -> Result<Option<Vec<Value>>, StoreFault> {
-    let values: Vec<Value> = values.into_iter().collect();
-    let rows = connection.execute(sql, values).await.map_err(fault)?.collect().await.map_err(fault)?;
-    Ok(rows.into_iter().next().map(|row| row.values))
-}
-
-/// A busy database is one that others hold; the host has waited for it already.
-fn fault(error: Error) -> StoreFault {
-    match error {
-        Error::Io(text) if text.contains("locked") || text.contains("busy") => StoreFault::Contended,
-        _ => StoreFault::Unavailable,
-    }
-}
-
-fn text(value: &str) -> Value {
-    Value::Text(value.to_owned())
-}
-
-fn blob(value: &[u8]) -> Value {
-    Value::Blob(value.to_vec())
-}
-
-/// SQLite has no unsigned integers; instants and rates are far below 2⁶³.
-fn signed(value: u64) -> Value {
-    Value::Integer(value.cast_signed())
-}
-
-fn integer(row: &[Value], column: usize) -> Result<i64, StoreFault> {
-    match row.get(column) {
-        Some(Value::Integer(value)) => Ok(*value),
-        _ => Err(StoreFault::Corrupt),
-    }
-}
-
-fn unsigned(row: &[Value], column: usize) -> Result<u64, StoreFault> {
-    u64::try_from(integer(row, column)?).map_err(|_| StoreFault::Corrupt)
-}
-
-fn bytes(row: &[Value], column: usize) -> Result<&[u8], StoreFault> {
-    match row.get(column) {
-        Some(Value::Blob(value)) => Ok(value),
-        _ => Err(StoreFault::Corrupt),
-    }
-}
-
-fn words(row: &[Value], column: usize) -> Result<String, StoreFault> {
-    match row.get(column) {
-        Some(Value::Text(value)) => Ok(value.clone()),
-        _ => Err(StoreFault::Corrupt),
-    }
+    let (sql, lease_until) = match settlement.end {
+        End::Commit => (
+            "UPDATE fallback SET lease_until = 0 WHERE fingerprint = ?1 AND claimed_by = ?2 AND lease_until <> 0",
+            None,
+        ),
+        End::Release => (
+            "DELETE FROM fallback WHERE fingerprint = ?1 AND claimed_by = ?2 AND lease_until = ?3 AND lease_until <> 0",
+            Some(instant(settlement.key.lease_until)),
+        ),
+    };
+    let named = [blob(&fallback.fingerprint), blob(&settlement.key.fingerprint)];
+    run(connection, sql, named.into_iter().chain(lease_until)).await
 }

@@ -46,6 +46,12 @@ impl SharedData {
         let _ = self.set(vm_id, key, value, 0);
     }
 
+    /// Writes as a filter does: with a token. `false` where the key has another one, and nothing is written then.
+    #[must_use]
+    pub fn compare_and_set(&self, vm_id: &str, key: &[u8], value: &[u8], token: u32) -> bool {
+        self.set(vm_id, key, value, token).is_ok()
+    }
+
     /// The keys of a `vm_id`, in byte order.
     #[must_use]
     pub fn keys(&self, vm_id: &str) -> Vec<Vec<u8>> {

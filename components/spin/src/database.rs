@@ -1,0 +1,152 @@
+//! SQLite as Spin offers it: connections that are kept between requests, statements, and what is in a row.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use countersign_core::store::StoreFault;
+use countersign_core::time::Timestamp;
+use spin_sdk::sqlite::{Connection, Error, Value};
+
+/// A database and its connections that are not in use.
+///
+/// Requests meet at every `await`, so a connection belongs to one request at a time: a transaction of another request can
+/// neither interleave with its own nor end it. A connection on which anything failed is dropped and not kept: the host closes
+/// it, and SQLite rolls back whatever was open, which is more certain than a `ROLLBACK` that may fail as well.
+pub(crate) struct Database {
+    label: &'static str,
+    idle: RefCell<Vec<Connection>>,
+}
+
+impl Database {
+    /// The database of that label; nothing is opened yet.
+    pub(crate) const fn new(label: &'static str) -> Self {
+        Self { label, idle: RefCell::new(Vec::new()) }
+    }
+
+    /// A connection for one request.
+    pub(crate) async fn connect(&self) -> Result<Connection, StoreFault> {
+        let idle = self.idle.borrow_mut().pop();
+        match idle {
+            Some(connection) => Ok(connection),
+            None => Connection::open(self.label).await.map_err(fault),
+        }
+    }
+
+    /// Keeps a connection for another request. It must have no transaction open.
+    pub(crate) fn keep(&self, connection: Connection) {
+        self.idle.borrow_mut().push(connection);
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").field("label", &self.label).finish_non_exhaustive()
+    }
+}
+
+/// Runs a statement to its end.
+pub(crate) async fn run(
+    connection: &Connection,
+    sql: &str,
+    values: impl IntoIterator<Item = Value>,
+) -> Result<(), StoreFault> {
+    rows(connection, sql, values).await.map(|_rows| ())
+}
+
+/// The first row of an answer.
+pub(crate) async fn first(
+    connection: &Connection,
+    sql: &str,
+    values: impl IntoIterator<Item = Value>,
+) -> Result<Option<Row>, StoreFault> {
+    Ok(rows(connection, sql, values).await?.into_iter().next())
+}
+
+/// All rows of an answer.
+pub(crate) async fn rows(
+    connection: &Connection,
+    sql: &str,
+    values: impl IntoIterator<Item = Value>,
+) -> Result<Vec<Row>, StoreFault> {
+    let values: Vec<Value> = values.into_iter().collect();
+    let rows = connection.execute(sql, values).await.map_err(fault)?.collect().await.map_err(fault)?;
+    Ok(rows.into_iter().map(|row| Row(row.values)).collect())
+}
+
+/// What SQLite's texts say. A busy database is one that others hold; the host has waited for it already.
+fn fault(error: Error) -> StoreFault {
+    match error {
+        Error::Io(text) if text.contains("locked") || text.contains("busy") => StoreFault::Contended,
+        Error::Io(text) if text.contains("malformed") || text.contains("not a database") => {
+            StoreFault::Corrupt
+        }
+        Error::Io(_)
+        | Error::NoSuchDatabase
+        | Error::AccessDenied
+        | Error::InvalidConnection
+        | Error::DatabaseFull => StoreFault::Unavailable,
+    }
+}
+
+/// A row whose values are not trusted: whatever this program cannot have stored is [`StoreFault::Corrupt`].
+pub(crate) struct Row(Vec<Value>);
+
+impl Row {
+    /// The values as they were read, to compare with when a garbled row is repaired: garbage that only the reading made must
+    /// not cost what is stored.
+    pub(crate) fn into_values(self) -> Vec<Value> {
+        self.0
+    }
+
+    /// The integer of a column.
+    pub(crate) fn integer(&self, column: usize) -> Result<i64, StoreFault> {
+        match self.0.get(column) {
+            Some(Value::Integer(value)) => Ok(*value),
+            _ => Err(StoreFault::Corrupt),
+        }
+    }
+
+    /// A number that is not negative.
+    pub(crate) fn unsigned(&self, column: usize) -> Result<u64, StoreFault> {
+        u64::try_from(self.integer(column)?).map_err(|_| StoreFault::Corrupt)
+    }
+
+    /// An instant in milliseconds.
+    pub(crate) fn instant(&self, column: usize) -> Result<Timestamp, StoreFault> {
+        let ms = self.unsigned(column)?;
+        if ms > Timestamp::MAX.as_ms() { Err(StoreFault::Corrupt) } else { Ok(Timestamp::from_ms(ms)) }
+    }
+
+    /// A blob of exactly `N` bytes.
+    pub(crate) fn bytes<const N: usize>(&self, column: usize) -> Result<[u8; N], StoreFault> {
+        match self.0.get(column) {
+            Some(Value::Blob(value)) => value.as_slice().try_into().map_err(|_| StoreFault::Corrupt),
+            _ => Err(StoreFault::Corrupt),
+        }
+    }
+
+    /// Text that was selected as a blob: text that is not UTF-8 would end the instance inside Spin.
+    pub(crate) fn text(&self, column: usize) -> Result<&str, StoreFault> {
+        match self.0.get(column) {
+            Some(Value::Blob(value)) => std::str::from_utf8(value).map_err(|_| StoreFault::Corrupt),
+            _ => Err(StoreFault::Corrupt),
+        }
+    }
+}
+
+pub(crate) fn text(value: &str) -> Value {
+    Value::Text(value.to_owned())
+}
+
+pub(crate) fn blob(value: &[u8]) -> Value {
+    Value::Blob(value.to_vec())
+}
+
+pub(crate) fn instant(value: Timestamp) -> Value {
+    unsigned(value.as_ms())
+}
+
+/// SQLite has no unsigned integers. What is beyond 2⁶³ becomes the largest: never a negative number, which would be garbage.
+pub(crate) fn unsigned(value: u64) -> Value {
+    Value::Integer(i64::try_from(value).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,111 @@
+//! What the clauses say to a store: claims, settlements and throttles of numbered events at a fixed clock.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use countersign_core::event::{EventId, EventName};
+use countersign_core::outcome::Receipt;
+use countersign_core::rate::Rate;
+use countersign_core::store::{
+    Claim, ClaimAnswer, ClaimKey, End, Entry, Fallback, Fingerprint, HandOn, Settlement, SourceKey, Throttle,
+};
+use countersign_core::text::Text;
+use countersign_core::time::Timestamp;
+
+pub(crate) const START_MS: u64 = 1_767_225_600_000;
+pub(crate) const LEASE_MS: u64 = 30_000;
+pub(crate) const RETENTION_MS: u64 = 86_400_000;
+pub(crate) const WINDOW_MS: u64 = 600_000;
+
+pub(crate) const FRESH: ClaimAnswer = ClaimAnswer::Fresh { quota: None };
+pub(crate) const SEEN: ClaimAnswer = ClaimAnswer::Seen { same_payload: true };
+pub(crate) const REUSED: ClaimAnswer = ClaimAnswer::Seen { same_payload: false };
+
+pub(crate) fn in_flight(retry_after_ms: u64) -> ClaimAnswer {
+    ClaimAnswer::InFlight { retry_after_ms }
+}
+
+pub(crate) fn duplicate_of(event: u64) -> ClaimAnswer {
+    ClaimAnswer::DuplicateOf { event_id: event_id(event) }
+}
+
+pub(crate) fn at(ms: u64) -> Timestamp {
+    Timestamp::from_ms(START_MS + ms)
+}
+
+/// The id of a numbered event, as long as ids may be.
+pub(crate) fn event_id(event: u64) -> EventId {
+    EventId::new(&format!("{:->108}{event:020}", "")).unwrap()
+}
+
+/// A fingerprint that meets every 64th other in one slot.
+pub(crate) fn fingerprint(number: u64) -> Fingerprint {
+    let slot = u32::try_from(number % 64).unwrap();
+    let mut bytes = [0x5a; 16];
+    bytes[..4].copy_from_slice(&slot.to_be_bytes());
+    bytes[8..].copy_from_slice(&number.to_be_bytes());
+    bytes
+}
+
+/// A claim of an event with payload `payload`, `ms` after the start.
+pub(crate) fn claim(event: u64, payload: u8, ms: u64) -> Claim {
+    Claim {
+        partner: Arc::from("acme"),
+        quota: None,
+        key: ClaimKey { fingerprint: fingerprint(event), lease_until: at(ms + LEASE_MS) },
+        payload_hash: [payload; 32],
+        hand_on: HandOn::AfterClaim { lease_ms: LEASE_MS },
+        retention_ms: RETENTION_MS,
+        fallback: None,
+        entry: Entry {
+            event_id: event_id(event),
+            event: EventName::new("deposit_success").unwrap(),
+            click_id: Text::new("click").unwrap(),
+            ts_event: at(0),
+            key_id: Arc::from("2026-q4"),
+            source: None,
+            receipt: Receipt::EMPTY,
+            payload: b"{}".to_vec(),
+        },
+        now: at(ms),
+    }
+}
+
+/// The claim of an event that belongs to a click.
+pub(crate) fn claim_of_click(event: u64, click: u64, ms: u64) -> Claim {
+    let fallback = Some(Fallback { fingerprint: fingerprint(click), window_ms: WINDOW_MS });
+    Claim { fallback, ..claim(event, 1, ms) }
+}
+
+/// The same claim, as its own hand-on.
+pub(crate) fn at_once(claim: Claim) -> Claim {
+    Claim { hand_on: HandOn::WithClaim, ..claim }
+}
+
+fn settlement(claim: &Claim, end: End, ms: u64) -> Settlement {
+    Settlement {
+        end,
+        key: claim.key,
+        payload_hash: claim.payload_hash,
+        fallback: claim.fallback,
+        retention_ms: claim.retention_ms,
+        now: at(ms),
+    }
+}
+
+pub(crate) fn commit(claim: &Claim, ms: u64) -> Settlement {
+    settlement(claim, End::Commit, ms)
+}
+
+pub(crate) fn release(claim: &Claim, ms: u64) -> Settlement {
+    settlement(claim, End::Release, ms)
+}
+
+pub(crate) fn source(text: &str) -> SourceKey {
+    SourceKey::of(text.parse::<IpAddr>().unwrap())
+}
+
+/// Three refusals a minute.
+pub(crate) fn throttle(source: SourceKey, count: bool, ms: u64) -> Throttle {
+    Throttle { source, rate: Rate::per(3, 60_000, 3).unwrap(), count, now: at(ms) }
+}
