@@ -93,14 +93,17 @@ impl Start<'_> {
     /// Serves until the terminal interrupts it.
     async fn serve(&self) -> Result<()> {
         let default = SocketAddr::from((Ipv4Addr::LOCALHOST, 3000));
-        let serving = self.start(&self.arguments.state, self.arguments.listen.unwrap_or(default)).await?;
+        let address = self.arguments.listen.unwrap_or(default);
+        let (serving, log) = self.start(&self.arguments.state, address).await?;
         self.announce(serving.address())?;
         interrupted().await?;
         println!("\nEnding: requests under way are answered first; Ctrl-C again ends at once.");
-        tokio::select! {
+        let ended = tokio::select! {
             () = serving.stop() => Ok(()),
             again = interrupted() => again,
-        }
+        };
+        log.end();
+        ended
     }
 
     /// Plays the reference flow on a state of its own, which is gone afterwards.
@@ -108,14 +111,15 @@ impl Start<'_> {
         let state = self.arguments.state.join("once");
         clear(&state)?;
         let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let serving = self.start(&state, self.arguments.listen.unwrap_or(free)).await?;
+        let (serving, log) = self.start(&state, self.arguments.listen.unwrap_or(free)).await?;
         let played = flow::play(&base_url(serving.address()), &self.policy).await;
         serving.stop().await;
+        log.end();
         clear(&state)?;
         played
     }
 
-    async fn start(&self, state: &Path, address: SocketAddr) -> Result<Serving> {
+    async fn start(&self, state: &Path, address: SocketAddr) -> Result<(Serving, log::Log)> {
         let mut options = SpinOptions::new(State::directory(state)?);
         let names = Policy::secret_names(&self.document).unwrap_or_default();
         for name in &names {
@@ -135,7 +139,8 @@ impl Start<'_> {
         answers(&app).await?;
         log.begin();
         let remedy = "choose another address with --listen, or end what listens there";
-        app.serve(address).await.map_err(|error| anyhow!("{error:#}: {remedy}"))
+        let serving = app.serve(address).await.map_err(|error| anyhow!("{error:#}: {remedy}"))?;
+        Ok((serving, log))
     }
 
     fn announce(&self, address: SocketAddr) -> Result<()> {

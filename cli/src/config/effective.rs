@@ -170,7 +170,7 @@ pub(super) fn explain(effective: &Value) -> String {
 fn explain_partner(text: &mut String, partner: &Value) {
     let has_token = partner.get("token").is_some_and(|token| !token.is_null());
     let path = word(partner, "/path");
-    line(text, "sends to", &if has_token { format!("/postback with its token, or {path}") } else { path });
+    line(text, "sends to", &if has_token { format!("/postback or {path}, with its token") } else { path });
     let signature = ["scheme", "in", "name"].map(|name| word(partner, &format!("/signature/{name}")));
     let [scheme, place, name] = signature;
     line(text, "signs", &format!("{scheme}, in the {place} {name:?}"));

@@ -40,14 +40,14 @@ pub(super) async fn play(base: &str, policy: &Policy) -> Result<()> {
     })?;
     let url = sign::sandbox_url(base);
     println!("The reference flow, against {url}\n");
-    println!("  {:30} {:44} verdict", "request", "answer");
+    println!("  {:32} {:44} verdict", "request", "answer");
     let mut wrong = 0_u32;
     for step in steps(policy, partner)? {
         let reply = client::post(&url, &[("x-signature", &step.signature)], &step.body).await?;
         let fault = judge(&step, &reply, policy, partner).err();
         wrong = wrong.saturating_add(fault.is_some().into());
         let verdict = fault.map_or_else(|| "ok".to_owned(), |fault| format!("WRONG: {fault}"));
-        println!("  {:30} {:44} {verdict}", step.name, shown(&reply));
+        println!("  {:32} {:44} {verdict}", step.name, shown(&reply));
     }
     println!();
     if wrong > 0 {

@@ -9,17 +9,18 @@ use serde_json::{Map, Value};
 
 use crate::input;
 
-/// Whether requests are shown yet; what goes wrong always is.
+/// Whether requests are shown yet; what goes wrong is, until the application ends.
 #[derive(Clone)]
 pub(super) struct Log {
     shows_requests: Arc<AtomicBool>,
+    has_ended: Arc<AtomicBool>,
     wanted: bool,
 }
 
 impl Log {
     /// A log on the terminal that shows requests once it has begun, if they are wanted at all.
     pub(super) fn to_the_terminal(wanted: bool) -> (Logs, Self) {
-        let log = Self { shows_requests: Arc::default(), wanted };
+        let log = Self { shows_requests: Arc::default(), has_ended: Arc::default(), wanted };
         let sink = log.clone();
         (Logs::to(move |line| sink.print(&line)), log)
     }
@@ -29,8 +30,14 @@ impl Log {
         self.shows_requests.store(self.wanted, Ordering::Relaxed);
     }
 
+    /// Shows nothing more: an instance that waits for its next request is dropped at the end, and the host calls that a failure.
+    pub(super) fn end(&self) {
+        self.has_ended.store(true, Ordering::Relaxed);
+    }
+
     fn print(&self, line: &LogLine) {
         match line.stream {
+            _ if self.has_ended.load(Ordering::Relaxed) => {}
             Stream::Stdout if !self.shows_requests.load(Ordering::Relaxed) => {}
             Stream::Stdout => println!("{}", request(&line.text, input::now())),
             Stream::Stderr | Stream::Host => eprintln!("{}: {}", line.component, line.text),
@@ -65,8 +72,7 @@ mod tests {
     #[test]
     fn a_line_of_json_becomes_a_line_of_words() {
         let line = r#"{"code":"accepted","partner":"acme","key_id":"k","event":"refund","event_id":"e1"}"#;
-        let expected =
-            "1970-01-01T00:00:01Z  accepted                 partner=acme key_id=k event=refund event_id=e1";
+        let expected = "1970-01-01T00:00:01.000Z  accepted                 partner=acme key_id=k event=refund event_id=e1";
         assert_eq!(request(line, Timestamp::from_ms(1000)), expected);
         let line = r#"{"code":"not_found","detail":"the path is no route of the gate"}"#;
         assert!(request(line, Timestamp::from_ms(0)).ends_with(" (the path is no route of the gate)"));

@@ -79,7 +79,7 @@ fn cause(
     }
     let arrived = request.field(name)?;
     let Some(digits) = arrived.strip_prefix("sha256=") else {
-        return Some(format!("{name} must be `sha256=` and 64 lower-case hexadecimal digits"));
+        return Some(format!("{name} must be `sha256=` and 64 hexadecimal digits"));
     };
     if digits.len() != 64 {
         return Some(format!(
@@ -89,20 +89,17 @@ fn cause(
     }
     let arrived = format!("sha256={}", digits.to_ascii_lowercase());
     let keys = keys(policy, signer);
-    let found = keys.iter().find_map(|(key_name, key)| {
-        let covered = covered(request)
-            .into_iter()
-            .find(|(_, scheme, body)| made(*scheme, key, body, document).is_some_and(|made| made == arrived));
-        covered.map(|(what, scheme, _)| (key_name, what, scheme))
+    let (key, what, scheme) = keys.iter().find_map(|(key_name, key)| {
+        let fits = |(_, scheme, body): &(_, Scheme, &[u8])| {
+            made(*scheme, key, body, document).is_some_and(|made| made == arrived)
+        };
+        covered(request).into_iter().find(fits).map(|(what, scheme, _)| (*key_name, what, scheme))
     })?;
-    match found {
-        (None, _, scheme) if scheme == policy.scheme => {
-            Some("the digits are right and must be in lower case".to_owned())
-        }
-        (None, what, _) => Some(format!("it is right over {what}: sign what `to sign` shows")),
-        (Some(key), _, scheme) if scheme == policy.scheme => Some(format!("it was made with {key}")),
-        (Some(key), what, _) => Some(format!("it was made over {what}, with {key}")),
-    }
+    Some(match key {
+        None => format!("it is right over {what}: sign what `to sign` shows"),
+        Some(key) if scheme == policy.scheme => format!("it was made with {key}"),
+        Some(key) => format!("it was made over {what}, with {key}"),
+    })
 }
 
 /// What senders sign: the name, the scheme, and the body where it counts.
@@ -160,9 +157,7 @@ pub(super) fn first_difference(left: &[u8], right: &[u8]) -> usize {
 pub(super) fn around(bytes: &[u8], at: usize) -> String {
     let start = at.saturating_sub(AROUND);
     let end = at.saturating_add(1).min(bytes.len());
-    let text = |from: usize, to: usize| {
-        String::from_utf8_lossy(bytes.get(from..to).unwrap_or_default()).escape_debug().to_string()
-    };
+    let text = |from: usize, to: usize| shown(bytes.get(from..to).unwrap_or_default());
     let place = match bytes.get(at) {
         Some(_) => format!("[{}]", text(at, end)),
         None => "[end]".to_owned(),
@@ -172,6 +167,16 @@ pub(super) fn around(bytes: &[u8], at: usize) -> String {
         text(start, at.min(bytes.len())),
         text(end, end.saturating_add(AROUND).min(bytes.len()))
     )
+}
+
+/// Text on one line; what is no UTF-8 is shown as U+FFFD.
+fn shown(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let visible = text.chars().map(|character| match character {
+        control if control.is_control() => control.escape_default().to_string(),
+        other => other.to_string(),
+    });
+    visible.collect()
 }
 
 #[cfg(test)]

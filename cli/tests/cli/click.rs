@@ -8,7 +8,7 @@ fn a_minted_id_is_recognised_and_says_when() {
     let id = id.trim();
     assert_eq!(id.len(), 44);
     let said = countersign(&["click", "inspect", "--sandbox", id]).stdout();
-    assert_eq!(said, "minted at  2026-01-02T03:04:05Z\nkey        sandbox\n");
+    assert_eq!(said, "minted at  2026-01-02T03:04:05.000Z\nkey        sandbox\n");
     // The sandbox's configuration has the same key.
     let said = countersign(&["click", "inspect", "--config", "examples/countersign.json", id]).stdout();
     assert!(said.contains("key        sandbox"), "{said}");

