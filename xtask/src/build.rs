@@ -66,10 +66,39 @@ pub(crate) fn present(context: &Context) -> impl Iterator<Item = Artefact> {
 /// # Errors
 /// One does not build, or is larger than it may be.
 pub(crate) fn build(context: &Context) -> Result<()> {
+    build_those(context, |_| true)
+}
+
+/// Builds the artefacts that the application consists of, and no others.
+///
+/// # Errors
+/// As [`build`].
+pub(crate) fn build_application(context: &Context) -> Result<()> {
+    build_those(context, |artefact| artefact.package == "countersign-gate")
+}
+
+/// Builds the filter, and what the application behind it consists of.
+///
+/// # Errors
+/// As [`build`].
+pub(crate) fn build_chain(context: &Context) -> Result<()> {
+    build_those(context, |artefact| artefact.package != "countersign-embed")
+}
+
+/// Builds the command line, and answers the path of the program.
+///
+/// # Errors
+/// It does not build.
+pub(crate) fn command_line(context: &Context) -> Result<PathBuf> {
+    process::run(&mut context.cargo(&["build", "--package", "countersign-cli"]))?;
+    Ok(context.target.join("debug/countersign"))
+}
+
+fn build_those(context: &Context, wanted: impl Fn(&Artefact) -> bool) -> Result<()> {
     let folder = context.wasm();
     fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     let mut too_large = Vec::new();
-    for artefact in present(context) {
+    for artefact in present(context).filter(wanted) {
         process::run(&mut wasm_cargo(context, artefact, &["build", "--release"])?)?;
         let place = folder.join(artefact.file);
         let built = output_file(context, artefact)?;

@@ -2,15 +2,15 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::context::Context;
-use crate::{process, test, tools};
+use crate::context::{Context, fresh_folder};
+use crate::{process, test};
 
 /// What to do when the chain does not start.
 pub(crate) const REMEDY: &str =
@@ -28,22 +28,25 @@ const START_SECONDS_MAX: u64 = 60;
 ///
 /// # Errors
 /// A program does not start or does not listen in time, or an answer of the flow is wrong.
-pub(crate) fn run(context: &Context, arguments: &[String]) -> Result<()> {
+pub(crate) fn run(context: &Context, envoy: &Path, countersign: &Path, arguments: &[String]) -> Result<()> {
     for address in [APPLICATION, ENVOY] {
         if listens(address)? {
             bail!("something listens on {address} already");
         }
     }
-    process::run(&mut context.cargo(&["build", "--package", "countersign-cli"]))?;
-    let countersign = context.target.join("debug/countersign");
-
-    let mut command = Command::new(&countersign);
+    let once = arguments.iter().any(|argument| argument == "--once");
+    let mut command = Command::new(countersign);
     command.args(["up", "--listen", APPLICATION]).current_dir(&context.root);
+    if once {
+        let state = context.target.join("envoy/state");
+        fresh_folder(&state)?;
+        command.arg("--state").arg(state);
+    }
     test::with_artefacts(context, &mut command);
     let mut application = Running::start("the application", command)?;
     application.until_it_listens(APPLICATION)?;
 
-    let mut command = Command::new(tools::ensure_envoy(context)?);
+    let mut command = Command::new(envoy);
     command.arg("--config-path").arg(configuration(context)?).current_dir(&context.root);
     let mut envoy = Running::start("Envoy", command.args(["--log-level", "warning"]))?;
     envoy.until_it_listens(ENVOY)?;
@@ -51,13 +54,13 @@ pub(crate) fn run(context: &Context, arguments: &[String]) -> Result<()> {
     let target = format!("http://{ENVOY}");
     println!("    Envoy with the filter   {target}");
     println!("    the application         http://{APPLICATION}");
-    if arguments.iter().any(|argument| argument == "--once") {
-        let mut flow = Command::new(&countersign);
+    if once {
+        let mut flow = Command::new(countersign);
         flow.args(["up", "--once", "--against", &target]).current_dir(&context.root);
         return process::run(&mut flow);
     }
     println!("    A postback to paste:");
-    process::run(Command::new(&countersign).args(["sign", "--sandbox", "--curl", &target]))?;
+    process::run(Command::new(countersign).args(["sign", "--sandbox", "--sample", "--curl", &target]))?;
     println!("    Ctrl-C ends both.");
     loop {
         application.still_runs()?;

@@ -13,9 +13,10 @@ mod tidy;
 mod tools;
 mod wasm_std;
 
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use context::Context;
 use step::Steps;
@@ -90,20 +91,25 @@ fn compile(context: &Context, steps: &mut Steps) -> Result<()> {
     steps.run("build", build::REMEDY, || build::build(context))
 }
 
+/// Becomes the application, so that Ctrl-C and the exit code are its own.
 fn up(context: &Context, steps: &mut Steps, rest: &[String]) -> Result<()> {
-    compile(context, steps)?;
-    let remedy = "the message above names the cause; `cargo xtask up --help` lists the options";
-    steps.run("up", remedy, || {
-        let mut command = context.cargo(&["run", "--quiet", "--package", "countersign-cli", "--", "up"]);
-        test::with_artefacts(context, &mut command);
-        process::run(command.args(rest))
-    })
+    steps.run("setup", setup::REMEDY, || setup::ensure_targets(context))?;
+    steps.run("build", build::REMEDY, || build::build_application(context))?;
+    let program = steps.run("command", build::REMEDY, || build::command_line(context))?;
+    println!("\n{}", steps.table());
+    let mut command = Command::new(program);
+    command.arg("up").args(rest).current_dir(&context.root);
+    test::with_artefacts(context, &mut command);
+    let remedy = "`cargo xtask up --help` lists the options";
+    steps.run("up", remedy, || Err(command.exec()).with_context(|| process::describe(&command)))
 }
 
 fn envoy(context: &Context, steps: &mut Steps, rest: &[String]) -> Result<()> {
-    prepare(context, steps)?;
-    steps.run("build", build::REMEDY, || build::build(context))?;
-    steps.run("envoy", chain::REMEDY, || chain::run(context, rest))
+    steps.run("setup", setup::REMEDY, || setup::ensure_targets(context))?;
+    let envoy = steps.run("tools", tools::REMEDY, || tools::ensure_envoy(context))?;
+    steps.run("build", build::REMEDY, || build::build_chain(context))?;
+    let countersign = steps.run("command", build::REMEDY, || build::command_line(context))?;
+    steps.run("envoy", chain::REMEDY, || chain::run(context, &envoy, &countersign, rest))
 }
 
 fn bench(context: &Context, steps: &mut Steps, rest: &[String]) -> Result<()> {

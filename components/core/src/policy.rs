@@ -26,6 +26,7 @@ use crate::token::TokenPolicy;
 
 pub use self::compile::{CLICK_KEYS_MAX, PARTNERS_MAX, TRUSTED_PROXIES_MAX};
 pub use self::partner::{CERTIFICATES_MAX, EVENT_RULES_MAX, NETWORKS_MAX, PARTNER_NAME_BYTES_MAX, TERMS_MAX};
+pub use self::secret::{Encoding as SecretEncoding, decode as decode_secret};
 pub use self::secret::{SECRET_BYTES_MAX, SECRET_BYTES_MIN};
 pub use self::token::ISSUER_BYTES_MAX;
 pub use crate::document::{ClickVerify, ConfigError, Environment};

@@ -18,7 +18,7 @@ pub struct NotConfigured(pub Vec<String>);
 /// [`NotConfigured`] with every mistake of the document, or with the variable that Spin does not provide.
 pub async fn load() -> Result<Policy, NotConfigured> {
     let document = std::fs::read_to_string(PATH).map_err(|error| {
-        let remedy = "mount it in spin.toml: files = [\"countersign.json\"]";
+        let remedy = "mount it with `files` in spin.toml: [{ source = \"countersign.json\", destination = \"/countersign.json\" }]";
         NotConfigured(vec![format!("countersign: {PATH}: {error}; {remedy}")])
     })?;
     let mut secrets = BTreeMap::new();

@@ -141,7 +141,7 @@ pub(super) enum Source {
     Remote(serde::de::IgnoredAny),
 }
 
-/// A glob pattern, or a directory with its place in the guest.
+/// A glob pattern, or a file or directory with its place in the guest.
 #[derive(Debug, Deserialize)]
 #[serde(
     untagged,
@@ -149,12 +149,12 @@ pub(super) enum Source {
 )]
 pub(super) enum Files {
     Pattern(String),
-    Directory(Directory),
+    Placement(Placement),
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Directory {
+pub(super) struct Placement {
     pub(super) source: String,
     pub(super) destination: String,
 }

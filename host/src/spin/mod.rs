@@ -92,8 +92,6 @@ impl SpinOptions {
 #[derive(Clone)]
 pub struct SpinApp {
     application: Arc<Application>,
-    // Kept for as long as the components may open their files.
-    _files: Arc<Vec<Mounts>>,
 }
 
 impl SpinApp {
@@ -152,7 +150,7 @@ impl SpinApp {
             files.push(mounts);
             loaded.push((component, allowed, service));
         }
-        let application = Application::new(Routes::new(&public)?, options.logs, |application| {
+        let application = Application::new(Routes::new(&public)?, options.logs, files, |application| {
             let factories = loaded.into_iter().map(|(component, allowed, service)| {
                 let outbound =
                     Outbound { component: component.clone(), allowed, application: application.clone() };
@@ -160,7 +158,7 @@ impl SpinApp {
             });
             factories.collect()
         });
-        Ok(Self { application, _files: Arc::new(files) })
+        Ok(Self { application })
     }
 
     /// Answers one request without a network, as if it had come over HTTP/1.1. Needs a tokio runtime.

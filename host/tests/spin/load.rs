@@ -37,6 +37,16 @@ fn the_error_names_the_path_in_the_manifest() {
         ("{ default = \"eu\" }", "{ }", "variables.region: write either"),
         ("source = \"assets\"", "source = \"asets\"", "component.guest.files[0].source"),
         ("notes/*.txt", "notes/*.md", "component.guest.files[1]"),
+        (
+            "\"assets\", destination = \"/assets\"",
+            "\"notes/n.txt\", destination = \"/\"",
+            "component.guest.files[0].destination: \"/\" is no file name",
+        ),
+        (
+            "\"assets\", destination = \"/assets\"",
+            "\"notes/n.txt\", destination = \"/a/../b\"",
+            "component.guest.files[0].destination: \"/a/../b\" may not have . or ..",
+        ),
         ("http://self", "self", "component.guest.allowed_outbound_hosts[1]"),
         (
             "route = { private = true }\ncomponent = \"hidden\"",

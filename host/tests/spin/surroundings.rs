@@ -70,6 +70,24 @@ fn files_are_read_only_and_no_more_than_listed() {
 }
 
 #[test]
+fn a_single_file_has_the_name_of_its_destination() {
+    let world = World::with(
+        |manifest| {
+            manifest.replace(
+                "\"assets\", destination = \"/assets\"",
+                "\"notes/secret.key\", destination = \"/a/b.txt\"",
+            )
+        },
+        |_| {},
+    );
+    assert_eq!(world.ok("/file", "/a/b.txt"), "secret");
+    assert_eq!(world.ok("/file", "/notes/n.txt"), "note");
+    for path in ["/notes/secret.key", "/secret.key", "/b.txt"] {
+        assert_eq!(world.post("/file", path).0, 503, "{path}");
+    }
+}
+
+#[test]
 fn output_reaches_the_sink_line_by_line() {
     let world = World::new();
     world.ok("/log", "one\ntwo");

@@ -18,7 +18,7 @@ const NAME_BYTES_MAX: usize = 64;
 
 /// How the text of a secret becomes the bytes of a key. In all of them `base64:` and base64 stand for the decoded bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Encoding {
+pub enum Encoding {
     /// The text's own bytes.
     Text,
     /// `whsec_` and base64, as Standard Webhooks has it; its libraries take text without the prefix for base64 too.
@@ -153,8 +153,11 @@ fn is_name(name: &str) -> bool {
         && !name.contains("__")
 }
 
-/// The bytes that a secret's text stands for.
-fn decode(text: &[u8], encoding: Encoding) -> Result<Vec<u8>, (String, String)> {
+/// The bytes that a secret's text stands for: the one way from text to key, for every host and for the senders' tools.
+///
+/// # Errors
+/// What is wrong with the text (it follows on "the secret"), and what to do instead. Neither quotes the text.
+pub fn decode(text: &[u8], encoding: Encoding) -> Result<Vec<u8>, (String, String)> {
     if text.is_empty() {
         return Err(("is empty".into(), "make one with `countersign keygen`".into()));
     }

@@ -1,0 +1,74 @@
+//! `countersign config`.
+
+use crate::support::{Folder, countersign};
+
+#[test]
+fn the_sandbox_is_explained() {
+    let said = countersign(&["config", "check", "examples/countersign.json"]).stdout();
+    for expected in [
+        "sandbox environment",
+        "partner sandbox (published key)",
+        "jcs, in the header \"x-signature\"",
+        "50 events per second, 200 at once",
+    ] {
+        assert!(said.contains(expected), "{expected:?} is not in {said}");
+    }
+}
+
+#[test]
+fn production_is_explained_without_its_secrets_at_hand() {
+    let said = countersign(&["config", "check", "--without-secrets", "examples/production.json"]).stdout();
+    for expected in [
+        "production environment",
+        "partner acme",
+        "key 2026-q4, until 2027-01-15T00:00:00Z",
+        "t1 ES256",
+        "203.0.113.0/24",
+    ] {
+        assert!(said.contains(expected), "{expected:?} is not in {said}");
+    }
+    let json =
+        countersign(&["config", "check", "--json", "--without-secrets", "examples/production.json"]).stdout();
+    let effective: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(effective["partners"]["acme"]["token"]["lifetime_seconds_max"], 900);
+}
+
+#[test]
+fn secrets_come_from_a_folder_or_the_environment() {
+    let folder = Folder::new();
+    let document = r#"{ "version": 1, "environment": "sandbox", "receipt": { "secret": { "name": "sandbox_receipt" } } }"#;
+    let file = folder.file("countersign.json", document);
+    let check = countersign(&["config", "check", &file]).run();
+    assert!(check.code == 2 && check.stderr.contains("receipt.secret.name"), "{check:?}");
+    assert_eq!(countersign(&["config", "check", &file]).env("sandbox_receipt", "one secret").run().code, 0);
+    folder.file("sandbox_receipt", "one secret\n");
+    let secrets = folder.path("").to_str().unwrap().to_owned();
+    let check = countersign(&["config", "check", &file, "--secrets", &secrets]).run();
+    assert_eq!(check.code, 0, "{check:?}");
+    assert!(!check.stdout.contains("one secret"));
+}
+
+#[test]
+fn every_mistake_has_its_path_and_its_remedy() {
+    let folder = Folder::new();
+    let document = r#"{ "version": 1, "environment": "sandbox", "limits": { "body_bytes_max": 1 }, "dedup": { "slot": 1 } }"#;
+    let file = folder.file("countersign.json", document);
+    let said = countersign(&["config", "check", &file]).run();
+    assert_eq!(said.code, 2);
+    assert_eq!(said.stdout, "");
+    for expected in [
+        "2 mistakes",
+        "limits.body_bytes_max",
+        "is no whole number from 1024 to 1048576: write one",
+        "dedup.slot is unknown: write \"slots\"",
+    ] {
+        assert!(said.stderr.contains(expected), "{expected:?} is not in {}", said.stderr);
+    }
+    assert_eq!(countersign(&["config", "check", "nowhere.json"]).run().code, 2);
+}
+
+#[test]
+fn the_schema_is_the_one_that_is_published() {
+    let published = include_str!("../../../schemas/countersign.schema.json");
+    assert_eq!(countersign(&["config", "schema"]).stdout(), published);
+}

@@ -1,0 +1,10 @@
+//! The real binary, called as a person calls it.
+
+mod click;
+mod config;
+mod interop;
+mod keys;
+mod sign;
+mod support;
+mod up;
+mod verify;
