@@ -5,6 +5,7 @@
 //! clock and its random bytes from the caller, and lets the caller inject a fault at every host call.
 
 pub mod clock;
+pub mod embed;
 pub mod engine;
 pub mod fault;
 pub mod http;

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, bail};
+use wit_component::ComponentEncoder;
 
 use crate::context::Context;
 use crate::{process, setup};
@@ -26,8 +27,20 @@ pub(crate) struct Artefact {
     pub(crate) target: &'static str,
     /// The name in `target/wasm`.
     pub(crate) file: &'static str,
+    /// What the compiler's output still needs.
+    pub(crate) packaging: Packaging,
     /// The largest size, in KiB.
     pub(crate) size_kib_max: u64,
+}
+
+/// What the compiler's output still needs to be an artefact.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Packaging {
+    /// Nothing.
+    AsBuilt,
+    /// To be wrapped: a core module that names its WIT becomes a component, whose imports are those of the WIT alone. The
+    /// WASI targets make components themselves, but their standard library imports WASI.
+    Component,
 }
 
 /// Every wasm file of the product.
@@ -37,6 +50,7 @@ pub(crate) const ARTEFACTS: [Artefact; 3] = [
         folder: "envoy",
         target: "wasm32-wasip1",
         file: "countersign_envoy.wasm",
+        packaging: Packaging::AsBuilt,
         size_kib_max: 600,
     },
     Artefact {
@@ -44,13 +58,15 @@ pub(crate) const ARTEFACTS: [Artefact; 3] = [
         folder: "components/gate",
         target: "wasm32-wasip2",
         file: "countersign_gate.wasm",
+        packaging: Packaging::AsBuilt,
         size_kib_max: 1228,
     },
     Artefact {
         package: "countersign-embed",
         folder: "components/embed",
-        target: "wasm32-wasip2",
-        file: "countersign_embed.wasm",
+        target: "wasm32-unknown-unknown",
+        file: "embed.wasm",
+        packaging: Packaging::Component,
         size_kib_max: 600,
     },
 ];
@@ -102,7 +118,7 @@ fn build_those(context: &Context, wanted: impl Fn(&Artefact) -> bool) -> Result<
         process::run(&mut wasm_cargo(context, artefact, &["build", "--release"])?)?;
         let place = folder.join(artefact.file);
         let built = output_file(context, artefact)?;
-        fs::copy(&built, &place).with_context(|| format!("copying {}", built.display()))?;
+        package(artefact.packaging, &built, &place)?;
         let size = fs::metadata(&place)?.len();
         println!("    {}", size_line(artefact, size));
         if !fits(artefact, size) {
@@ -140,6 +156,23 @@ fn output_file(context: &Context, artefact: Artefact) -> Result<PathBuf> {
         .filter(|path| path.is_file())
         .max_by_key(changed)
         .with_context(|| format!("{} built no wasm file: is it a cdylib or a bin?", artefact.package))
+}
+
+fn package(packaging: Packaging, built: &Path, place: &Path) -> Result<()> {
+    match packaging {
+        Packaging::AsBuilt => {
+            fs::copy(built, place).with_context(|| format!("copying {}", built.display()))?;
+        }
+        Packaging::Component => {
+            let module = fs::read(built).with_context(|| format!("reading {}", built.display()))?;
+            let component = ComponentEncoder::default()
+                .module(&module)
+                .and_then(|encoder| encoder.validate(true).encode())
+                .with_context(|| format!("wrapping {} as a component", built.display()))?;
+            fs::write(place, component).with_context(|| format!("writing {}", place.display()))?;
+        }
+    }
+    Ok(())
 }
 
 fn fits(artefact: Artefact, size: u64) -> bool {
