@@ -6,5 +6,7 @@ pub mod compare;
 pub mod exceptions;
 pub mod hosts;
 pub mod matrix;
+pub mod random;
+pub mod scripts;
 pub mod vector;
 pub mod wire;
