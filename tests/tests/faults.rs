@@ -12,6 +12,10 @@ use countersign_host::fault::{Fault, Faults};
 
 /// The lease of `configs/gate.json`, in milliseconds.
 const LEASE_MS: u64 = 30_000;
+/// It may fail. What it says when it leaps by centuries is not promised anything: leases and retention are counted by it.
+const CLOCK: &str = "proxy_get_current_time_nanoseconds";
+/// How many events are good, and so must be served in the end.
+const ROUND: usize = 10;
 
 #[test]
 fn native_survives_every_fault_of_its_table() {
@@ -25,8 +29,7 @@ fn filter_survives_every_fault_of_its_proxy() {
 
 fn every_fault(host: HostName) {
     let story = Story::new();
-    let untouched = Faults::none();
-    let played = story.play(host, &untouched).unwrap_or_else(|error| panic!("without a fault: {error}"));
+    let played = story.play(host, &Faults::none()).unwrap_or_else(|error| panic!("without a fault: {error}"));
     let mut wrong = story.broken(&played);
     wrong.extend(
         story.handed_on_twice(&played).map(|event| format!("without a fault, {event} was handed on twice")),
@@ -39,8 +42,12 @@ fn every_fault(host: HostName) {
         Fault::ErrorAfterEffect,
     ];
     let (mut plays, mut internal) = (0, 0);
-    for (call, times) in untouched.calls() {
+    // In the last round nothing fails: every event must have been served by its end.
+    for (call, times) in story.calls_before_the_last_round(host) {
         for fault in &kinds {
+            if call == CLOCK && matches!(fault, Fault::Garbage(_)) {
+                continue;
+            }
             for after in 0..times {
                 let faults = Faults::none();
                 faults.plan(&call, after, fault.clone());
@@ -108,7 +115,7 @@ impl Story {
         ];
         // Longer than a lease apart: a slot that was garbled stays closed for one.
         for round in 1..=3 {
-            let events = [
+            let events: [Draft; ROUND] = [
                 plain("a"),
                 shop("s"),
                 plain("b"),
@@ -131,9 +138,8 @@ impl Story {
             vectors: Vec::new(),
         };
         group.secrets = keys::secrets(&group.configuration().unwrap()).unwrap();
-        let first_of_last_round = vector.steps.len() - 10;
-        let attempts = (first_of_last_round..vector.steps.len()).map(|at| (event(&vector, at), at));
-        let last_attempts = attempts.collect();
+        let last_attempts =
+            (vector.steps.len() - ROUND..vector.steps.len()).map(|at| (event(&vector, at), at)).collect();
         let fields = vector.steps.iter().flat_map(|step| &step.request.headers);
         let fields = fields.filter(|(name, _)| matches!(&**name, "authorization" | "x-signature"));
         let secrets = fields.map(|(_, value)| value.clone()).chain(group.secrets.values().cloned()).collect();
@@ -149,6 +155,15 @@ impl Story {
             Some(secret) => Err(format!("{secret:?} is in the log")),
             None => Ok(played),
         }
+    }
+
+    /// How often each call is made before the last round.
+    fn calls_before_the_last_round(&self, host: HostName) -> BTreeMap<String, u64> {
+        let steps = self.vector.steps.len() - self.last_attempts.len();
+        let vector = Vector { steps: self.vector.steps[..steps].to_vec(), ..self.vector.clone() };
+        let faults = Faults::none();
+        host.start_with(Suite::HandOn, faults.clone()).unwrap().play(&self.group, &vector).unwrap();
+        faults.calls()
     }
 
     /// Every promise that was broken.
