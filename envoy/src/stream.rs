@@ -23,8 +23,8 @@ enum Phase {
     New,
     /// The headers are held; the body is on its way.
     Reading,
-    /// The event is with the upstream.
-    Forwarded(Box<Claimed>),
+    /// The event is with the upstream, since this instant.
+    Forwarded(Box<Claimed>, Timestamp),
     /// The upstream's body is being replaced by this one.
     Replacing(Vec<u8>),
     /// Nothing more is to be done.
@@ -87,9 +87,10 @@ impl HttpContext for Stream {
     fn on_http_response_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
         let Some(plugin) = self.plugin.clone() else { return Action::Continue };
         match core::mem::take(&mut self.phase) {
-            Phase::Forwarded(claimed) => {
+            Phase::Forwarded(claimed, since) => {
                 self.phase = Phase::Over;
-                self.settle(&plugin, *claimed, end_of_stream)
+                // Where the clock fails now, the claim's instant stands in: the upstream's own answer must not pass unread.
+                self.settle(&plugin, *claimed, now().unwrap_or(since), end_of_stream)
             }
             // A local reply, ours or the proxy's, to a request that nobody else has seen.
             Phase::New | Phase::Reading | Phase::Replacing(_) | Phase::Over => {
@@ -113,9 +114,8 @@ impl HttpContext for Stream {
     fn on_log(&mut self) {
         let Some(plugin) = &self.plugin else { return };
         plugin.gone(self.context);
-        if let Phase::Forwarded(claimed) = core::mem::take(&mut self.phase)
-            && let Some(now) = now()
-        {
+        if let Phase::Forwarded(claimed, since) = core::mem::take(&mut self.phase) {
+            let now = now().unwrap_or(since);
             // No answer has come: a sender that hung up, or a reset. Nobody knows, so the lease ends the claim.
             let settled = claimed.settle(Delivery::Unknown, now);
             account(plugin, &settled.reply.facts, now);
@@ -144,7 +144,7 @@ impl Stream {
                     reply(&settled.reply);
                     return Action::Pause;
                 }
-                self.phase = Phase::Forwarded(Box::new(claimed));
+                self.phase = Phase::Forwarded(Box::new(claimed), now);
                 Action::Continue
             }
             None => refuse_unconfigured(),
@@ -152,8 +152,7 @@ impl Stream {
     }
 
     /// Settles the claim by the upstream's status, and answers.
-    fn settle(&mut self, plugin: &Plugin, claimed: Claimed, end_of_stream: bool) -> Action {
-        let Some(now) = now() else { return Action::Continue };
+    fn settle(&mut self, plugin: &Plugin, claimed: Claimed, now: Timestamp, end_of_stream: bool) -> Action {
         let delivery = delivery();
         let settled = claimed.settle(delivery, now);
         apply(plugin, settled.settlement.as_ref());

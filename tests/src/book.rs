@@ -166,7 +166,8 @@ fn group(chapter: Chapter, wrong: &mut Vec<String>) -> anyhow::Result<Group> {
 }
 
 /// The vector without its expectations.
-fn blank(entry: Entry) -> Vector {
+#[must_use]
+pub fn blank(entry: Entry) -> Vector {
     let step = |(draft, _): &(Draft, Said)| {
         let (at_ms, request, upstream) = draft.finish();
         Step { at_ms, request, upstream, expect: Expect::default() }

@@ -52,6 +52,17 @@ impl HostName {
         }
     }
 
+    /// Whether the host plays a suite.
+    #[must_use]
+    pub const fn plays(self, suite: Suite) -> bool {
+        match (self, suite) {
+            (Self::Native, Suite::Gate | Suite::HandOn | Suite::Inbox) => true,
+            (Self::Filter, Suite::Gate | Suite::HandOn) => true,
+            // It hands on, and has no inbox.
+            (Self::Filter, Suite::Inbox) => false,
+        }
+    }
+
     /// Whether the host hands an accepted event of this suite on to an upstream, so that `handed_on` can be compared.
     #[must_use]
     pub const fn has_upstream(self, suite: Suite) -> bool {

@@ -7,6 +7,8 @@ pub mod envoy;
 pub mod exceptions;
 pub mod hosts;
 pub mod matrix;
+pub mod random;
+pub mod scripts;
 pub mod spin_gate;
 pub mod vector;
 pub mod wire;

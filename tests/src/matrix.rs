@@ -18,12 +18,16 @@ use crate::vector::{Group, Suite};
 #[macro_export]
 macro_rules! matrix {
     ($($suite:ident on { $($host:ident $how:ident),* $(,)? } has $groups:tt)*) => {
-        /// Whether a host plays a suite. Not every pair is listed where this does not compile.
-        pub const fn plays(suite: $crate::vector::Suite, host: $crate::hosts::HostName) -> bool {
+        // Not every pair is listed where this does not compile, or one is listed otherwise than `HostName::plays` has it.
+        const fn listed(suite: $crate::vector::Suite, host: $crate::hosts::HostName) -> bool {
             match (suite, host) {
                 $($(($crate::vector::Suite::$suite, $crate::hosts::HostName::$host) => $crate::matrix!(@ $how),)*)*
             }
         }
+        $($(const _: () = {
+            let (suite, host) = ($crate::vector::Suite::$suite, $crate::hosts::HostName::$host);
+            assert!(listed(suite, host) == host.plays(suite));
+        };)*)*
         /// Every group of every suite.
         pub const GROUPS: &[(&str, &[&str])] = &[$(($crate::vector::Suite::$suite.folder(), $crate::matrix!(@names $groups))),*];
         $(

@@ -41,7 +41,7 @@ mod listing {
                 .flat_map(|(_, groups)| *groups);
             for group in groups {
                 let vectors = Group::load(suite, group).unwrap().vectors;
-                let hosts = HostName::ALL.into_iter().filter(|host| super::plays(suite, *host));
+                let hosts = HostName::ALL.into_iter().filter(|host| host.plays(suite));
                 played.extend(
                     hosts.flat_map(|host| {
                         vectors.iter().map(move |vector| (host.as_str(), vector.id.clone()))
