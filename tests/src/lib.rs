@@ -3,6 +3,7 @@
 
 pub mod book;
 pub mod compare;
+pub mod envoy;
 pub mod exceptions;
 pub mod hosts;
 pub mod matrix;
