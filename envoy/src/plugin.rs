@@ -18,7 +18,7 @@ use crate::table::SharedData;
 
 /// How often waiting streams are looked at.
 const TICK_MS: u32 = 500;
-/// How long a request may wait for the first callback with its body, before any body has ever arrived.
+/// How long the first callback with a body may lag behind the headers, before any body has ever arrived.
 const FIRST_BODY_MS: u64 = 1_000;
 
 /// What all streams of one configuration share.
@@ -27,10 +27,17 @@ pub(crate) struct Plugin {
     pub(crate) store: RefCell<TableStore<SharedData>>,
     pub(crate) scratch: RefCell<Scratch>,
     pub(crate) metrics: RefCell<Metrics>,
-    /// Streams that wait for their body: context → since when. Kept only until the first body arrives.
-    waiting: RefCell<BTreeMap<u32, Timestamp>>,
+    /// Streams that wait for their body, by context. Kept only until the first body arrives.
+    waiting: RefCell<BTreeMap<u32, Waiting>>,
     /// Whether a body has ever arrived: the proxy is configured rightly.
     bodies_arrive: Cell<bool>,
+}
+
+/// A stream that has its headers and waits for its body.
+struct Waiting {
+    since: Timestamp,
+    /// What the proxy had received of the request by then; `None` where it does not tell.
+    received: Option<u64>,
 }
 
 impl Plugin {
@@ -39,7 +46,7 @@ impl Plugin {
         if !self.bodies_arrive.get()
             && let Ok(mut waiting) = self.waiting.try_borrow_mut()
         {
-            waiting.insert(context, now);
+            waiting.insert(context, Waiting { since: now, received: bytes_received() });
         }
     }
 
@@ -61,17 +68,27 @@ impl Plugin {
         }
     }
 
-    /// The streams that have waited too long for a body.
-    fn overdue(&self, now: Timestamp) -> Vec<u32> {
+    /// The streams whose body the proxy keeps to itself. A sender that is slow is none: the proxy has received nothing either.
+    fn withheld(&self, now: Timestamp) -> Vec<u32> {
         let Ok(mut waiting) = self.waiting.try_borrow_mut() else { return Vec::new() };
-        let overdue: Vec<u32> = waiting
-            .iter()
-            .filter(|(_, since)| now.since_ms(**since) >= FIRST_BODY_MS)
-            .map(|(id, _)| *id)
-            .collect();
-        waiting.retain(|id, _| !overdue.contains(id));
-        overdue
+        let mut withheld = Vec::new();
+        waiting.retain(|context, stream| {
+            let overdue = now.since_ms(stream.since) >= FIRST_BODY_MS
+                && abi::set_effective_context(*context).is_ok()
+                && (stream.received.is_none() || stream.received != bytes_received());
+            if overdue {
+                withheld.push(*context);
+            }
+            !overdue
+        });
+        withheld
     }
+}
+
+/// Bytes of the current stream's request that the proxy has received, headers and body; `None` where it does not tell.
+fn bytes_received() -> Option<u64> {
+    let total = abi::property(b"request\0total_size").ok()?;
+    Some(u64::from_le_bytes(*total.first_chunk()?))
 }
 
 /// The instant by the proxy's clock; `None` where it has none, and then nothing can be verified.
@@ -100,7 +117,7 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         let (Some(plugin), Some(now)) = (&self.plugin, now()) else { return };
-        for context in plugin.overdue(now) {
+        for context in plugin.withheld(now) {
             if abi::set_effective_context(context).is_err() {
                 continue;
             }

@@ -219,7 +219,7 @@ fn examine(plugin: &Plugin, body_size: Option<usize>, now: Timestamp) -> Option<
 fn hand_on(claimed: &Claimed) -> Result<(), abi::Refused> {
     let map = abi::header_map(Map::RequestHeaders)?;
     for (name, _) in Pairs::of(&map) {
-        if name.to_ascii_lowercase().starts_with(b"x-countersign-") {
+        if is_ours(name) {
             abi::remove_header(Map::RequestHeaders, name)?;
         }
     }
@@ -227,6 +227,14 @@ fn hand_on(claimed: &Claimed) -> Result<(), abi::Refused> {
         abi::replace_header(Map::RequestHeaders, name.as_bytes(), value.as_bytes())?;
     }
     Ok(())
+}
+
+/// Whether an upstream may take the name for one of ours. Many read `_` as `-` (CGI and what follows it): `x_countersign_partner`
+/// would then stand beside the field that we set.
+fn is_ours(name: &[u8]) -> bool {
+    const PREFIX: &[u8] = b"x-countersign-";
+    let folded = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    name.get(..PREFIX.len()).is_some_and(|start| start.iter().map(folded).eq(PREFIX.iter().copied()))
 }
 
 fn apply(plugin: &Plugin, settlement: Option<&countersign_core::store::Settlement>) {
