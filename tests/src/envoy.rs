@@ -48,7 +48,8 @@ impl EnvoyProcess {
     /// Envoy, the filter or the clock is missing (the message has the remedy), or Envoy does not start: then its log is in the message.
     pub fn start(bootstrap: Bootstrap) -> Result<Self> {
         let folder = Folder::new()?;
-        let child = spawn(&bootstrap, &folder, "serve")?;
+        write_listeners(&bootstrap, &folder)?;
+        let child = spawn(&bootstrap, &folder, "serve", &bootstrap.document(&folder.0)?)?;
         let admin = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut envoy = Self { child, folder, bootstrap, admin, addresses: Vec::new() };
         envoy.admin = envoy.until("the admin interface", |envoy| {
@@ -58,14 +59,36 @@ impl EnvoyProcess {
         Ok(envoy)
     }
 
-    /// Lets Envoy check a bootstrap without serving it; what it said, whether it refused or not.
+    /// Lets Envoy check a bootstrap without serving it, listeners and filters included; whether it takes it, and its log.
     ///
     /// # Errors
     /// Envoy or the filter is missing.
     pub fn validate(bootstrap: &Bootstrap) -> Result<(bool, String)> {
         let folder = Folder::new()?;
-        let status = spawn(bootstrap, &folder, "validate")?.wait()?;
+        let document = bootstrap.whole_document(&folder.0)?;
+        let status = spawn(bootstrap, &folder, "validate", &document)?.wait()?;
         Ok((status.success(), fs::read_to_string(folder.path("log"))?))
+    }
+
+    /// Starts Envoy with a bootstrap that it must refuse, as an operator would who did not check it; its log.
+    ///
+    /// # Errors
+    /// Envoy or the filter is missing, or Envoy serves it.
+    pub fn refusal(bootstrap: &Bootstrap) -> Result<String> {
+        let folder = Folder::new()?;
+        let document = bootstrap.whole_document(&folder.0)?;
+        let mut child = spawn(bootstrap, &folder, "serve", &document)?;
+        let started = Instant::now();
+        while started.elapsed() < PATIENCE {
+            if let Some(status) = child.try_wait()? {
+                let log = fs::read_to_string(folder.path("log"))?;
+                return if status.success() { bail!("Envoy ended in order:\n{log}") } else { Ok(log) };
+            }
+            sleep(Duration::from_millis(10));
+        }
+        child.kill()?;
+        child.wait()?;
+        bail!("Envoy serves what it must refuse")
     }
 
     /// Where listener `index` of [`Bootstrap::listeners`] listens.
@@ -174,6 +197,9 @@ impl EnvoyProcess {
     /// Where the listeners listen, in order; none as long as one is missing.
     fn listening(&mut self) -> Result<Option<Vec<SocketAddr>>> {
         let Ok(text) = self.admin_get("/listeners") else { return Ok(None) };
+        if self.counter("listener_manager.lds.update_rejected")? > 0 {
+            bail!("Envoy refuses the listeners. Its log:\n{}", self.log()?);
+        }
         let address = |index: usize| {
             let prefix = format!("listener_{index}::");
             text.lines().find_map(|line| line.strip_prefix(&prefix)?.trim().parse().ok())
@@ -215,14 +241,13 @@ impl Drop for EnvoyProcess {
     }
 }
 
-fn spawn(bootstrap: &Bootstrap, folder: &Folder, mode: &str) -> Result<Child> {
-    write_listeners(bootstrap, folder)?;
-    fs::write(folder.path("envoy.json"), serde_json::to_vec(&bootstrap.document(&folder.0)?)?)?;
+fn spawn(bootstrap: &Bootstrap, folder: &Folder, mode: &str, document: &serde_json::Value) -> Result<Child> {
+    fs::write(folder.path("envoy.json"), serde_json::to_vec(document)?)?;
     let log = File::create(folder.path("log"))?;
     let mut command = Command::new(tool("Envoy", "envoy-", "envoy")?);
     command
         .args(["--mode", mode, "--use-dynamic-base-id", "--disable-hot-restart", "--drain-time-s", "1"])
-        .args(["--log-level", "info", "--concurrency", &bootstrap.concurrency.to_string()])
+        .args(["--log-level", "warning", "--concurrency", &bootstrap.concurrency.to_string()])
         .arg("--config-path")
         .arg(folder.path("envoy.json"))
         .arg("--admin-address-path")

@@ -102,6 +102,18 @@ impl Bootstrap {
         Ok(document)
     }
 
+    /// The same with the listeners in it, as an operator would write it.
+    pub(super) fn whole_document(&self, folder: &Path) -> Result<Value> {
+        let mut document = self.document(folder)?;
+        document.as_object_mut().context("envoy.yaml is no mapping")?.remove("dynamic_resources");
+        let mut listeners = self.listeners(folder)?["resources"].take();
+        for listener in listeners.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+            listener.remove("@type");
+        }
+        set(&mut document, "/static_resources/listeners", listeners)?;
+        Ok(document)
+    }
+
     /// The file of listeners, as a discovery response.
     pub(super) fn listeners(&self, folder: &Path) -> Result<Value> {
         let mut document = read_yaml("envoy.yaml")?;

@@ -1,0 +1,165 @@
+//! The shipped configurations, and those that must not start or must not serve.
+
+use std::time::{Duration, Instant};
+
+use conformance::envoy::bootstrap::read_yaml;
+use conformance::envoy::{Bootstrap, Canary, EnvoyProcess, workspace};
+use serde_json::Value;
+
+use crate::sender::deposit;
+use crate::world::{World, accepted, refused};
+
+fn example(name: &str) -> String {
+    std::fs::read_to_string(workspace().join("examples").join(name)).unwrap()
+}
+
+/// A text of 32 bytes and more for each secret that the shipped configuration takes from the proxy's environment.
+fn secrets() -> Vec<(String, String)> {
+    let yaml = read_yaml("envoy.yaml").unwrap();
+    let names = find(&yaml, "host_env_keys").as_array().unwrap();
+    names
+        .iter()
+        .map(|name| {
+            let name = name.as_str().unwrap().to_owned();
+            let text = if name.contains("webhook") {
+                // Base64 of 40 bytes.
+                format!("whsec_{}", "QUJD".repeat(13)) + "QQ=="
+            } else {
+                format!("the secret text of {name}, long enough")
+            };
+            (name, text)
+        })
+        .collect()
+}
+
+/// The one value of that name, however deep.
+fn find<'v>(value: &'v Value, name: &str) -> &'v Value {
+    fn all<'v>(value: &'v Value, name: &str, found: &mut Vec<&'v Value>) {
+        match value {
+            Value::Object(members) => {
+                found.extend(members.get(name));
+                members.values().for_each(|member| all(member, name, found));
+            }
+            Value::Array(elements) => elements.iter().for_each(|element| all(element, name, found)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    all(value, name, &mut found);
+    assert_eq!(found.len(), 1, "{name}");
+    found[0]
+}
+
+/// The filter that `istio.yaml` inserts.
+fn istio_filter() -> Value {
+    let istio = read_yaml("istio.yaml").unwrap();
+    let patches = istio["spec"]["configPatches"].as_array().unwrap();
+    let patch = patches.iter().find(|patch| patch["applyTo"] == "HTTP_FILTER").unwrap();
+    patch["patch"]["value"].clone()
+}
+
+#[test]
+fn envoy_takes_the_shipped_configuration() {
+    let (taken, log) = EnvoyProcess::validate(&Bootstrap::new(([127, 0, 0, 1], 1).into())).unwrap();
+    assert!(taken, "{log}");
+    assert!(!log.contains("deprecated"), "{log}");
+}
+
+#[test]
+fn envoy_takes_the_filter_of_the_istio_configuration_and_it_serves() {
+    let mut bootstrap = Bootstrap::new(([127, 0, 0, 1], 1).into());
+    bootstrap.listeners[0].http_filter = Some(istio_filter());
+    let (taken, log) = EnvoyProcess::validate(&bootstrap).unwrap();
+    assert!(taken, "{log}");
+    let world = World::with(|bootstrap| bootstrap.listeners[0].http_filter = Some(istio_filter()));
+    accepted(&world.send(&deposit("evt_1")), false);
+    refused(&world.send(&deposit("evt_2").signed("not the key")), 403, "signature_invalid");
+    world.saw(&["evt_1"]);
+}
+
+#[test]
+fn both_configurations_have_the_same_filter() {
+    let envoy = read_yaml("envoy.yaml").unwrap();
+    let mut ours = find(&envoy, "http_filters")[0].clone();
+    let mut istio = istio_filter();
+    for filter in [&mut ours, &mut istio] {
+        filter["typed_config"]["config"]["vm_config"]["code"]["local"]["filename"].take();
+    }
+    assert_eq!(ours, istio);
+    assert_eq!(find(&istio, "allow_on_headers_stop_iteration"), true);
+    assert_eq!(find(&istio, "failure_policy"), "FAIL_RELOAD");
+}
+
+#[test]
+fn no_lease_ends_before_the_proxy_gives_up() {
+    let envoy = read_yaml("envoy.yaml").unwrap();
+    let document = find(&envoy, "configuration")["value"].as_str().unwrap();
+    let document: Value = serde_json::from_str(document).unwrap();
+    let seconds = |text: &Value| text.as_str().unwrap().trim_end_matches('s').parse::<u64>().unwrap();
+    let routes = &find(&envoy, "virtual_hosts")[0]["routes"];
+    for route in routes.as_array().unwrap() {
+        assert!(seconds(&route["route"]["timeout"]) < document["dedup"]["lease_seconds"].as_u64().unwrap());
+        assert!(route["route"].get("retry_policy").is_none());
+    }
+}
+
+#[test]
+fn the_production_example_starts_with_the_secrets_that_are_named() {
+    let world = World::with(|bootstrap| {
+        bootstrap.environment.extend(secrets());
+        bootstrap.listeners[0].configuration = Some(example("production.json"));
+    });
+    refused(&world.send(&deposit("evt_1")), 403, "partner_unknown");
+    let dump = world.envoy.admin_get("/config_dump").unwrap() + &world.envoy.log().unwrap();
+    for (name, secret) in secrets() {
+        assert!(dump.contains(&name) && !dump.contains(&secret), "{name} is named, and not told");
+    }
+    world.saw(&[]);
+}
+
+#[test]
+fn a_missing_or_weak_secret_stops_the_start() {
+    let canary = Canary::start().unwrap();
+    let start = |receipt_key: Option<&str>| {
+        let mut bootstrap = Bootstrap::new(canary.address());
+        bootstrap.environment.extend(secrets());
+        match receipt_key {
+            Some(secret) => bootstrap.environment.insert("receipt_key".to_owned(), secret.to_owned()),
+            None => bootstrap.environment.remove("receipt_key"),
+        };
+        bootstrap.listeners[0].configuration = Some(example("production.json"));
+        EnvoyProcess::refusal(&bootstrap).unwrap()
+    };
+    let log = start(None);
+    assert!(log.contains("receipt.secret.name") && log.contains("receipt_key"), "{log}");
+    let log = start(Some("too-short-by-far"));
+    assert!(log.contains("receipt.secret.name") && !log.contains("too-short-by-far"), "{log}");
+}
+
+#[test]
+fn a_bad_document_stops_the_start_and_every_mistake_is_in_the_log() {
+    let document = r#"{ "version": 1, "environment": "sandbox", "limitz": {}, "dedup": { "slots": 1 } }"#;
+    let mut bootstrap = Bootstrap::new(([127, 0, 0, 1], 1).into());
+    bootstrap.listeners[0].configuration = Some(document.to_owned());
+    let log = EnvoyProcess::refusal(&bootstrap).unwrap();
+    for part in ["countersign: configuration: limitz", r#"write "limits""#, "dedup.slots"] {
+        assert!(log.contains(part), "{part} in {log}");
+    }
+}
+
+#[test]
+fn without_the_flag_nothing_passes_and_the_log_has_the_remedy() {
+    let world = World::with(|bootstrap| bootstrap.listeners[0].allow_on_headers_stop_iteration = false);
+    for id in ["evt_1", "evt_2"] {
+        let started = Instant::now();
+        let response = world.send(&deposit(id));
+        refused(&response, 503, "filter_misconfigured");
+        assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+        assert!(response.header("retry-after").is_some());
+    }
+    let log = world.envoy.log().unwrap();
+    assert!(log.contains("Set allow_on_headers_stop_iteration: true"), "{log}");
+    let lines = world.envoy.access_log_of(2).unwrap();
+    assert!(lines.iter().all(|line| line["code"] == "filter_misconfigured"), "{lines:?}");
+    world.saw(&[]);
+}
