@@ -28,6 +28,10 @@ pub use self::client::{Client, Response};
 
 /// The longest that Envoy may take to start, to reload, or to write to its log.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Counts the files of listeners that Envoy took up.
+const TAKEN: &str = "listener_manager.lds.update_success";
+/// Counts those that it refused.
+const REFUSED: &str = "listener_manager.lds.update_rejected";
 /// How long it gets to end by itself.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -174,12 +178,16 @@ impl EnvoyProcess {
     /// # Errors
     /// Envoy refuses them; its log says why.
     pub fn reload(&mut self, listeners: Vec<ListenerSpec>) -> Result<()> {
-        let before = self.counter("listener_manager.lds.update_success")?;
+        let taken = self.counter(TAKEN)?;
+        let refused = self.counter(REFUSED)?;
         self.bootstrap.listeners = listeners;
         write_listeners(&self.bootstrap, &self.folder)?;
         self.until("the new listeners", |envoy| {
-            let taken = envoy.counter("listener_manager.lds.update_success")? > before;
-            Ok((taken && envoy.counter("listener_manager.total_listeners_warming")? == 0).then_some(()))
+            if envoy.counter(REFUSED)? > refused {
+                bail!("Envoy refuses the listeners. Its log:\n{}", envoy.log()?);
+            }
+            let warm = envoy.counter("listener_manager.total_listeners_warming")? == 0;
+            Ok((warm && envoy.counter(TAKEN)? > taken).then_some(()))
         })?;
         self.addresses = self.until("its listeners", Self::listening)?;
         Ok(())
@@ -197,7 +205,7 @@ impl EnvoyProcess {
     /// Where the listeners listen, in order; none as long as one is missing.
     fn listening(&mut self) -> Result<Option<Vec<SocketAddr>>> {
         let Ok(text) = self.admin_get("/listeners") else { return Ok(None) };
-        if self.counter("listener_manager.lds.update_rejected")? > 0 {
+        if self.addresses.is_empty() && self.counter(REFUSED)? > 0 {
             bail!("Envoy refuses the listeners. Its log:\n{}", self.log()?);
         }
         let address = |index: usize| {

@@ -1,7 +1,9 @@
 //! The real Envoy with the filter, in front of a canary that counts: it sees exactly the verified events.
 
+mod certificates;
 mod configuration;
 mod hand_on;
+mod operation;
 mod refusals;
 mod sender;
 mod transport;

@@ -1,0 +1,217 @@
+//! What an operator sees and does: metrics, the access log, a reload.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use conformance::envoy::ListenerSpec;
+use countersign_core::policy::sandbox;
+use countersign_core::token::{Algorithm, Claims, MintKey, mint};
+
+use crate::sender::{deposit, now};
+use crate::world::{World, accepted, refused};
+
+/// The series of a metric: its labels, without those that Envoy adds, and its value.
+fn series(text: &str, name: &str) -> BTreeMap<String, u64> {
+    let lines = text.lines().filter_map(|line| {
+        let (labels, value) = line.strip_prefix(name)?.strip_prefix('{')?.split_once("} ")?;
+        Some((labels.to_owned(), value.parse().unwrap()))
+    });
+    lines.collect()
+}
+
+#[test]
+fn metrics_have_tags_of_their_own() {
+    let world = World::start();
+    let event = deposit("evt_1");
+    let before = now().as_seconds();
+    accepted(&world.send(&event), false);
+    accepted(&world.send(&event), true);
+    accepted(&world.send(&event), true);
+    refused(&world.send(&deposit("evt_2").signed("not the key")), 403, "signature_invalid");
+    refused(&world.send(&deposit("evt_3").to("/postback/nobody")), 403, "partner_unknown");
+    let text = world.envoy.admin_get("/stats/prometheus").unwrap();
+    let expected: BTreeMap<_, _> = [
+        (r#"partner="sandbox",code="accepted""#, 1),
+        (r#"partner="sandbox",code="duplicate""#, 2),
+        (r#"partner="sandbox",code="signature_invalid""#, 1),
+        (r#"partner="-",code="partner_unknown""#, 1),
+    ]
+    .map(|(labels, value)| (labels.to_owned(), value))
+    .into();
+    assert_eq!(series(&text, "countersign_answers"), expected, "{text}");
+    assert!(text.contains("# TYPE countersign_answers counter"));
+    let used = series(&text, "countersign_key_last_used_seconds");
+    let used = used[r#"partner="sandbox",key="sandbox""#];
+    assert!((before..=now().as_seconds()).contains(&used), "{used}");
+    world.saw(&["evt_1"]);
+}
+
+#[test]
+fn evictions_and_ended_leases_are_counted() {
+    let at = now();
+    let document = r#"{ "version": 1, "environment": "sandbox", "dedup": { "slots": 64, "entries_per_slot": 1, "lease_seconds": 30 } }"#;
+    let world = World::with(|bootstrap| {
+        bootstrap.clock_ms = Some(at.as_ms());
+        bootstrap.listeners[0].configuration = Some(document.to_owned());
+        bootstrap.listeners[0].upstream_timeout = Some(std::time::Duration::from_millis(200));
+    });
+    world.canary.script([conformance::envoy::Behaviour::Silent]);
+    let late = crate::sender::deposit_at("evt_late", at);
+    refused(&world.send(&late), 503, "upstream_unavailable");
+    world.envoy.set_clock_ms(at.as_ms() + 30_000).unwrap();
+    accepted(&world.send(&late), false);
+    for index in 0..120 {
+        accepted(&world.send(&crate::sender::deposit_at(&format!("evt_{index}"), at)), false);
+    }
+    let text = world.envoy.admin_get("/stats/prometheus").unwrap();
+    assert_eq!(
+        series(&text, "countersign_lease_expiries"),
+        [(r#"partner="sandbox""#.to_owned(), 1)].into(),
+        "{text}"
+    );
+    let evictions = series(&text, "countersign_evictions");
+    assert!(evictions[r#"partner="sandbox""#] >= 56, "{evictions:?}");
+    assert_eq!(world.canary.take().len(), 122);
+}
+
+/// A document with a partner that shows a token, and what it signs and mints with.
+const DOCUMENT: &str = r#"{ "version": 1, "environment": "sandbox", "partners": { "acme": {
+    "signature": { "keys": [{ "id": "s1", "secret": { "name": "sandbox_acme" } }] },
+    "token": { "issuer": "acme", "keys": [{ "id": "t1", "algorithm": "HS256", "secret": { "name": "sandbox_token" } }] } } } }"#;
+const SIGNING: &str = "acme-signs-with-this-and-tells-nobody";
+const TOKEN: &str = "acme-mints-with-this-and-tells-nobody";
+
+#[test]
+fn the_access_log_says_what_was_decided_and_nothing_of_whom() {
+    let world = World::with(|bootstrap| {
+        let listener = &mut bootstrap.listeners[0];
+        listener.configuration = Some(DOCUMENT.to_owned());
+        listener.environment = [("sandbox_acme", SIGNING), ("sandbox_token", TOKEN)]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+    });
+    let claims = Claims { issuer: "acme", audience: "countersign", issued_at: now(), lifetime_ms: 600_000 };
+    let token = mint(&MintKey::new(Algorithm::Hs256, TOKEN.as_bytes()).unwrap(), None, &claims);
+    let from = |postback: &crate::sender::Postback| {
+        let address = world.envoy.address(0);
+        let mut client =
+            conformance::envoy::Client::connect(address, Some([127, 45, 67, 89].into())).unwrap();
+        client.send(&postback.bytes()).unwrap();
+        client.response().unwrap()
+    };
+    let good = deposit("evt_1")
+        .signed(SIGNING)
+        .to("/postback/acme?email=someone@example.test")
+        .with("authorization", format!("Bearer {token}").as_bytes())
+        .with("x-forwarded-for", b"198.51.100.77")
+        .with("user-agent", b"acme-sender/1.0")
+        .with("cookie", b"session=abcdef");
+    accepted(&from(&good), false);
+    let bad = good.clone().signed("another key");
+    refused(&from(&bad), 403, "signature_invalid");
+    refused(&from(&deposit("evt_2").to("/postback/acme")), 401, "token_missing");
+    let lines = world.envoy.access_log_of(3).unwrap();
+    let fields =
+        |line: usize| ["code", "partner", "key", "event", "event_id"].map(|name| lines[line][name].as_str());
+    let accepted = [Some("accepted"), Some("acme"), Some("s1"), Some("deposit_success"), Some("evt_1")];
+    assert_eq!(fields(0), accepted);
+    assert_eq!(fields(1), [Some("signature_invalid"), Some("acme"), None, None, None]);
+    assert_eq!(fields(2), [Some("token_missing"), Some("acme"), None, None, None]);
+    assert!(lines[1]["detail"].is_string());
+    assert_eq!((&lines[0]["status"], &lines[0]["upstream_cluster"]), (&200.into(), &"application".into()));
+    let click_id = serde_json::from_slice::<serde_json::Value>(&good.body).unwrap()["click_id"].clone();
+    let told = format!("{lines:?}{}", world.envoy.log().unwrap());
+    let stats = world.envoy.admin_get("/stats").unwrap();
+    for sensitive in [
+        SIGNING,
+        TOKEN,
+        &token,
+        &good.signature(),
+        &bad.signature(),
+        "127.45.67.89",
+        "198.51.100.77",
+        "someone@",
+        "100.5",
+        click_id.as_str().unwrap(),
+        "acme-sender",
+        "session=",
+        sandbox::RECEIPT_SECRET,
+        "cs1_",
+    ] {
+        assert!(!told.contains(sensitive) && !stats.contains(sensitive), "{sensitive}");
+    }
+    assert_eq!(world.canary.take().len(), 1);
+}
+
+#[test]
+fn a_reload_during_traffic_loses_nothing_and_keeps_the_claims() {
+    const SENDERS: usize = 3;
+    let mut world = World::with(|bootstrap| bootstrap.concurrency = 2);
+    let before = deposit("evt_before");
+    accepted(&world.send(&before), false);
+    let address = world.envoy.address(0);
+    let over = AtomicBool::new(false);
+    let handed_on: Vec<String> = thread::scope(|scope| {
+        let senders: Vec<_> = (0..SENDERS)
+            .map(|sender| {
+                let over = &over;
+                scope.spawn(move || {
+                    let mut ids = Vec::new();
+                    while !over.load(Ordering::Relaxed) {
+                        // A connection of its own for each request: what is drained closes connections between requests.
+                        let id = format!("evt_{sender}_{}", ids.len());
+                        let mut client = conformance::envoy::Client::connect(address, None).unwrap();
+                        client.send(&deposit(&id).bytes()).unwrap();
+                        accepted(&client.response().unwrap(), false);
+                        let mut client = conformance::envoy::Client::connect(address, None).unwrap();
+                        client.send(&deposit(&format!("{id}_bad")).signed("not the key").bytes()).unwrap();
+                        refused(&client.response().unwrap(), 403, "signature_invalid");
+                        ids.push(id);
+                        thread::sleep(std::time::Duration::from_millis(30));
+                    }
+                    ids
+                })
+            })
+            .collect();
+        for refusals in [9_000, 9_010, 9_020] {
+            let document = format!(
+                r#"{{ "version": 1, "environment": "sandbox", "limits": {{ "source_refusals_per_minute": {refusals} }}, "dedup": {{ "slots": 65536, "entries_per_slot": 8 }} }}"#
+            );
+            let reloaded = world
+                .envoy
+                .reload(vec![ListenerSpec { configuration: Some(document), ..ListenerSpec::default() }]);
+            if reloaded.is_err() {
+                over.store(true, Ordering::Relaxed);
+            }
+            reloaded.unwrap();
+            assert_eq!(world.envoy.address(0), address, "a reload keeps the port");
+            thread::sleep(std::time::Duration::from_millis(300));
+        }
+        over.store(true, Ordering::Relaxed);
+        senders.into_iter().flat_map(|sender| sender.join().unwrap()).collect()
+    });
+    // What was claimed before is a duplicate after.
+    accepted(&world.send(&before), true);
+    let mut expected: Vec<_> = handed_on.iter().map(String::as_str).collect();
+    expected.push("evt_before");
+    assert!(expected.len() > SENDERS * 3, "{}", expected.len());
+    world.saw(&expected);
+}
+
+#[test]
+fn a_bad_document_in_a_reload_changes_nothing() {
+    let mut world = World::start();
+    let event = deposit("evt_1");
+    accepted(&world.send(&event), false);
+    let address = world.envoy.address(0);
+    let bad = ListenerSpec {
+        configuration: Some(r#"{ "version": 1, "environment": "sandbox", "limitz": {} }"#.to_owned()),
+        ..ListenerSpec::default()
+    };
+    let refusal = world.envoy.reload(vec![bad]).unwrap_err().to_string();
+    assert!(refusal.contains("countersign: configuration: limitz"), "{refusal}");
+    assert_eq!(world.envoy.address(0), address);
+    accepted(&world.send(&event), true);
+    world.saw(&["evt_1"]);
+}
