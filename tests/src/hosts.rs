@@ -57,9 +57,12 @@ impl HostName {
     pub const fn plays(self, suite: Suite) -> bool {
         match (self, suite) {
             (Self::Native, Suite::Gate | Suite::HandOn | Suite::Inbox) => true,
-            (Self::Filter, Suite::Gate | Suite::HandOn) => true,
-            // It hands on, and has no inbox.
-            (Self::Filter, Suite::Inbox) => false,
+            (Self::Filter | Self::Envoy, Suite::Gate | Suite::HandOn) => true,
+            // They hand on, and have no inbox.
+            (Self::Filter | Self::Envoy, Suite::Inbox) => false,
+            (Self::Spin, Suite::Gate | Suite::Inbox) => true,
+            // Its inbox is the hand-on.
+            (Self::Spin, Suite::HandOn) => false,
         }
     }
 

@@ -110,7 +110,7 @@ fn the_production_example_starts_with_the_secrets_that_are_named() {
         bootstrap.listeners[0].configuration = Some(example("production.json"));
     });
     refused(&world.send(&deposit("evt_1")), 403, "partner_unknown");
-    let dump = world.envoy.admin_get("/config_dump").unwrap() + &world.envoy.log().unwrap();
+    let dump = [world.envoy.admin_get("/config_dump").unwrap(), world.envoy.log().unwrap()].concat();
     for (name, secret) in secrets() {
         assert!(dump.contains(&name) && !dump.contains(&secret), "{name} is named, and not told");
     }
