@@ -44,7 +44,7 @@ pub(crate) enum Packaging {
 }
 
 /// Every wasm file of the product.
-pub(crate) const ARTEFACTS: [Artefact; 3] = [
+pub(crate) const ARTEFACTS: [Artefact; 4] = [
     Artefact {
         package: "countersign-envoy",
         folder: "envoy",
@@ -67,6 +67,15 @@ pub(crate) const ARTEFACTS: [Artefact; 3] = [
         target: "wasm32-unknown-unknown",
         file: "embed.wasm",
         packaging: Packaging::Component,
+        size_kib_max: 600,
+    },
+    // The core alone; only the tests load it.
+    Artefact {
+        package: "countersign-probe",
+        folder: "tests/probe",
+        target: "wasm32-unknown-unknown",
+        file: "countersign_probe.wasm",
+        packaging: Packaging::AsBuilt,
         size_kib_max: 600,
     },
 ];
