@@ -30,7 +30,10 @@ impl Clock {
 
     /// The time since the Unix epoch.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "the ban is the core's: a host is where the clock comes from")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the ban is the core's: a host is where the clock comes from"
+    )]
     pub fn now(&self) -> Duration {
         match self {
             Self::System => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),

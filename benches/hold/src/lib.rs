@@ -36,7 +36,8 @@ impl HttpContext for Stream {
             return Action::Pause;
         }
         let body = hostcalls::get_buffer(BufferType::HttpRequestBody, 0, size).ok().flatten();
-        let signature = hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, "x-signature").ok().flatten();
+        let signature =
+            hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, "x-signature").ok().flatten();
         // Whoever lacks either would be refused by a filter that checks: the bench's answers would then not all be 200.
         if body.is_some_and(|body| body.len() == size) && signature.is_some() {
             Action::Continue

@@ -32,7 +32,9 @@ fn main() -> Result<()> {
     let in_wasmtime = in_wasmtime(&wasm)?;
     let in_node = in_node(Path::new(&file))?;
 
-    println!("\nOne verification of the source's deposit event (best of {ROUNDS} rounds of {VERIFICATIONS}):\n");
+    println!(
+        "\nOne verification of the source's deposit event (best of {ROUNDS} rounds of {VERIFICATIONS}):\n"
+    );
     println!("  {:<50} {:>12} {:>12} {:>10}", "", "wasmtime", "V8 (node)", "fuel");
     for (index, (_, description)) in STACKS.iter().enumerate() {
         let node = in_node.map_or_else(|| "no node".to_owned(), |times| nanoseconds(times[index]));

@@ -91,7 +91,10 @@ async fn start() -> Option<Instance> {
     match Inbox::open("default").await {
         Ok(inbox) => Some(Instance { gate: Gate::new(policy, Mode::Inbox), inbox }),
         Err(fault @ (StoreFault::Unavailable | StoreFault::Contended | StoreFault::Corrupt)) => {
-            eprintln!("countersign: the inbox cannot be opened: {}; check sqlite_databases in spin.toml", fault.as_str());
+            eprintln!(
+                "countersign: the inbox cannot be opened: {}; check sqlite_databases in spin.toml",
+                fault.as_str()
+            );
             None
         }
     }

@@ -18,7 +18,8 @@ pub struct NotConfigured(pub Vec<String>);
 /// [`NotConfigured`] with every mistake of the document, or with the variable that Spin does not provide.
 pub async fn load() -> Result<Policy, NotConfigured> {
     let document = std::fs::read_to_string(PATH).map_err(|error| {
-        let remedy = "mount it with `files` in spin.toml: [{ source = \"countersign.json\", destination = \"/\" }]";
+        let remedy =
+            "mount it with `files` in spin.toml: [{ source = \"countersign.json\", destination = \"/\" }]";
         NotConfigured(vec![format!("countersign: {PATH}: {error}; {remedy}")])
     })?;
     let mut secrets = BTreeMap::new();
@@ -28,7 +29,8 @@ pub async fn load() -> Result<Policy, NotConfigured> {
             secrets.insert(name, value.into_bytes());
         }
     }
-    Policy::compile(&document, &mut |name| secrets.get(name).cloned()).map_err(|errors| not_configured(&errors))
+    Policy::compile(&document, &mut |name| secrets.get(name).cloned())
+        .map_err(|errors| not_configured(&errors))
 }
 
 fn not_configured(errors: &[ConfigError]) -> NotConfigured {

@@ -35,8 +35,11 @@ pub struct Interrupted;
 /// [`Interrupted`] where the body does not arrive.
 pub async fn receive(request: Request, body_bytes_max: usize) -> Result<Received, Interrupted> {
     let (head, mut body) = request.into_parts();
-    let headers: Vec<(String, Vec<u8>)> =
-        head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();
+    let headers: Vec<(String, Vec<u8>)> = head
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+        .collect();
     let mut received = Some(Vec::new());
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Interrupted)?;

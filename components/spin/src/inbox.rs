@@ -54,7 +54,9 @@ impl AsyncStore for Inbox {
         let connection = self.connect().await?;
         let source = i64::from_be_bytes(*throttle.source.as_bytes());
         let slot = (u64::from_be_bytes(*throttle.source.as_bytes()) % THROTTLE_SLOTS).cast_signed();
-        let row = one(&connection, "SELECT source, tat FROM throttle WHERE slot = ?1", [Value::Integer(slot)]).await?;
+        let row =
+            one(&connection, "SELECT source, tat FROM throttle WHERE slot = ?1", [Value::Integer(slot)])
+                .await?;
         let stored = match row {
             // The slot is another source's: this one has no refusals on record.
             Some(row) if integer(&row, 0)? != source => None,
@@ -98,7 +100,9 @@ async fn claim_in(connection: &Connection, claim: &Claim) -> Result<ClaimAnswer,
     let quota = match claim.quota {
         None => None,
         Some(rate) => match spend(connection, &claim.partner, rate, claim.now).await? {
-            Decision::Limit { retry_after_ms, quota } => return Ok(ClaimAnswer::Limited { retry_after_ms, quota }),
+            Decision::Limit { retry_after_ms, quota } => {
+                return Ok(ClaimAnswer::Limited { retry_after_ms, quota });
+            }
             Decision::Admit { quota, .. } => Some(quota),
         },
     };
@@ -218,8 +222,10 @@ async fn settle_in(connection: &Connection, settlement: &Settlement) -> Result<(
     let lease_until = || signed(settlement.key.lease_until.as_ms());
     match settlement.end {
         End::Commit => {
-            run(connection, "UPDATE inbox SET lease_until = 0 WHERE fingerprint = ?1", [fingerprint()]).await?;
-            run(connection, "UPDATE fallback SET lease_until = 0 WHERE claimed_by = ?1", [fingerprint()]).await
+            run(connection, "UPDATE inbox SET lease_until = 0 WHERE fingerprint = ?1", [fingerprint()])
+                .await?;
+            run(connection, "UPDATE fallback SET lease_until = 0 WHERE claimed_by = ?1", [fingerprint()])
+                .await
         }
         End::Release => {
             let sql = "DELETE FROM inbox WHERE fingerprint = ?1 AND lease_until = ?2";

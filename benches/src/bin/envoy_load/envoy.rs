@@ -30,7 +30,8 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 5] = [Self::NoFilter, Self::Lua, Self::ExtAuthz, Self::Hold, Self::Countersign];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::NoFilter, Self::Lua, Self::ExtAuthz, Self::Hold, Self::Countersign];
 
     /// As `--only` takes it.
     pub(crate) fn name(self) -> &'static str {
@@ -203,7 +204,14 @@ impl Envoy {
         fs::write(&config, serde_json::to_vec(&bootstrap(kind, &folder, idle)?)?)?;
         let log = File::create(folder.join("log"))?;
         let child = Command::new(binary()?)
-            .args(["--use-dynamic-base-id", "--disable-hot-restart", "--log-level", "warning", "--concurrency", "1"])
+            .args([
+                "--use-dynamic-base-id",
+                "--disable-hot-restart",
+                "--log-level",
+                "warning",
+                "--concurrency",
+                "1",
+            ])
             .arg("--admin-address-path")
             .arg(folder.join("admin"))
             .arg("--config-path")
@@ -283,13 +291,19 @@ fn binary() -> Result<PathBuf> {
         .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("envoy-")))
         .map(|path| path.join("envoy"))
         .find(|path| path.is_file())
-        .with_context(|| format!("no Envoy in {}: run `cargo xtask bench envoy`, which installs it", tools.display()))
+        .with_context(|| {
+            format!("no Envoy in {}: run `cargo xtask bench envoy`, which installs it", tools.display())
+        })
 }
 
 /// A wasm file: in `$COUNTERSIGN_WASM`, else in `target/wasm`.
 fn wasm(name: &str) -> Result<PathBuf> {
     let file = folder("COUNTERSIGN_WASM", "wasm").join(name);
-    if file.is_file() { Ok(file) } else { bail!("{} is not built: run `cargo xtask bench envoy`", file.display()) }
+    if file.is_file() {
+        Ok(file)
+    } else {
+        bail!("{} is not built: run `cargo xtask bench envoy`", file.display())
+    }
 }
 
 fn folder(variable: &str, name: &str) -> PathBuf {

@@ -88,7 +88,9 @@ async fn connection(
         next.set(index + 1);
         let started = Instant::now();
         stream.write_all(batch.request(index)).await?;
-        tokio::time::timeout(PATIENCE, read_answer(&mut stream, &mut answer)).await.context("no answer")??;
+        tokio::time::timeout(PATIENCE, read_answer(&mut stream, &mut answer))
+            .await
+            .context("no answer")??;
         latencies_us.push(u32::try_from(started.elapsed().as_micros())?);
         let text = String::from_utf8_lossy(&answer);
         if !text.starts_with("HTTP/1.1 200 ") || !text.contains(expected) {

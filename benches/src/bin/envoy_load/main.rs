@@ -203,7 +203,10 @@ fn memory(options: &Options) -> Result<()> {
         }
     }
     let grown = row.envoy.resident_kib()?.saturating_sub(after_10_000);
-    println!("\n  From 10,000 to {sent} distinct events Envoy's memory grew by {:.1} MiB", grown as f64 / 1024.0);
+    println!(
+        "\n  From 10,000 to {sent} distinct events Envoy's memory grew by {:.1} MiB",
+        grown as f64 / 1024.0
+    );
     row.rounds.clear();
     Ok(())
 }
