@@ -120,21 +120,28 @@ pub(crate) fn command_line(context: &Context) -> Result<PathBuf> {
 }
 
 fn build_those(context: &Context, wanted: impl Fn(&Artefact) -> bool) -> Result<()> {
-    let folder = context.wasm();
-    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     let mut too_large = Vec::new();
     for artefact in present(context).filter(wanted) {
-        process::run(&mut wasm_cargo(context, artefact, &["build", "--release"])?)?;
-        let place = folder.join(artefact.file);
-        let built = output_file(context, artefact)?;
-        package(artefact.packaging, &built, &place)?;
-        let size = fs::metadata(&place)?.len();
+        let size = build_one(context, artefact)?;
         println!("    {}", size_line(artefact, size));
         if !fits(artefact, size) {
             too_large.push(artefact.file);
         }
     }
     if too_large.is_empty() { Ok(()) } else { bail!("too large: {}", too_large.join(", ")) }
+}
+
+/// Builds one artefact for release, copies it to `target/wasm`, and answers its size in bytes.
+///
+/// # Errors
+/// It does not build, or cannot be copied.
+pub(crate) fn build_one(context: &Context, artefact: Artefact) -> Result<u64> {
+    let folder = context.wasm();
+    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    process::run(&mut wasm_cargo(context, artefact, &["build", "--release"])?)?;
+    let place = folder.join(artefact.file);
+    package(artefact.packaging, &output_file(context, artefact)?, &place)?;
+    Ok(fs::metadata(&place)?.len())
 }
 
 /// A cargo call (`build`, `clippy`) for one artefact on its target.

@@ -1,5 +1,6 @@
 //! The one build tool: `cargo xtask setup | build | up | envoy | test | bench | vectors | tidy`.
 
+mod bench;
 mod build;
 mod chain;
 mod context;
@@ -29,7 +30,7 @@ Usage: cargo xtask COMMAND [ARGUMENTS]
   up [--once] …      run the application; with --once play the reference flow against it and end
   envoy [--once]     run the real Envoy with the filter in front of the application
   test               run every check and test of the project; the last line counts them
-  bench [NAME] …     run the benches: all, or one by name (core, envoy, …)
+  bench [NAME] …     run the benches: all, or one by name (core, wasm, envoy) with its options
   vectors …          list, check or regenerate the vectors
   tidy               check the house rules that can be computed
 
@@ -56,7 +57,7 @@ fn main() -> ExitCode {
         }
         "up" => in_steps(&context, |context, steps| up(context, steps, &rest)),
         "envoy" => in_steps(&context, |context, steps| envoy(context, steps, &rest)),
-        "bench" => in_steps(&context, |context, steps| bench(context, steps, &rest)),
+        "bench" => in_steps(&context, |context, steps| bench::run(context, steps, &rest)),
         "vectors" => in_steps(&context, |context, steps| vectors(context, steps, &rest)),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
@@ -110,20 +111,6 @@ fn envoy(context: &Context, steps: &mut Steps, rest: &[String]) -> Result<()> {
     steps.run("build", build::REMEDY, || build::build_chain(context))?;
     let countersign = steps.run("command", build::REMEDY, || build::command_line(context))?;
     steps.run("envoy", chain::REMEDY, || chain::run(context, &envoy, &countersign, rest))
-}
-
-fn bench(context: &Context, steps: &mut Steps, rest: &[String]) -> Result<()> {
-    prepare(context, steps)?;
-    steps.run("build", build::REMEDY, || build::build(context))?;
-    let remedy = "`ls benches/benches` shows the names";
-    steps.run("bench", remedy, || {
-        let mut command = context.cargo(&["bench", "--package", "countersign-benches"]);
-        test::with_artefacts(context, &mut command);
-        if let Some((name, options)) = rest.split_first() {
-            command.args(["--bench", name, "--"]).args(options);
-        }
-        process::run(&mut command)
-    })
 }
 
 fn vectors(context: &Context, steps: &mut Steps, rest: &[String]) -> Result<()> {

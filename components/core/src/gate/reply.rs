@@ -13,6 +13,11 @@ use crate::time::Timestamp;
 /// Advice for a retry after a failure of ours: long enough for a store to come back, short enough for a sender's patience.
 pub(super) const RETRY_AFTER_FAILURE_MS: u64 = 5_000;
 
+/// Room for the header fields of most replies, so that their list is allocated once.
+const FIELDS: usize = 6;
+/// Room for a quota's text, likewise.
+const QUOTA_BYTES: usize = 48;
+
 /// What a refusal says beyond its code.
 #[derive(Debug, Default)]
 pub(super) enum More<'m> {
@@ -42,7 +47,7 @@ pub(super) fn refusal(facts: Facts, status: u16, more: &More<'_>) -> Reply {
     body.text_of("type", format_args!("docs/rejects.md#{}", code.metric()));
     body.text("title", code.as_str());
     body.number("status", status.into());
-    let mut headers = Vec::new();
+    let mut headers = Vec::with_capacity(FIELDS);
     match more {
         More::Nothing | More::Hint(_) => {}
         More::RetryAfter { milliseconds, quota } => {
@@ -118,7 +123,7 @@ pub(super) fn success(
     if let Some(original) = duplicate_of {
         body.text("duplicate_of", original.as_str());
     }
-    let mut headers = Vec::new();
+    let mut headers = Vec::with_capacity(FIELDS);
     if replayed {
         headers.push(("idempotent-replayed", "true".to_string()));
     }
@@ -157,8 +162,8 @@ fn tell_skew(
 /// `RateLimit-Policy` and `RateLimit` as the draft has them: quota and window, what is left and when it is full again.
 fn push_quota(headers: &mut Vec<(&'static str, String)>, quota: Option<Quota>) {
     let Some(quota) = quota else { return };
-    let mut policy = String::new();
-    let mut state = String::new();
+    let mut policy = String::with_capacity(QUOTA_BYTES);
+    let mut state = String::with_capacity(QUOTA_BYTES);
     // Writing to a `String` cannot fail.
     let _written = write!(policy, r#""partner";q={};w={}"#, quota.burst, quota.window_seconds);
     let _written = write!(state, r#""partner";r={};t={}"#, quota.remaining, quota.reset_seconds);

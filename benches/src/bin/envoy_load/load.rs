@@ -1,0 +1,126 @@
+//! A sender as cheap as can be: one thread, so many connections, one request under way on each, every answer looked at.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::LocalSet;
+
+use crate::postbacks::Batch;
+
+/// The longest that one request may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How a batch went.
+pub(crate) struct Load {
+    /// From the first request to the last answer.
+    pub(crate) took: Duration,
+    /// Of each request, in microseconds, sorted.
+    pub(crate) latencies_us: Vec<u32>,
+}
+
+impl Load {
+    pub(crate) fn per_second(&self) -> f64 {
+        self.latencies_us.len() as f64 / self.took.as_secs_f64()
+    }
+
+    /// The latency, in milliseconds, that a share of the requests did not exceed.
+    pub(crate) fn quantile_ms(&self, share: f64) -> f64 {
+        let index = (self.latencies_us.len() as f64 * share) as usize;
+        let index = index.min(self.latencies_us.len().saturating_sub(1));
+        self.latencies_us.get(index).map_or(0.0, |us| f64::from(*us) / 1000.0)
+    }
+}
+
+/// Sends the whole batch over `connections` connections.
+///
+/// # Errors
+/// An answer is not 200, or lacks `expected` in its body: then nothing was measured.
+pub(crate) fn send(
+    to: SocketAddr,
+    batch: Rc<Batch>,
+    connections: usize,
+    expected: &'static str,
+) -> Result<Load> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let local = LocalSet::new();
+    local.block_on(&runtime, async {
+        let next = Rc::new(Cell::new(0_usize));
+        let mut senders = Vec::new();
+        let mut streams = Vec::new();
+        for _ in 0..connections {
+            let stream = TcpStream::connect(to).await.context("connecting to Envoy")?;
+            stream.set_nodelay(true)?;
+            streams.push(stream);
+        }
+        let started = Instant::now();
+        for stream in streams {
+            let (batch, next) = (Rc::clone(&batch), Rc::clone(&next));
+            senders.push(tokio::task::spawn_local(connection(stream, batch, next, expected)));
+        }
+        let mut latencies_us = Vec::with_capacity(batch.len());
+        for sender in senders {
+            latencies_us.extend(sender.await??);
+        }
+        let took = started.elapsed();
+        latencies_us.sort_unstable();
+        Ok(Load { took, latencies_us })
+    })
+}
+
+async fn connection(
+    mut stream: TcpStream,
+    batch: Rc<Batch>,
+    next: Rc<Cell<usize>>,
+    expected: &str,
+) -> Result<Vec<u32>> {
+    let mut latencies_us = Vec::with_capacity(batch.len() / 16);
+    let mut answer = Vec::with_capacity(4096);
+    loop {
+        let index = next.get();
+        if index >= batch.len() {
+            return Ok(latencies_us);
+        }
+        next.set(index + 1);
+        let started = Instant::now();
+        stream.write_all(batch.request(index)).await?;
+        tokio::time::timeout(PATIENCE, read_answer(&mut stream, &mut answer))
+            .await
+            .context("no answer")??;
+        latencies_us.push(u32::try_from(started.elapsed().as_micros())?);
+        let text = String::from_utf8_lossy(&answer);
+        if !text.starts_with("HTTP/1.1 200 ") || !text.contains(expected) {
+            bail!("the run is void: a request was answered\n{text}");
+        }
+    }
+}
+
+/// Reads one answer, which has a `content-length`, and nothing behind it.
+async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>) -> Result<()> {
+    answer.clear();
+    loop {
+        if stream.read_buf(answer).await? == 0 {
+            bail!("the connection was closed after\n{}", String::from_utf8_lossy(answer));
+        }
+        let Some(length) = length(answer)? else { continue };
+        if answer.len() >= length {
+            return Ok(());
+        }
+    }
+}
+
+/// Bytes of head and body together; `None` where the head is not over yet.
+pub(crate) fn length(message: &[u8]) -> Result<Option<usize>> {
+    let Some(end) = message.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
+    let head = std::str::from_utf8(&message[..end])?;
+    let value = head.split("\r\n").find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then_some(value.trim())
+    });
+    let body: usize = value.with_context(|| format!("no content-length:\n{head}"))?.parse()?;
+    Ok(Some(end + 4 + body))
+}
