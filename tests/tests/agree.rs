@@ -47,10 +47,13 @@ fn the_real_envoy_agrees_on_a_sample() {
             for (step, played) in expected.steps.iter_mut().zip(native.play(&group, script).unwrap()) {
                 step.expect = played;
             }
-            let played = envoy.play(&group, script).unwrap_or_else(|error| panic!("{}: {error:#}", script.id));
+            let played =
+                envoy.play(&group, script).unwrap_or_else(|error| panic!("{}: {error:#}", script.id));
             if let Some(report) = differences(suite, HostName::Envoy, &expected, &played) {
                 let vector = layout(&serde_json::to_string(&expected).unwrap()).unwrap();
-                panic!("COUNTERSIGN_SEED={seed}: the real Envoy disagrees.\n{report}\nAs a vector:\n{vector}");
+                panic!(
+                    "COUNTERSIGN_SEED={seed}: the real Envoy disagrees.\n{report}\nAs a vector:\n{vector}"
+                );
             }
         }
     }

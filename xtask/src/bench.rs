@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::build::{Packaging, self, Artefact};
+use crate::build::{self, Artefact, Packaging};
 use crate::context::Context;
 use crate::step::Steps;
 use crate::{process, setup, test, tools};
