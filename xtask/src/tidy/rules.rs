@@ -9,6 +9,9 @@ const FILE_BYTES_MAX: usize = 1024 * 1024;
 const SOURCE_LINES_MAX: usize = 600;
 /// House style says "about 70"; a closing brace or two more is not worth a split.
 const FUNCTION_LINES_MAX: usize = 75;
+/// The book of vectors is data: one function is one table, and a table is not cut for its length.
+const TABLES: &str = "tests/src/book/";
+const TABLE_LINES_MAX: usize = 120;
 
 /// Marks of unfinished work. The words are in two parts so that this file keeps its own rule; so are those below.
 const UNFINISHED: [&str; 3] = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("X", "XX:")];
@@ -97,6 +100,8 @@ fn check_rust(found: &mut Found<'_>, text: &str) {
     if lines.len() > SOURCE_LINES_MAX {
         found.add(None, format!("{} lines; a source file has at most {SOURCE_LINES_MAX}", lines.len()));
     }
+    let function_lines_max =
+        if found.path.starts_with(TABLES) { TABLE_LINES_MAX } else { FUNCTION_LINES_MAX };
     for (index, line) in lines.iter().enumerate() {
         let code = line.trim_start();
         if is_attribute(code, "allow(") || is_attribute(code, "expect(") {
@@ -109,10 +114,10 @@ fn check_rust(found: &mut Found<'_>, text: &str) {
             found.add(Some(index + 1), "an ignored test carries its reason: `#[ignore = \"…\"]`".to_owned());
         }
         if let Some(length) = function_length(&lines[index..])
-            && length > FUNCTION_LINES_MAX
+            && length > function_lines_max
         {
             found
-                .add(Some(index + 1), format!("{length} lines; a function has at most {FUNCTION_LINES_MAX}"));
+                .add(Some(index + 1), format!("{length} lines; a function has at most {function_lines_max}"));
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Each rule with a text that breaks it and one that comes close.
 
-use super::{FUNCTION_LINES_MAX, MACHINE_PATHS, REGISTRIES, SOURCE_LINES_MAX, UNFINISHED, UNFINISHED_RUST};
+use super::{
+    FUNCTION_LINES_MAX, MACHINE_PATHS, REGISTRIES, SOURCE_LINES_MAX, TABLE_LINES_MAX, TABLES, UNFINISHED,
+    UNFINISHED_RUST,
+};
 use super::{check_file, unexplained_dependencies};
 
 /// The lines (0 for the whole file) that break a rule.
@@ -92,6 +95,14 @@ fn a_long_function_is_found() {
     // The signature has lines of its own, and counts.
     let body = "    x();\n".repeat(FUNCTION_LINES_MAX);
     assert_eq!(broken("a.rs", &format!("fn f(\n    a: u8,\n) -> u8 {{\n{body}}}\n")), [1]);
+}
+
+#[test]
+fn a_table_of_vectors_may_be_longer_but_not_without_end() {
+    let table = |lines: usize| format!("fn f() {{\n{}}}\n", "    x();\n".repeat(lines - 2));
+    let file = format!("{TABLES}a.rs");
+    assert_eq!(broken(&file, &table(TABLE_LINES_MAX)), [0_usize; 0]);
+    assert_eq!(broken(&file, &table(TABLE_LINES_MAX + 1)), [1]);
 }
 
 #[test]
