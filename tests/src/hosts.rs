@@ -1,5 +1,6 @@
 //! The hosts behind one trait.
 
+pub mod embed;
 pub mod envoy;
 pub mod filter;
 pub mod native;
@@ -29,6 +30,8 @@ pub trait Host {
 pub enum HostName {
     /// The core in this process, over a table in memory.
     Native,
+    /// `embed.wasm`, the bare component, under wasmtime.
+    Embed,
     /// `countersign_envoy.wasm` under wasmtime.
     Filter,
     /// The same file in the real Envoy process.
@@ -39,13 +42,14 @@ pub enum HostName {
 
 impl HostName {
     /// Every host.
-    pub const ALL: [Self; 4] = [Self::Native, Self::Filter, Self::Envoy, Self::Spin];
+    pub const ALL: [Self; 5] = [Self::Native, Self::Embed, Self::Filter, Self::Envoy, Self::Spin];
 
     /// As in `exceptions.toml`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Native => "native",
+            Self::Embed => "embed",
             Self::Filter => "filter",
             Self::Envoy => "envoy",
             Self::Spin => "spin",
@@ -57,9 +61,9 @@ impl HostName {
     pub const fn plays(self, suite: Suite) -> bool {
         match (self, suite) {
             (Self::Native, Suite::Gate | Suite::HandOn | Suite::Inbox) => true,
-            (Self::Filter | Self::Envoy, Suite::Gate | Suite::HandOn) => true,
+            (Self::Embed | Self::Filter | Self::Envoy, Suite::Gate | Suite::HandOn) => true,
             // They hand on, and have no inbox.
-            (Self::Filter | Self::Envoy, Suite::Inbox) => false,
+            (Self::Embed | Self::Filter | Self::Envoy, Suite::Inbox) => false,
             (Self::Spin, Suite::Gate | Suite::Inbox) => true,
             // Its inbox is the hand-on.
             (Self::Spin, Suite::HandOn) => false,
@@ -70,8 +74,8 @@ impl HostName {
     #[must_use]
     pub const fn has_upstream(self, suite: Suite) -> bool {
         match (self, suite) {
-            (Self::Native | Self::Filter | Self::Envoy, Suite::Gate | Suite::HandOn) => true,
-            (Self::Native | Self::Filter | Self::Envoy, Suite::Inbox) => false,
+            (Self::Native | Self::Embed | Self::Filter | Self::Envoy, Suite::Gate | Suite::HandOn) => true,
+            (Self::Native | Self::Embed | Self::Filter | Self::Envoy, Suite::Inbox) => false,
             (Self::Spin, Suite::Gate | Suite::HandOn | Suite::Inbox) => false,
         }
     }
@@ -91,6 +95,7 @@ impl HostName {
     pub fn start_with(self, suite: Suite, faults: Faults) -> anyhow::Result<Box<dyn Host>> {
         Ok(match self {
             Self::Native => Box::new(native::Native::new(suite, faults)),
+            Self::Embed => Box::new(embed::Embed::new(faults)),
             Self::Filter => Box::new(filter::Filter::new(faults)?),
             // Nothing can be made to fail inside the real process from outside; `tests/envoy` breaks its upstream instead.
             Self::Envoy => Box::new(envoy::Envoy::default()),
@@ -102,9 +107,12 @@ impl HostName {
 /// What the upstream of every host sends back for [`Upstream::Ok`]: status, header fields, body.
 pub const UPSTREAM_OK: (u16, &[(&str, &str)], &str) = (200, &[("content-type", "text/plain")], "taken");
 
-/// An upstream's answer: status, header fields with `content-length`, body. `None` where it does not answer.
+/// Status, header fields, body.
+pub type UpstreamReply = (u16, Vec<(String, String)>, String);
+
+/// An upstream's answer, with `content-length` among its fields. `None` where it does not answer.
 #[must_use]
-pub fn upstream_reply(upstream: &Upstream) -> Option<(u16, Vec<(String, String)>, String)> {
+pub fn upstream_reply(upstream: &Upstream) -> Option<UpstreamReply> {
     let (status, headers, body) = match upstream {
         Upstream::Ok => {
             let (status, headers, body) = UPSTREAM_OK;

@@ -1,6 +1,7 @@
 //! Seeded random scripts on every host: all must do the same. A disagreement is made as small as it gets and printed as a vector.
 //!
 //! `COUNTERSIGN_SEED` replays a run; `COUNTERSIGN_SCRIPTS` says how many scripts each suite plays.
+#![cfg(test)]
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};

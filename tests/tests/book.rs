@@ -1,4 +1,5 @@
 //! The data files are what the book says, and the book covers what there is.
+#![cfg(test)]
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,6 @@
 //! Every call to the host and to the store fails once, at every place, in every way: no 200 without a durable hand-on, no event
 //! lost, no second hand-on outside an expired lease, the VM alive, and no secret in a log.
+#![cfg(test)]
 
 use std::collections::BTreeMap;
 

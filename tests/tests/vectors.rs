@@ -1,15 +1,15 @@
 //! Every vector on every host: one test of each group and host.
 
 conformance::matrix! {
-    Gate on { Native plays, Filter plays, Envoy plays, Spin plays } has [
+    Gate on { Native plays, Embed plays, Filter plays, Envoy plays, Spin plays } has [
         route content throttle partner token address certificate json_structure json_values jcs raw webhook rotation sandbox
         event money time click click_when_ours click_off idempotency_key quota repeat fallback
         precedence_of_shape precedence_of_sender precedence_of_event
     ]
     // The component has no upstream: its inbox is the hand-on.
-    HandOn on { Native plays, Filter plays, Envoy plays, Spin cannot } has [precedence settle in_flight handed_on full_slot retention]
-    // The filter has no inbox: it hands on.
-    Inbox on { Native plays, Filter cannot, Envoy cannot, Spin plays } has [collect precedence inbox]
+    HandOn on { Native plays, Embed plays, Filter plays, Envoy plays, Spin cannot } has [precedence settle in_flight handed_on full_slot retention]
+    // The filter and the bare component have no inbox: they hand on.
+    Inbox on { Native plays, Embed cannot, Filter cannot, Envoy cannot, Spin plays } has [collect precedence inbox]
 }
 
 /// What is in the files, against what stands above.

@@ -1,4 +1,5 @@
 //! The real binary, called as a person calls it.
+#![cfg(test)]
 
 mod click;
 mod config;

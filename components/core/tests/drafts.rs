@@ -1,4 +1,5 @@
 //! The scenarios of the `Idempotency-Key` draft and the field syntax of the `RateLimit` drafts, played on the gate.
+#![cfg(test)]
 
 use countersign_core::click::{self, ClickKey};
 use countersign_core::drive::drive_now;

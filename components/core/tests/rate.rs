@@ -1,4 +1,5 @@
 //! The generic cell rate algorithm: the published sequence, and what the clock and the limits can do to it.
+#![cfg(test)]
 #![expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails")]
 
 use countersign_core::rate::{BURST_MAX, CLOCK_STEP_MS_MAX, Decision, INTERVAL_US_MAX, Quota, Rate};

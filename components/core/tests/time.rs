@@ -1,4 +1,5 @@
 //! RFC 3339 in UTC, by table and by the JSON-Schema test suite's `date-time` cases.
+#![cfg(test)]
 
 mod third_party;
 

@@ -336,7 +336,7 @@ fn webhook() -> Vec<Entry> {
         one(
             "more-than-eight-webhook-signatures-are-refused",
             "Each costs a comparison.",
-            hook().header("webhook-signature", vec![zeros; 9].join(" ")),
+            hook().header("webhook-signature", [zeros; 9].join(" ")),
             SignatureInvalid,
         ),
     ]

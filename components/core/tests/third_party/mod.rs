@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 ///
 /// Where there is no such data at all, says so by name and answers `None`: the test then counts as skipped for that reason.
 /// Data that is there but lacks the file fails the test.
-#[expect(clippy::panic, reason = "a test that stops has failed")]
 pub(crate) fn path(name: &str) -> Option<PathBuf> {
     let root = std::env::var_os("COUNTERSIGN_THIRD_PARTY")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
@@ -27,7 +26,6 @@ pub(crate) fn path(name: &str) -> Option<PathBuf> {
 }
 
 /// The text of such a file.
-#[expect(clippy::panic, reason = "a test that stops has failed")]
 pub(crate) fn read(name: &str) -> Option<String> {
     let path = path(name)?;
     Some(std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
