@@ -154,10 +154,10 @@ fn the_jose_cookbook() {
         } else {
             assert_eq!(refusal(key.clone(), &token), expected, "{path}");
         }
-        // The compact form as printed: the same, but for payloads that are detached or not encoded.
+        // The compact form as printed: the same, but for a payload that is detached. One that is not encoded is never reached:
+        // its header is refused first.
         if let Some(printed) = example["output"]["compact"].as_str() {
-            let detached = path.contains("detached") || path.contains("b64_false");
-            let expected = if detached { NO_SHAPE } else { expected };
+            let expected = if path.contains("detached") { NO_SHAPE } else { expected };
             assert_eq!(refusal(key, printed), expected, "{path}");
         }
     }
