@@ -32,14 +32,8 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 6] = [
-        Self::NoFilter,
-        Self::Lua,
-        Self::ExtAuthzHttp,
-        Self::ExtAuthzGrpc,
-        Self::Hold,
-        Self::Countersign,
-    ];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::NoFilter, Self::Lua, Self::ExtAuthzHttp, Self::ExtAuthzGrpc, Self::Hold, Self::Countersign];
 
     /// As `--only` takes it.
     pub(crate) fn name(self) -> &'static str {
@@ -68,7 +62,9 @@ impl Kind {
     /// What the body of every answer has in it.
     pub(crate) fn expected(self) -> &'static str {
         match self {
-            Self::NoFilter | Self::Lua | Self::ExtAuthzHttp | Self::ExtAuthzGrpc | Self::Hold => UPSTREAM_BODY,
+            Self::NoFilter | Self::Lua | Self::ExtAuthzHttp | Self::ExtAuthzGrpc | Self::Hold => {
+                UPSTREAM_BODY
+            }
             Self::Countersign => r#""idempotent":false"#,
         }
     }

@@ -42,7 +42,8 @@ pub(crate) fn start() -> Result<Idle> {
 }
 
 fn listener() -> Result<std::net::TcpListener> {
-    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listening for ext_authz")?;
+    let listener =
+        std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listening for ext_authz")?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }
