@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
+use crate::idle::Idle;
 use crate::postbacks::{PARTNER, SECRET, SECRET_NAME};
 
 /// The longest that Envoy may take to start.
@@ -24,21 +25,23 @@ const TICK: Duration = Duration::from_millis(10);
 pub(crate) enum Kind {
     NoFilter,
     Lua,
-    ExtAuthz,
+    ExtAuthzHttp,
+    ExtAuthzGrpc,
     Hold,
     Countersign,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::NoFilter, Self::Lua, Self::ExtAuthz, Self::Hold, Self::Countersign];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::NoFilter, Self::Lua, Self::ExtAuthzHttp, Self::ExtAuthzGrpc, Self::Hold, Self::Countersign];
 
     /// As `--only` takes it.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::NoFilter => "none",
             Self::Lua => "lua",
-            Self::ExtAuthz => "ext_authz",
+            Self::ExtAuthzHttp => "ext_authz_http",
+            Self::ExtAuthzGrpc => "ext_authz_grpc",
             Self::Hold => "hold",
             Self::Countersign => "countersign",
         }
@@ -49,7 +52,8 @@ impl Kind {
         match self {
             Self::NoFilter => "no filter",
             Self::Lua => "Lua that reads the body",
-            Self::ExtAuthz => "ext_authz (HTTP, body) to an idle service",
+            Self::ExtAuthzHttp => "ext_authz, HTTP, body, idle service",
+            Self::ExtAuthzGrpc => "ext_authz, gRPC, body, idle service",
             Self::Hold => "wasm that holds headers, copies the body",
             Self::Countersign => "Countersign",
         }
@@ -58,31 +62,31 @@ impl Kind {
     /// What the body of every answer has in it.
     pub(crate) fn expected(self) -> &'static str {
         match self {
-            Self::NoFilter | Self::Lua | Self::ExtAuthz | Self::Hold => UPSTREAM_BODY,
+            Self::NoFilter | Self::Lua | Self::ExtAuthzHttp | Self::ExtAuthzGrpc | Self::Hold => {
+                UPSTREAM_BODY
+            }
             Self::Countersign => r#""idempotent":false"#,
         }
     }
 
     fn filter(self, shipped: &Value) -> Result<Option<Value>> {
-        let extension = "type.googleapis.com/envoy.extensions.filters.http";
         Ok(match self {
             Self::NoFilter => None,
             Self::Lua => Some(json!({
                 "name": "lua",
                 "typed_config": {
-                    "@type": format!("{extension}.lua.v3.Lua"),
+                    "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua",
                     "default_source_code": { "inline_string": "function envoy_on_request(handle) handle:body() end" },
                 },
             })),
-            Self::ExtAuthz => Some(json!({
-                "name": "ext_authz",
-                "typed_config": {
-                    "@type": format!("{extension}.ext_authz.v3.ExtAuthz"),
-                    "transport_api_version": "V3",
-                    "http_service": { "server_uri": { "uri": "http://idle", "cluster": "idle", "timeout": "5s" } },
-                    "with_request_body": { "max_request_bytes": 65536 },
-                },
-            })),
+            Self::ExtAuthzHttp => Some(ext_authz(
+                "http_service",
+                json!({ "server_uri": { "uri": "http://idle", "cluster": "idle_http", "timeout": "5s" } }),
+            )),
+            Self::ExtAuthzGrpc => Some(ext_authz(
+                "grpc_service",
+                json!({ "envoy_grpc": { "cluster_name": "idle_grpc" }, "timeout": "5s" }),
+            )),
             Self::Hold => {
                 let mut filter = shipped.clone();
                 let config = pointer(&mut filter, "/typed_config/config")?;
@@ -104,6 +108,18 @@ impl Kind {
     }
 }
 
+fn ext_authz(kind: &str, service: Value) -> Value {
+    json!({
+        "name": "ext_authz",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
+            "transport_api_version": "V3",
+            kind: service,
+            "with_request_body": { "max_request_bytes": 65536 },
+        },
+    })
+}
+
 const CODE: &str = "/typed_config/config/vm_config/code/local/filename";
 const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
 const UPSTREAM_BODY: &str = r#"{"upstream":"ok"}"#;
@@ -118,7 +134,7 @@ fn with_partner(document: &Value) -> Result<Value> {
     Ok(json!(document.to_string()))
 }
 
-fn bootstrap(kind: Kind, folder: &Path, idle: SocketAddr) -> Result<Value> {
+fn bootstrap(kind: Kind, folder: &Path, idle: Idle) -> Result<Value> {
     let path = workspace().join("envoy/envoy.yaml");
     let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
     let mut document: Value =
@@ -137,18 +153,28 @@ fn bootstrap(kind: Kind, folder: &Path, idle: SocketAddr) -> Result<Value> {
     let socket = json!({ "pipe": { "path": folder.join("upstream") } });
     let clusters = pointer(&mut document, "/static_resources/clusters")?;
     set(clusters, "/0/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address", socket.clone())?;
-    let idle = json!({ "socket_address": { "address": idle.ip(), "port_value": idle.port() } });
-    clusters.as_array_mut().context("clusters is a list")?.push(json!({
-        "name": "idle",
-        "type": "STATIC",
-        "load_assignment": {
-            "cluster_name": "idle",
-            "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": idle } }] }],
-        },
-    }));
+    let clusters = clusters.as_array_mut().context("clusters is a list")?;
+    clusters.push(cluster("idle_http", idle.http, "http_protocol_options"));
+    clusters.push(cluster("idle_grpc", idle.grpc, "http2_protocol_options"));
     let listeners = pointer(&mut document, "/static_resources/listeners")?.as_array_mut();
     listeners.context("listeners is a list")?.push(upstream(&socket));
     Ok(document)
+}
+
+fn cluster(name: &str, address: SocketAddr, protocol: &str) -> Value {
+    let address = json!({ "socket_address": { "address": address.ip(), "port_value": address.port() } });
+    json!({
+        "name": name,
+        "type": "STATIC",
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": address } }] }],
+        },
+        "typed_extension_protocol_options": { "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": { protocol: {} },
+        } },
+    })
 }
 
 /// A listener that takes the whole request and answers 200.
@@ -196,7 +222,7 @@ pub(crate) struct Envoy {
 
 impl Envoy {
     /// Starts one with a single worker.
-    pub(crate) fn start(kind: Kind, idle: SocketAddr) -> Result<Self> {
+    pub(crate) fn start(kind: Kind, idle: Idle) -> Result<Self> {
         let name = format!("countersign-bench-{}-{}", std::process::id(), kind.name());
         let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;

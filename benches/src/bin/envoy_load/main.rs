@@ -22,7 +22,7 @@ Options of `cargo xtask bench envoy`:
   --rounds N        how often each row is measured (default 5)
   --requests N      requests of one row in one round (default 20000)
   --connections N   connections, one request under way on each (default 32)
-  --only A,B        rows: none, lua, ext_authz, hold, countersign
+  --only A,B        rows: none, lua, ext_authz_http, ext_authz_grpc, hold, countersign
   --memory          instead: Envoy's memory after 10,000 and after 2,000,000 distinct events
   --events N        with --memory: another number than 2,000,000
 ";
@@ -156,7 +156,7 @@ fn table(rows: &[Row], options: &Options) -> Result<()> {
     }
     println!();
     let find = |kind| rows.iter().find(|row| row.kind == kind);
-    for peer in [Kind::Hold, Kind::ExtAuthz] {
+    for peer in [Kind::Hold, Kind::ExtAuthzHttp, Kind::ExtAuthzGrpc] {
         let (Some(ours), Some(peer)) = (find(Kind::Countersign), find(peer)) else { continue };
         // Pairs of one round share what else the machine did just then.
         let pairs = ours.rounds.iter().zip(&peer.rounds);
