@@ -146,6 +146,12 @@ impl Canary {
         std::mem::take(&mut self.shared.state().seen)
     }
 
+    /// Whether a request has arrived that was not taken yet.
+    #[must_use]
+    pub fn has_seen(&self) -> bool {
+        !self.shared.state().seen.is_empty()
+    }
+
     /// Waits until `count` requests have arrived that were not taken yet.
     ///
     /// # Errors
