@@ -24,6 +24,8 @@ const FIRST_BODY_MS: u64 = 1_000;
 /// What all streams of one configuration share.
 pub(crate) struct Plugin {
     pub(crate) gate: Gate,
+    /// Whether any partner has to present a client certificate: otherwise the proxy need not be asked for it.
+    pub(crate) certificates: bool,
     pub(crate) store: RefCell<TableStore<SharedData>>,
     pub(crate) scratch: RefCell<Scratch>,
     pub(crate) metrics: RefCell<Metrics>,
@@ -42,8 +44,9 @@ struct Waiting {
 
 impl Plugin {
     /// Notes a stream that has its headers and waits for its body.
-    pub(crate) fn waits_for_body(&self, context: u32, now: Timestamp) {
+    pub(crate) fn waits_for_body(&self, context: u32) {
         if !self.bodies_arrive.get()
+            && let Some(now) = now()
             && let Ok(mut waiting) = self.waiting.try_borrow_mut()
         {
             waiting.insert(context, Waiting { since: now, received: bytes_received() });
@@ -160,7 +163,9 @@ fn configured() -> Result<Plugin, ()> {
         );
     }
     let store = TableStore::new(SharedData, policy.dedup.shape);
+    let certificates = policy.partners().any(|partner| partner.source.demands_certificate());
     Ok(Plugin {
+        certificates,
         gate: Gate::new(policy, Mode::Forward),
         store: RefCell::new(store),
         scratch: RefCell::default(),

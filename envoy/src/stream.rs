@@ -56,9 +56,7 @@ impl HttpContext for Stream {
             return self.decide(&plugin, None);
         }
         self.phase = Phase::Reading;
-        if let Some(now) = now() {
-            plugin.waits_for_body(self.context, now);
-        }
+        plugin.waits_for_body(self.context);
         Action::Pause
     }
 
@@ -129,14 +127,16 @@ impl Stream {
         self.phase = Phase::Over;
         plugin.gone(self.context);
         let Some(now) = now() else { return refuse_unconfigured() };
-        match examine(plugin, body_size, now) {
+        // Read once: nobody changes the fields while they are held.
+        let Ok(fields) = abi::header_map(Map::RequestHeaders) else { return refuse_unconfigured() };
+        match examine(plugin, &fields, body_size, now) {
             Some(Outcome::Answer(answer)) => {
                 account(plugin, &answer.reply.facts, now);
                 reply(&answer.reply);
                 Action::Pause
             }
             Some(Outcome::Forward(claimed)) => {
-                if hand_on(&claimed).is_err() {
+                if hand_on(&claimed, &fields).is_err() {
                     // The upstream has seen nothing, so the failure is known.
                     let settled = claimed.settle(Delivery::Failed, now);
                     apply(plugin, settled.settlement.as_ref());
@@ -175,9 +175,8 @@ impl Stream {
     }
 }
 
-/// Builds the core's request out of the proxy's, and drives it through the store in shared data.
-fn examine(plugin: &Plugin, body_size: Option<usize>, now: Timestamp) -> Option<Outcome> {
-    let map = abi::header_map(Map::RequestHeaders).ok()?;
+/// Builds the core's request out of the proxy's header fields and body, and drives it through the store in shared data.
+fn examine(plugin: &Plugin, fields: &[u8], body_size: Option<usize>, now: Timestamp) -> Option<Outcome> {
     let body = match body_size {
         None => None,
         Some(0) => Some(Vec::new()),
@@ -190,7 +189,7 @@ fn examine(plugin: &Plugin, body_size: Option<usize>, now: Timestamp) -> Option<
     let mut method: &[u8] = b"";
     let mut path: &[u8] = b"";
     let mut headers: Vec<(&[u8], &[u8])> = Vec::with_capacity(24);
-    for (name, value) in Pairs::of(&map) {
+    for (name, value) in Pairs::of(fields) {
         match name {
             b":method" => method = value,
             b":path" => path = value,
@@ -198,7 +197,8 @@ fn examine(plugin: &Plugin, body_size: Option<usize>, now: Timestamp) -> Option<
             _ => headers.push((name, value)),
         }
     }
-    let certificate = PeerCertificate::of_connection();
+    let certificate =
+        if plugin.certificates { PeerCertificate::of_connection() } else { PeerCertificate::default() };
     let identities: Vec<_> = certificate.identities().collect();
     let peer = Peer { address: peer_address(), certificate: &identities };
     let mut scratch = plugin.scratch.try_borrow_mut().ok()?;
@@ -215,9 +215,8 @@ fn examine(plugin: &Plugin, body_size: Option<usize>, now: Timestamp) -> Option<
 }
 
 /// Sets the fields that tell the upstream what was verified, in place of any that the sender sent.
-fn hand_on(claimed: &Claimed) -> Result<(), abi::Refused> {
-    let map = abi::header_map(Map::RequestHeaders)?;
-    for (name, _) in Pairs::of(&map) {
+fn hand_on(claimed: &Claimed, fields: &[u8]) -> Result<(), abi::Refused> {
+    for (name, _) in Pairs::of(fields) {
         if is_ours(name) {
             abi::remove_header(Map::RequestHeaders, name)?;
         }
@@ -246,10 +245,9 @@ fn apply(plugin: &Plugin, settlement: Option<&countersign_core::store::Settlemen
 
 /// Whether the request declares a body that is over the limit: then there is no need to wait for it.
 fn declared_too_large(plugin: &Plugin) -> bool {
-    let Ok(map) = abi::header_map(Map::RequestHeaders) else { return false };
-    Pairs::of(&map)
-        .find(|(name, _)| *name == b"content-length")
-        .and_then(|(_, value)| core::str::from_utf8(value).ok()?.parse::<usize>().ok())
+    abi::header(Map::RequestHeaders, b"content-length")
+        .ok()
+        .and_then(|value| core::str::from_utf8(&value).ok()?.parse::<usize>().ok())
         .is_some_and(|declared| declared > plugin.gate.policy().limits.body_bytes_max)
 }
 
@@ -260,7 +258,10 @@ fn delivery() -> Delivery {
     let status =
         field(b":status").and_then(|status| core::str::from_utf8(status).ok()?.parse().ok()).unwrap_or(0);
     let replayed = field(b"idempotent-replayed").is_some_and(|value| value.eq_ignore_ascii_case(b"true"));
-    if abi::property(b"response\0code_details").is_ok_and(|details| details == b"via_upstream") {
+    // The router sets this field on an upstream's answer, and on nothing else. Where it is told not to, the details tell.
+    let from_upstream = field(b"x-envoy-upstream-service-time").is_some()
+        || abi::property(b"response\0code_details").is_ok_and(|details| details == b"via_upstream");
+    if from_upstream {
         return Delivery::of_status(status, replayed);
     }
     // The proxy speaks for the upstream. Only where it says that the upstream was never reached is the failure known.

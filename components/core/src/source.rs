@@ -21,6 +21,14 @@ pub struct SourcePolicy {
     pub certificate_sha256: Vec<[u8; 32]>,
 }
 
+impl SourcePolicy {
+    /// Whether a client certificate has to be presented.
+    #[must_use]
+    pub fn demands_certificate(&self) -> bool {
+        !self.certificate_uri.is_empty() || !self.certificate_sha256.is_empty()
+    }
+}
+
 /// Which demand of a [`SourcePolicy`] is not met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceFault {
@@ -59,8 +67,7 @@ pub fn check<'a>(
         Identity::Uri(uri) => policy.certificate_uri.iter().any(|allowed| **allowed == *uri),
         Identity::Sha256(digest) => policy.certificate_sha256.contains(&digest),
     };
-    let demanded = !policy.certificate_uri.is_empty() || !policy.certificate_sha256.is_empty();
-    if demanded && !certificate.into_iter().any(is_allowed) {
+    if policy.demands_certificate() && !certificate.into_iter().any(is_allowed) {
         return Err(SourceFault::Certificate);
     }
     Ok(())
