@@ -174,6 +174,12 @@ fn refused() -> Vec<Entry> {
             AttestationInvalid,
         ),
         one(
+            "attested-id-that-is-not-the-body-s-is-refused",
+            "A hop that names another event than it hands on is broken, genuine or not.",
+            Hop { event_id: "e-2".to_owned(), ..Hop::of("plain") }.attests(plain()),
+            AttestationInvalid,
+        ),
+        one(
             "attestation-of-an-unknown-partner-is-refused",
             "The hop's configuration has another partner than ours.",
             Hop::of("nobody").attests(plain()),

@@ -149,8 +149,11 @@ impl<'r> Examination<'r> {
         let scratch = request.scratch;
 
         let collect = route == Route::Collect;
+        let mut attested_id = None;
         let partner = if collect {
-            attested_partner(policy, headers, body, now, &mut facts)?
+            let (partner, event_id) = attested_partner(policy, headers, body, now, &mut facts)?;
+            attested_id = Some(event_id);
+            partner
         } else {
             let (partner, token) = known_partner(policy, headers, route, &mut scratch.tape, &mut facts)?;
             allowed_source(partner, policy, address, &request.peer, headers, &facts)?;
@@ -172,6 +175,10 @@ impl<'r> Examination<'r> {
         facts.key_id = Some(Arc::clone(&authentic.key_id));
 
         let event = valid_event(partner, policy, headers, &document, now, &mut facts)?;
+        if attested_id.is_some_and(|attested| attested != event.event_id.as_str()) {
+            let detail = "the attested event id is not the body's";
+            return Err(refuse(facts, Code::AttestationInvalid, detail, &More::Nothing));
+        }
         Ok(claim(gate, partner, event, authentic, payload, body, collect, address, facts, now))
     }
 }
@@ -408,14 +415,14 @@ fn contradicts(headers: Headers<'_>, event: &Event) -> bool {
     })
 }
 
-/// `/collect`, in place of checks 4 to 6, 8 and 10: the filter in front did them and vouches for the event.
+/// `/collect`, in place of checks 4 to 6, 8 and 10: the filter in front did them and vouches for the event, by this id.
 fn attested_partner<'r>(
     policy: &'r Policy,
-    headers: Headers<'_>,
+    headers: Headers<'r>,
     body: &[u8],
     now: Timestamp,
     facts: &mut Facts,
-) -> Result<&'r Partner, Box<Reply>> {
+) -> Result<(&'r Partner, &'r str), Box<Reply>> {
     let refuse = |detail, more: &More<'_>| {
         Err(refuse(Facts::of(Code::AttestationInvalid, ""), Code::AttestationInvalid, detail, more))
     };
@@ -440,7 +447,7 @@ fn attested_partner<'r>(
         return refuse("the hop knows a partner that this configuration does not", &More::Nothing);
     };
     facts.partner = Some(Arc::clone(&partner.name));
-    Ok(partner)
+    Ok((partner, event_id))
 }
 
 #[expect(clippy::too_many_arguments, reason = "gathers what the checks have found, once")]
