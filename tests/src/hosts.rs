@@ -36,7 +36,7 @@ pub enum HostName {
     Filter,
     /// The same file in the real Envoy process.
     Envoy,
-    /// `countersign_gate.wasm` under wasmtime, on the Spin host, in front of its inbox.
+    /// `gate.wasm` under wasmtime, on the Spin host, in front of its inbox.
     Spin,
 }
 

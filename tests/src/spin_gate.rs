@@ -12,7 +12,7 @@ use countersign_host::http::{HttpReply, HttpRequest};
 use countersign_host::spin::{BlockingSpinApp, LogLine, Logs, SpinOptions, State, Stream};
 use rusqlite::Connection;
 
-/// `countersign_gate.wasm` on the Spin host, with a database in a directory that goes with this value.
+/// `gate.wasm` on the Spin host, with a database in a directory that goes with this value.
 pub struct SpinGate {
     application: BlockingSpinApp,
     clock: Clock,
@@ -93,7 +93,7 @@ impl SpinGate {
 fn wasm() -> anyhow::Result<PathBuf> {
     let folder = std::env::var_os("COUNTERSIGN_WASM")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/wasm"), PathBuf::from);
-    let path = folder.join("countersign_gate.wasm");
+    let path = folder.join("gate.wasm");
     path.canonicalize().with_context(|| {
         let path = path.display();
         format!("{path} cannot be found: run `cargo xtask build`, or set COUNTERSIGN_WASM to the folder of the wasm files")

@@ -57,7 +57,7 @@ pub(crate) const ARTEFACTS: [Artefact; 4] = [
         package: "countersign-gate",
         folder: "components/gate",
         target: "wasm32-wasip2",
-        file: "countersign_gate.wasm",
+        file: "gate.wasm",
         packaging: Packaging::AsBuilt,
         size_kib_max: 1228,
     },
@@ -107,7 +107,7 @@ pub(crate) fn build_application(context: &Context) -> Result<()> {
 /// # Errors
 /// As [`build`].
 pub(crate) fn build_chain(context: &Context) -> Result<()> {
-    build_those(context, |artefact| artefact.package != "countersign-embed")
+    build_those(context, |artefact| matches!(artefact.package, "countersign-envoy" | "countersign-gate"))
 }
 
 /// Builds the command line, and answers the path of the program.

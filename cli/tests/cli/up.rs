@@ -9,7 +9,7 @@ use crate::support::{Folder, built, countersign, program};
 
 /// The folder of the wasm files.
 fn wasm(test: &str) -> Option<PathBuf> {
-    built(test, "COUNTERSIGN_WASM", "wasm", "countersign_gate.wasm")?.parent().map(Path::to_owned)
+    built(test, "COUNTERSIGN_WASM", "wasm", "gate.wasm")?.parent().map(Path::to_owned)
 }
 
 /// An application that runs.

@@ -1,4 +1,4 @@
-//! `countersign_gate.wasm` under wasmtime, on the Spin host.
+//! `gate.wasm` under wasmtime, on the Spin host.
 
 use std::collections::BTreeMap;
 use std::fmt;
