@@ -133,7 +133,7 @@ impl Start<'_> {
         let (logs, log) = log::Log::to_the_terminal(!self.arguments.once);
         options.logs = logs;
         let manifest = state.join("spin.toml");
-        let text = self.application.with(&self.configuration, &names)?;
+        let text = self.application.for_folder(state, &self.configuration, &names)?;
         fs::write(&manifest, text).with_context(|| format!("writing {}", manifest.display()))?;
         let app = SpinApp::load(&manifest, options)?;
         answers(&app).await?;

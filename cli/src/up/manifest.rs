@@ -3,7 +3,7 @@
 //! It is written beside the inbox, so that what runs can be read, and Spin itself can run the same.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
 use toml::{Table, Value};
@@ -57,17 +57,21 @@ impl Application {
         Ok(here.unwrap_or(path))
     }
 
-    /// The manifest with absolute paths, with this configuration, and with a variable for each secret.
+    /// The manifest for `folder`, with this configuration, and with a variable for each secret.
     ///
     /// # Errors
     /// The manifest has a part that cannot be moved.
-    pub(super) fn with(&self, configuration: &Path, secrets: &[String]) -> Result<String> {
+    pub(super) fn for_folder(
+        &self,
+        folder: &Path,
+        configuration: &Path,
+        secrets: &[String],
+    ) -> Result<String> {
         let mut manifest = self.manifest.clone();
-        let configuration = std::path::absolute(configuration)?;
         for (id, component) in table(&mut manifest, "component")? {
             let component = component.as_table_mut().ok_or_else(|| anyhow!("component.{id} is no table"))?;
             self.place(component)?;
-            if self.mount(component, &configuration)? {
+            if self.mount(component, folder, configuration)? {
                 let variables = table(component, "variables")?;
                 for name in secrets {
                     variables.insert(name.clone(), format!("{{{{ {name} }}}}").into());
@@ -97,8 +101,9 @@ impl Application {
         Ok(())
     }
 
-    /// Makes the paths of the component's files absolute; says whether it reads the configuration.
-    fn mount(&self, component: &mut Table, configuration: &Path) -> Result<bool> {
+    /// Makes the paths of the component's files relative to `folder`, for Spin refuses absolute ones; says whether it reads
+    /// the configuration.
+    fn mount(&self, component: &mut Table, folder: &Path, configuration: &Path) -> Result<bool> {
         let mut is_configured = false;
         for entry in component.get_mut("files").and_then(Value::as_array_mut).into_iter().flatten() {
             let path = if is_configuration(entry) {
@@ -111,10 +116,19 @@ impl Application {
                 )
             };
             let entry = entry.as_table_mut().context("files: no table")?;
-            entry.insert("source".into(), path.display().to_string().into());
+            entry.insert("source".into(), relative(&path, folder)?.display().to_string().into());
         }
         Ok(is_configured)
     }
+}
+
+/// The way to `path` from `folder`; both exist.
+fn relative(path: &Path, folder: &Path) -> Result<PathBuf> {
+    let canonical = |path: &Path| path.canonicalize().with_context(|| format!("finding {}", path.display()));
+    let (path, folder) = (canonical(path)?, canonical(folder)?);
+    let shared = path.components().zip(folder.components()).take_while(|(one, other)| one == other).count();
+    let up = folder.components().skip(shared).map(|_| Component::ParentDir);
+    Ok(up.chain(path.components().skip(shared)).collect())
 }
 
 fn is_configuration(entry: &Value) -> bool {
