@@ -13,15 +13,18 @@ use crate::vector::{Request, Suite, Upstream, Vector, bytes, text};
 pub const CONFIG: &str = "gate";
 /// The most requests of a script.
 pub const STEPS_MAX: u64 = 12;
+/// The retention of [`CONFIG`] and a day: every lease, window, quota and memory of a script is over by then.
+pub const FORGOTTEN_MS: u64 = 31 * 86_400_000;
 /// How many senders there are.
 const PARTNERS: u64 = 12;
 
 /// The script of a seed. In [`Suite::HandOn`] the upstream does what it likes and headers hold any bytes; in [`Suite::Gate`]
-/// it acknowledges everything, so that hosts without one can play too.
+/// it acknowledges everything, so that hosts without one can play too. It begins `later_ms` after the vectors' first instant:
+/// [`FORGOTTEN_MS`] after another script a store has nothing left of that.
 #[must_use]
-pub fn of_seed(suite: Suite, seed: u64) -> Vector {
+pub fn of_seed(suite: Suite, seed: u64, later_ms: u64) -> Vector {
     let mut random = Random::of(seed);
-    let mut at = 0;
+    let mut at = later_ms;
     // One or two partners and a single event of each type again and again, or nothing would ever meet anything.
     let cast = [random.below(PARTNERS), random.below(PARTNERS)];
     let drafts: Vec<_> = (0..=random.below(STEPS_MAX))

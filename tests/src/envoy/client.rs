@@ -62,7 +62,9 @@ impl Client {
     /// The address is not this machine's, or nobody listens.
     pub fn connect(to: SocketAddr, from: Option<IpAddr>) -> Result<Self> {
         let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
-        if let Some(from) = from {
+        // A bound socket takes a port for itself; an unbound one shares it with connections to other addresses, and is sent from
+        // `to`'s own address here.
+        if let Some(from) = from.filter(|from| *from != to.ip()) {
             socket.bind(&SocketAddr::new(from, 0).into()).with_context(|| format!("sending from {from}"))?;
         }
         socket.connect(&to.into()).with_context(|| format!("connecting to {to}"))?;
