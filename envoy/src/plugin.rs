@@ -175,11 +175,7 @@ fn configured() -> Result<Plugin, ()> {
     })
 }
 
-/// A secret by its name: the VM's environment variable of that name.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the host that resolves secrets; Envoy fills the VM's environment"
-)]
+/// A secret by its name: the VM's environment variable of that name, which need not be UTF-8.
 fn secret(name: &str) -> Option<Vec<u8>> {
-    std::env::var(name).ok().map(String::into_bytes)
+    std::env::var_os(name).map(std::ffi::OsString::into_encoded_bytes)
 }
