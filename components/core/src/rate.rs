@@ -118,7 +118,8 @@ impl Rate {
     }
 
     /// Microseconds in which a spent quota fills again.
-    fn window_us(self) -> u64 {
+    #[must_use]
+    pub fn window_us(self) -> u64 {
         self.interval_us.saturating_mul(u64::from(self.burst))
     }
 

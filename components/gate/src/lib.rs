@@ -87,7 +87,7 @@ async fn start() -> Option<Instance> {
             return None;
         }
     };
-    match Inbox::open("default").await {
+    match Inbox::open("default", now).await {
         Ok(inbox) => Some(Instance { gate: Gate::new(policy, Mode::Inbox), inbox }),
         Err(problem) => {
             eprintln!("countersign: no inbox: {}", problem.as_str());

@@ -9,9 +9,8 @@ use spin_sdk::sqlite::{Connection, Error, Value};
 
 /// A database and its connections that are not in use.
 ///
-/// Requests meet at every `await`, so a connection belongs to one request at a time: a transaction of another request can
-/// neither interleave with its own nor end it. A connection on which anything failed is dropped and not kept: the host closes
-/// it, and SQLite rolls back whatever was open, which is more certain than a `ROLLBACK` that may fail as well.
+/// Every statement is a transaction of its own. Requests meet at every `await`, so a connection belongs to one request at a time.
+/// One on which anything failed is dropped and not kept.
 pub(crate) struct Database {
     label: &'static str,
     idle: RefCell<Vec<Connection>>,
@@ -32,7 +31,7 @@ impl Database {
         }
     }
 
-    /// Keeps a connection for another request. It must have no transaction open.
+    /// Keeps a connection for another request.
     pub(crate) fn keep(&self, connection: Connection) {
         self.idle.borrow_mut().push(connection);
     }
@@ -68,8 +67,30 @@ pub(crate) async fn rows(
     sql: &str,
     values: impl IntoIterator<Item = Value>,
 ) -> Result<Vec<Row>, StoreFault> {
+    execute(connection, sql, values).await.map_err(fault)
+}
+
+/// Runs a statement that changes something, or fails as a whole by a rule of the schema: `false`, and nothing is changed.
+pub(crate) async fn unless_ruled_out(
+    connection: &Connection,
+    sql: &str,
+    values: impl IntoIterator<Item = Value>,
+) -> Result<bool, StoreFault> {
+    match execute(connection, sql, values).await {
+        Ok(_) => Ok(true),
+        // The schema's own words (`RAISE`).
+        Err(Error::Io(text)) if text.contains("countersign: ") => Ok(false),
+        Err(error) => Err(fault(error)),
+    }
+}
+
+async fn execute(
+    connection: &Connection,
+    sql: &str,
+    values: impl IntoIterator<Item = Value>,
+) -> Result<Vec<Row>, Error> {
     let values: Vec<Value> = values.into_iter().collect();
-    let rows = connection.execute(sql, values).await.map_err(fault)?.collect().await.map_err(fault)?;
+    let rows = connection.execute(sql, values).await?.collect().await?;
     Ok(rows.into_iter().map(|row| Row(row.values)).collect())
 }
 

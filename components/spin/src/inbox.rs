@@ -1,13 +1,13 @@
 //! The store contract on SQLite: the inbox row is the claim, so "accepted" and "will be counted" are one commit.
 //!
-//! A claim is one transaction on a connection that no other request uses meanwhile. `BEGIN IMMEDIATE` takes the write lock
-//! first: two racers are put in order before either reads. Everything else is a single statement.
+//! Every change is a single statement (`schema/arrival.sql` says why). A claim reads, decides, and inserts; the insert fails as a
+//! whole where a rival was first, and then the claim reads again.
 //!
 //! # Security
 //!
 //! * **A 200 is durable.** [`Inbox::open`] refuses a SQLite that does not flush on commit.
-//! * **Whatever fails, fails whole.** A claim that failed before its commit left nothing, its quota included. A commit whose
-//!   outcome is unknown is a fault to the sender, and its retry finds the truth: the row, or nothing.
+//! * **Whatever fails, fails whole.** An insert that failed left nothing, its quota included. One whose outcome is unknown is a
+//!   fault to the sender, and its retry finds the truth: the row, or nothing.
 //! * **An inbox row is never taken back.** Once its retention is over it lets go of its name and stays what it is: an event
 //!   that was accepted then. Nor is a garbled one repaired: its event answers [`StoreFault::Corrupt`] until an operator has
 //!   looked. A garbled claim or fallback identity is closed for one lease and then forgotten, a garbled quota counts as spent,
@@ -16,7 +16,7 @@
 
 use countersign_core::drive::AsyncStore;
 use countersign_core::event::EventId;
-use countersign_core::rate::{Decision, Quota, Rate};
+use countersign_core::rate::{CLOCK_STEP_MS_MAX, Decision, Rate};
 use countersign_core::seen::{LEASE_MS_MAX, SOURCE_SLOTS, SWAP_TRIES_MAX};
 use countersign_core::store::{
     Claim, ClaimAnswer, End, Fallback, HandOn, Settlement, SourceKey, StoreFault, Throttle, ThrottleAnswer,
@@ -24,18 +24,19 @@ use countersign_core::store::{
 use countersign_core::time::Timestamp;
 use spin_sdk::sqlite::{Connection, Value};
 
-use crate::database::{Database, Row, blob, first, instant, rows, run, text, unsigned};
+use crate::database::{Database, Row, blob, first, instant, rows, run, text, unless_ruled_out, unsigned};
 
 /// The tables with their indexes and triggers; a blank line between statements. [`LAST`] is the last one made.
-const SCHEMA: [&str; 5] = [
+const SCHEMA: [&str; 6] = [
     include_str!("schema/inbox.sql"),
     include_str!("schema/claim.sql"),
     include_str!("schema/fallback.sql"),
     include_str!("schema/quota.sql"),
     include_str!("schema/throttle.sql"),
+    include_str!("schema/arrival.sql"),
 ];
 /// Where this is there, all of [`SCHEMA`] is.
-const LAST: &str = "throttle_bounded";
+const LAST: &str = "arrive";
 /// `PRAGMA synchronous`: a commit is flushed before it is answered, in every journal mode.
 const SYNCHRONOUS_FULL: i64 = 2;
 
@@ -43,6 +44,7 @@ const SYNCHRONOUS_FULL: i64 = 2;
 #[derive(Debug)]
 pub struct Inbox {
     database: Database,
+    clock: fn() -> Timestamp,
 }
 
 /// Why there is no inbox.
@@ -82,9 +84,11 @@ impl From<StoreFault> for NotOpened {
 impl Inbox {
     /// The inbox in the database of that label, with its tables made where they are missing.
     ///
+    /// `clock` is asked by a claim that has waited for the database: its quota has filled meanwhile.
+    ///
     /// # Errors
     /// [`NotOpened`]: a component must not serve without its inbox.
-    pub async fn open(label: &'static str) -> Result<Self, NotOpened> {
+    pub async fn open(label: &'static str, clock: fn() -> Timestamp) -> Result<Self, NotOpened> {
         let database = Database::new(label);
         let connection = database.connect().await?;
         // The default of the host's SQLite, hence the same on every connection to come.
@@ -101,7 +105,7 @@ impl Inbox {
             }
         }
         database.keep(connection);
-        Ok(Self { database })
+        Ok(Self { database, clock })
     }
 }
 
@@ -117,18 +121,15 @@ impl AsyncStore for Inbox {
 
     async fn claim(&self, claim: &Claim) -> Result<ClaimAnswer, StoreFault> {
         let connection = self.database.connect().await?;
-        run(&connection, "BEGIN IMMEDIATE", []).await?;
-        let answer = claim_in(&connection, claim).await;
-        match answer {
-            // A refused claim keeps the quota that it spent, as the contract has it; a garbled row keeps its repair.
-            Ok(_) | Err(StoreFault::Corrupt) => {
-                run(&connection, "COMMIT", []).await?;
+        let mut now = claim.now;
+        for _ in 0..SWAP_TRIES_MAX {
+            if let Some(answer) = claim_on(&connection, claim, now).await? {
                 self.database.keep(connection);
+                return Ok(answer);
             }
-            // Nothing is kept: the connection is dropped.
-            Err(StoreFault::Unavailable | StoreFault::Contended) => {}
+            now = now.max((self.clock)());
         }
-        answer
+        Err(StoreFault::Contended)
     }
 
     async fn settle(&self, settlement: &Settlement) -> Result<(), StoreFault> {
@@ -151,40 +152,38 @@ impl AsyncStore for Inbox {
 async fn throttle_on(connection: &Connection, throttle: &Throttle) -> Result<ThrottleAnswer, StoreFault> {
     let source = i64::from_be_bytes(*throttle.source.as_bytes());
     let name = || [Value::Integer(slot(throttle.source)), Value::Integer(source)];
-    for _ in 0..SWAP_TRIES_MAX {
-        let sql = "SELECT tat FROM throttle WHERE slot = ?1 AND source = ?2";
-        let stored = match first(connection, sql, name()).await? {
-            None => None,
-            Some(row) => match row.unsigned(0) {
-                Ok(tat) => Some(tat),
-                Err(garbled) => {
-                    let sql = "DELETE FROM throttle WHERE slot = ?1 AND source = ?2 AND tat IS ?3";
-                    run(connection, sql, name().into_iter().chain(row.into_values())).await?;
-                    return Err(garbled);
-                }
-            },
-        };
-        let next = match throttle.rate.decide(stored, throttle.now) {
-            // A source that is limited already has nothing to lose: the count stops where the limit is.
-            Decision::Limit { .. } if throttle.count => return Ok(ThrottleAnswer::Pass),
-            Decision::Limit { retry_after_ms, .. } => return Ok(ThrottleAnswer::Limited { retry_after_ms }),
-            Decision::Admit { .. } if !throttle.count => return Ok(ThrottleAnswer::Pass),
-            Decision::Admit { stored, .. } => unsigned(stored),
-        };
-        let sql = match stored {
-            None => {
-                "INSERT INTO throttle (slot, source, tat) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING RETURNING 1"
+    let sql = "SELECT tat FROM throttle WHERE slot = ?1 AND source = ?2";
+    let stored = match first(connection, sql, name()).await? {
+        None => None,
+        Some(row) => match row.unsigned(0) {
+            Ok(tat) => Some(tat),
+            Err(garbled) => {
+                let sql = "DELETE FROM throttle WHERE slot = ?1 AND source = ?2 AND tat IS ?3";
+                run(connection, sql, name().into_iter().chain(row.into_values())).await?;
+                return Err(garbled);
             }
-            Some(_) => {
-                "UPDATE throttle SET tat = ?3 WHERE slot = ?1 AND source = ?2 AND tat = ?4 RETURNING 1"
-            }
-        };
-        let values = name().into_iter().chain([next]).chain(stored.map(unsigned));
-        if first(connection, sql, values).await?.is_some() {
-            return Ok(ThrottleAnswer::Pass);
+        },
+    };
+    match throttle.rate.decide(stored, throttle.now) {
+        Decision::Limit { retry_after_ms, .. } if !throttle.count => {
+            Ok(ThrottleAnswer::Limited { retry_after_ms })
         }
+        Decision::Admit { .. } if throttle.count => {
+            // The arithmetic of `Rate::decide`. A rival may have reached the limit meanwhile; the count stops there.
+            let sql = "INSERT INTO throttle (slot, source, tat) VALUES (?1, ?2, ?3 + ?4) ON CONFLICT (slot, source) DO UPDATE \
+                       SET tat = CASE WHEN tat > ?3 + ?5 + ?6 THEN ?3 + ?5 ELSE min(max(tat, ?3) + ?4, ?3 + ?5) END";
+            run(connection, sql, name().into_iter().chain(terms(throttle.rate, throttle.now))).await?;
+            Ok(ThrottleAnswer::Pass)
+        }
+        // A source that is limited already has nothing to lose: the count stops where the limit is.
+        Decision::Limit { .. } | Decision::Admit { .. } => Ok(ThrottleAnswer::Pass),
     }
-    Err(StoreFault::Contended)
+}
+
+/// What a rate is reckoned from at `now`, in microseconds: now, interval, window, and the longest step back of a clock.
+fn terms(rate: Rate, now: Timestamp) -> [Value; 4] {
+    let in_us = |ms: u64| unsigned(ms.saturating_mul(1000));
+    [in_us(now.as_ms()), unsigned(rate.interval_us), unsigned(rate.window_us()), in_us(CLOCK_STEP_MS_MAX)]
 }
 
 /// The slot of a source; neighbouring networks are spread over all slots (the multiplier is 2⁶⁴ over the golden ratio).
@@ -194,29 +193,35 @@ fn slot(source: SourceKey) -> i64 {
     i64::from(u32::from_be_bytes([a, b, c, d]).checked_rem(SOURCE_SLOTS).unwrap_or(0))
 }
 
-/// Quota, event, fallback: in the order of the contract, inside one transaction.
-async fn claim_in(connection: &Connection, claim: &Claim) -> Result<ClaimAnswer, StoreFault> {
+/// Quota, event, fallback: in the order of the contract, with the quota as it is `now`. `None`: a rival was first, and what it left
+/// is to be read again.
+async fn claim_on(
+    connection: &Connection,
+    claim: &Claim,
+    now: Timestamp,
+) -> Result<Option<ClaimAnswer>, StoreFault> {
     let quota = match claim.quota {
         None => None,
-        Some(rate) => match spend(connection, &claim.partner, rate, claim.now).await? {
+        Some(rate) => match left_of(connection, &claim.partner, rate, now).await? {
             Decision::Limit { retry_after_ms, quota } => {
-                return Ok(ClaimAnswer::Limited { retry_after_ms, quota });
+                return Ok(Some(ClaimAnswer::Limited { retry_after_ms, quota }));
             }
             Decision::Admit { quota, .. } => Some(quota),
         },
     };
-    if let Some(answer) = known_event(connection, claim).await? {
-        return Ok(answer);
+    let mut known = known_event(connection, claim).await?;
+    if let (None, Some(fallback)) = (&known, &claim.fallback) {
+        known = known_fallback(connection, fallback, claim).await?;
     }
-    if let Some(fallback) = &claim.fallback
-        && let Some(answer) = known_fallback(connection, fallback, claim).await?
-    {
-        return Ok(answer);
-    }
-    insert(connection, claim, quota).await
+    let (done, answer) = match known {
+        Some(answer) => (spend(connection, claim, now).await?, answer),
+        None => (insert(connection, claim, now).await?, ClaimAnswer::Fresh { quota }),
+    };
+    Ok(done.then_some(answer))
 }
 
-async fn spend(
+/// What the partner's quota says to one event more; nothing is spent yet.
+async fn left_of(
     connection: &Connection,
     partner: &str,
     rate: Rate,
@@ -234,12 +239,16 @@ async fn spend(
             }
         },
     };
-    let decision = rate.decide(stored, now);
-    if let Decision::Admit { stored, .. } = decision {
-        let sql = "INSERT INTO quota (partner, tat) VALUES (?1, ?2) ON CONFLICT (partner) DO UPDATE SET tat = excluded.tat";
-        run(connection, sql, [text(partner), unsigned(stored)]).await?;
-    }
-    Ok(decision)
+    Ok(rate.decide(stored, now))
+}
+
+/// Spends the quota of a claim that inserts nothing. `false`: rivals have spent it meanwhile.
+async fn spend(connection: &Connection, claim: &Claim, now: Timestamp) -> Result<bool, StoreFault> {
+    let Some(rate) = claim.quota else { return Ok(true) };
+    let sql =
+        "INSERT INTO spending (partner, now_us, interval_us, window_us, step_us) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let values = [text(&claim.partner)].into_iter().chain(terms(rate, now));
+    unless_ruled_out(connection, sql, values).await
 }
 
 /// What a row says of the time for which it counts.
@@ -299,16 +308,17 @@ async fn known_event(connection: &Connection, claim: &Claim) -> Result<Option<Cl
             }));
         }
         let sql = if is_inbox {
-            "UPDATE inbox SET fingerprint = NULL WHERE fingerprint = ?1"
+            "UPDATE inbox SET fingerprint = NULL WHERE fingerprint = ?1 AND payload_hash = ?2 AND remembered_until = ?4"
         } else {
-            "DELETE FROM claim WHERE fingerprint = ?1"
+            "DELETE FROM claim WHERE fingerprint = ?1 AND payload_hash = ?2 AND lease_until = ?3 AND remembered_until = ?4"
         };
-        run(connection, sql, [fingerprint()]).await?;
+        let read = row.into_values().into_iter().take(3);
+        run(connection, sql, [fingerprint()].into_iter().chain(read)).await?;
     }
     Ok(None)
 }
 
-/// The answer to an event whose click and type are held by another event.
+/// The answer to an event whose click and type are held by another event. What is over gives way.
 async fn known_fallback(
     connection: &Connection,
     fallback: &Fallback,
@@ -326,16 +336,21 @@ async fn known_fallback(
         run(connection, sql, values.into_iter().chain(row.into_values())).await?;
         return Err(StoreFault::Corrupt);
     };
-    if !hold.is_live(claim.now) {
-        return Ok(None);
-    }
-    Ok(match hold {
-        Hold::Committed { .. } => Some(ClaimAnswer::DuplicateOf { event_id }),
+    match hold {
+        Hold::Committed { .. } if hold.is_live(claim.now) => {
+            return Ok(Some(ClaimAnswer::DuplicateOf { event_id }));
+        }
         // The claim holds its event alone. So what is pending in that event's name is the rest of a claim that was released
         // halfway: nobody is under way with it.
-        Hold::Pending { .. } if claimed_by == claim.key.fingerprint => None,
-        Hold::Pending { until } => Some(in_flight(until, claim.now)),
-    })
+        Hold::Pending { until } if hold.is_live(claim.now) && claimed_by != claim.key.fingerprint => {
+            return Ok(Some(in_flight(until, claim.now)));
+        }
+        Hold::Committed { .. } | Hold::Pending { .. } => {}
+    }
+    let sql = "DELETE FROM fallback WHERE fingerprint = ?1 AND claimed_by = ?2 AND CAST(event_id AS BLOB) = ?3 \
+               AND lease_until = ?4 AND window_until = ?5";
+    run(connection, sql, [blob(&fallback.fingerprint)].into_iter().chain(row.into_values())).await?;
+    Ok(None)
 }
 
 fn event_id(row: &Row, column: usize) -> Option<EventId> {
@@ -351,51 +366,21 @@ fn lease_end(claim: &Claim) -> Timestamp {
     claim.key.lease_until.min(claim.now.plus_ms(LEASE_MS_MAX))
 }
 
-async fn insert(
-    connection: &Connection,
-    claim: &Claim,
-    quota: Option<Quota>,
-) -> Result<ClaimAnswer, StoreFault> {
-    let lease_until = match claim.hand_on {
-        HandOn::AfterClaim { .. } => {
-            let until = lease_end(claim);
-            let sql = "INSERT INTO claim (fingerprint, payload_hash, lease_until, remembered_until, claimed_at) \
-                       VALUES (?1, ?2, ?3, ?3, ?4)";
-            let row =
-                [blob(&claim.key.fingerprint), blob(&claim.payload_hash), instant(until), instant(claim.now)];
-            run(connection, sql, row).await?;
-            until
-        }
-        HandOn::WithClaim => {
-            insert_event(connection, claim).await?;
-            COMMITTED
-        }
-    };
-    if let Some(fallback) = &claim.fallback {
-        let sql = "INSERT INTO fallback (fingerprint, claimed_by, event_id, lease_until, window_until, claimed_at) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (fingerprint) DO UPDATE SET claimed_by = excluded.claimed_by, \
-                   event_id = excluded.event_id, lease_until = excluded.lease_until, \
-                   window_until = excluded.window_until, claimed_at = excluded.claimed_at";
-        let row = [
-            blob(&fallback.fingerprint),
-            blob(&claim.key.fingerprint),
-            text(claim.entry.event_id.as_str()),
-            instant(lease_until),
-            instant(claim.now.plus_ms(fallback.window_ms)),
-            instant(claim.now),
-        ];
-        run(connection, sql, row).await?;
-    }
-    Ok(ClaimAnswer::Fresh { quota })
-}
-
-/// The event in the inbox: from here on it is accepted.
-async fn insert_event(connection: &Connection, claim: &Claim) -> Result<(), StoreFault> {
+/// The event in the inbox, where it is accepted from here on, or its claim; with it the quota and the fallback identity. `false`:
+/// a rival was first, and nothing is changed.
+async fn insert(connection: &Connection, claim: &Claim, now: Timestamp) -> Result<bool, StoreFault> {
     let entry = &claim.entry;
     // The canonical writer writes UTF-8 only.
     let payload = std::str::from_utf8(&entry.payload).map_err(|_| StoreFault::Unavailable)?;
-    let sql = "INSERT INTO inbox (fingerprint, payload_hash, remembered_until, partner, event_id, event, click_id, ts_event, \
-               key_id, source, receipt, payload, received_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+    let lease_until = match claim.hand_on {
+        HandOn::AfterClaim { .. } => instant(lease_end(claim)),
+        HandOn::WithClaim => Value::Null,
+    };
+    let (fallback, window_until) = claim.fallback.map_or((Value::Null, Value::Null), |fallback| {
+        (blob(&fallback.fingerprint), instant(claim.now.plus_ms(fallback.window_ms)))
+    });
+    let terms = claim.quota.map_or([const { Value::Null }; 4], |rate| terms(rate, now));
+    let sql = "INSERT INTO arrival VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)";
     let row = [
         blob(&claim.key.fingerprint),
         blob(&claim.payload_hash),
@@ -410,8 +395,11 @@ async fn insert_event(connection: &Connection, claim: &Claim) -> Result<(), Stor
         text(entry.receipt.as_str()),
         text(payload),
         instant(claim.now),
+        lease_until,
+        fallback,
+        window_until,
     ];
-    run(connection, sql, row).await
+    unless_ruled_out(connection, sql, row.into_iter().chain(terms)).await
 }
 
 /// Ends the claim of an event. A commit needs no claim to be there: the hand-on is a fact. The first commit stands.

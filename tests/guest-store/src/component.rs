@@ -6,6 +6,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use countersign_core::drive::AsyncStore as _;
 use countersign_core::store::StoreFault;
+use countersign_core::time::Timestamp;
 use countersign_spin::inbox::{Inbox, NotOpened};
 use spin_sdk::http::body::IncomingBodyExt as _;
 use spin_sdk::http::{FullBody, HeaderMap, IntoResponse, Request, StatusCode};
@@ -54,7 +55,8 @@ async fn inbox() -> Result<Rc<Inbox>, NotOpened> {
     if let Some(inbox) = INBOX.with_borrow(Clone::clone) {
         return Ok(inbox);
     }
-    let inbox = Rc::new(Inbox::open("default").await?);
+    // An operation brings its own time, and no clock is ahead of it.
+    let inbox = Rc::new(Inbox::open("default", || Timestamp::from_ms(0)).await?);
     INBOX.with_borrow_mut(|kept| *kept = Some(Rc::clone(&inbox)));
     Ok(inbox)
 }
