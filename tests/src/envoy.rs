@@ -309,6 +309,15 @@ fn tool(what: &str, folder: &str, file: &str) -> Result<PathBuf> {
     })
 }
 
+/// The folder in which node finds the packages of the interop tests.
+///
+/// # Errors
+/// They are not installed; the message has the remedy.
+pub fn node_packages() -> Result<PathBuf> {
+    let manifest = tool("jose", "npm", "node_modules/jose/package.json")?;
+    Ok(manifest.ancestors().nth(3).unwrap_or(&manifest).to_owned())
+}
+
 /// The filter that the tests load: in `$COUNTERSIGN_WASM`, else in `target/wasm`.
 ///
 /// # Errors
