@@ -65,15 +65,14 @@ fn core(context: &Context, options: &[String]) -> Result<()> {
 /// The program that measures is built as for tests: what it measures runs in wasmtime's compiled code and in V8.
 fn wasm(context: &Context) -> Result<()> {
     build::build_one(context, GUEST)?;
-    let mut command = context.cargo(&["run", "--quiet", "--package", "countersign-bench-wasm", "--"]);
+    let mut command = context.cargo(&["run", "--quiet", "--bin", "countersign-bench-wasm", "--"]);
     process::run(command.arg(context.wasm().join(GUEST.file)))
 }
 
 fn envoy(context: &Context, options: &[String]) -> Result<()> {
     build::build_one(context, HOLD)?;
     tools::ensure_envoy(context)?;
-    let mut command =
-        context.cargo(&["run", "--quiet", "--package", "countersign-benches", "--bin", "envoy_load", "--"]);
+    let mut command = context.cargo(&["run", "--quiet", "--bin", "envoy_load", "--"]);
     test::with_artefacts(context, &mut command);
     process::run(command.args(options))
 }

@@ -115,7 +115,8 @@ pub(crate) fn build_chain(context: &Context) -> Result<()> {
 /// # Errors
 /// It does not build.
 pub(crate) fn command_line(context: &Context) -> Result<PathBuf> {
-    process::run(&mut context.cargo(&["build", "--package", "countersign-cli"]))?;
+    // With the features of the whole workspace, as `cargo xtask test` has them: wasmtime is built once for both.
+    process::run(&mut context.cargo(&["build", "--workspace", "--bin", "countersign"]))?;
     Ok(context.target.join("debug/countersign"))
 }
 
