@@ -12,7 +12,6 @@ use http_body_util::{BodyExt as _, Full};
 use wasmtime_wasi_http::handler::ProxyHandler;
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use super::files::Mounts;
 use super::guest::Factory;
 use super::logs::{Logs, Stream};
 use super::outbound::{chained_component, empty};
@@ -26,23 +25,15 @@ pub(super) struct Application {
     routes: Routes,
     components: BTreeMap<String, ProxyHandler<Factory>>,
     logs: Logs,
-    /// Kept for as long as components may open them: every new instance does.
-    _files: Vec<Mounts>,
 }
 
 impl Application {
     pub(super) fn new(
         routes: Routes,
         logs: Logs,
-        files: Vec<Mounts>,
         components: impl FnOnce(&Weak<Self>) -> BTreeMap<String, ProxyHandler<Factory>>,
     ) -> Arc<Self> {
-        Arc::new_cyclic(|application| Self {
-            routes,
-            logs,
-            _files: files,
-            components: components(application),
-        })
+        Arc::new_cyclic(|application| Self { routes, logs, components: components(application) })
     }
 
     /// Answers a request from outside.

@@ -1,91 +1,96 @@
-//! `files` of a component: directories and copies of files that it sees, read-only.
+//! `files` of a component: copied at load into one folder, as Spin does it.
 
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
+use tempfile::TempDir;
 
 use super::manifest::{Files, Placement};
 
-/// What one component mounts; single files and what patterns match are copied into a directory that goes with this value.
-pub(super) struct Mounts {
-    directories: Vec<(PathBuf, String)>,
-    copied: Option<tempfile::TempDir>,
+/// Copies the files of the component at `path`, which are relative to the manifest's directory `root`, into a folder that is the
+/// guest's `/`. What changes at their sources afterwards is not seen. No folder where nothing is listed.
+pub(super) fn copied(path: &str, root: &Path, files: &[Files]) -> anyhow::Result<Option<TempDir>> {
+    if files.is_empty() {
+        return Ok(None);
+    }
+    let root = absolute(root)?;
+    let folder = tempfile::tempdir()?;
+    for (index, entry) in files.iter().enumerate() {
+        let path = format!("{path}.files[{index}]");
+        match entry {
+            Files::Placement(entry) => place(&path, &root, entry, folder.path())?,
+            Files::Pattern(pattern) => {
+                copy_matches(&root, pattern, folder.path())
+                    .with_context(|| format!("{path}: {pattern:?}"))?;
+            }
+        }
+    }
+    Ok(Some(folder))
 }
 
-impl Mounts {
-    /// Finds the files of the component at `path`, relative to the manifest's directory `root`.
-    pub(super) fn new(path: &str, root: &Path, files: &[Files]) -> anyhow::Result<Self> {
-        let mut mounts = Self { directories: Vec::new(), copied: None };
-        for (index, entry) in files.iter().enumerate() {
-            let path = format!("{path}.files[{index}]");
-            match entry {
-                Files::Placement(entry) => mounts.place(&path, root, entry)?,
-                Files::Pattern(pattern) => {
-                    mounts.copy(root, pattern).with_context(|| format!("{path}: {pattern:?}"))?
-                }
-            }
-        }
-        Ok(mounts)
+/// A file goes to exactly the destination's name, what a directory has to below the destination.
+fn place(path: &str, root: &Path, entry: &Placement, folder: &Path) -> anyhow::Result<()> {
+    let source = root.join(&entry.source);
+    let Some(destination) = entry.destination.strip_prefix('/') else {
+        bail!("{path}.destination: {:?} must start with /", entry.destination);
+    };
+    let inside = Path::new(destination).components().all(|part| matches!(part, Component::Normal(_)));
+    ensure!(inside, "{path}.destination: {:?} may not have . or ..", entry.destination);
+    let target = folder.join(destination);
+    if source.is_dir() {
+        return copy_below(&source, &target).with_context(|| format!("{path}.source"));
     }
+    ensure!(source.is_file(), "{path}.source: {} is no file and no directory", source.display());
+    let is_name = !destination.is_empty() && !destination.ends_with('/');
+    ensure!(is_name, "{path}.destination: {:?} is no file name", entry.destination);
+    copy_file(&source, &target).with_context(|| format!("{path}.source"))
+}
 
-    /// A directory is mounted; of a single file a copy is, under the name that the destination gives it.
-    fn place(&mut self, path: &str, root: &Path, entry: &Placement) -> anyhow::Result<()> {
-        let source = root.join(&entry.source);
-        let Some(destination) = entry.destination.strip_prefix('/') else {
-            bail!("{path}.destination: {:?} must start with /", entry.destination);
-        };
-        if source.is_dir() {
-            self.directories.push((source, entry.destination.clone()));
-            return Ok(());
-        }
-        ensure!(source.is_file(), "{path}.source: {} is no file and no directory", source.display());
-        // Spin copies a file to exactly this name, and refuses one that is a directory's.
-        let is_name = !destination.is_empty() && !destination.ends_with('/');
-        ensure!(is_name, "{path}.destination: {:?} is no file name", entry.destination);
-        let inside = Path::new(destination).components().all(|part| matches!(part, Component::Normal(_)));
-        ensure!(inside, "{path}.destination: {:?} may not have . or ..", entry.destination);
-        let target = self.copies()?.join(destination);
-        copy_file(&source, &target)
+/// Copies what a directory has at every depth.
+fn copy_below(directory: &Path, target: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(target)?;
+    for file in found(directory, "**/*")? {
+        copy_file(&file, &target.join(file.strip_prefix(directory)?))?;
     }
+    Ok(())
+}
 
-    /// The directory of copies; it is the guest's `/`.
-    fn copies(&mut self) -> anyhow::Result<PathBuf> {
-        let copied = match &self.copied {
-            Some(copied) => copied,
-            None => {
-                let directory = tempfile::tempdir()?;
-                self.directories.push((directory.path().to_owned(), "/".to_owned()));
-                self.copied.insert(directory)
-            }
-        };
-        Ok(copied.path().to_owned())
+/// Copies what matches, with its path below the manifest.
+fn copy_matches(root: &Path, pattern: &str, folder: &Path) -> anyhow::Result<()> {
+    let is_below = Path::new(pattern).components().all(|part| part != Component::ParentDir);
+    ensure!(is_below, "may not have ..: write {{ source = …, destination = … }}");
+    let files = found(root, pattern)?;
+    ensure!(!files.is_empty(), "matches no file");
+    for file in files {
+        let place = file.strip_prefix(root).context("is outside of the manifest's folder")?;
+        copy_file(&file, &folder.join(place))?;
     }
+    Ok(())
+}
 
-    /// Copies what matches, with its path below the manifest, to the guest's `/`.
-    fn copy(&mut self, root: &Path, pattern: &str) -> anyhow::Result<()> {
-        let copies = self.copies()?;
-        let mut found = false;
-        let absolute = Path::new(&glob::Pattern::escape(&root.to_string_lossy())).join(pattern);
-        for file in glob::glob(&absolute.to_string_lossy())? {
-            let file = file?;
-            if file.is_file() {
-                let place = file.strip_prefix(root).context("lies outside of the manifest's directory")?;
-                copy_file(&file, &copies.join(place))?;
-                found = true;
-            }
-        }
-        ensure!(found, "matches no file");
-        Ok(())
-    }
-
-    /// Host directory → place in the guest.
-    pub(super) fn directories(&self) -> Vec<(PathBuf, String)> {
-        self.directories.clone()
-    }
+/// The files that match a pattern, which is relative to `directory`.
+fn found(directory: &Path, pattern: &str) -> anyhow::Result<Vec<PathBuf>> {
+    let pattern = Path::new(&glob::Pattern::escape(&directory.to_string_lossy())).join(pattern);
+    let mut files = glob::glob(&pattern.to_string_lossy())?.collect::<Result<Vec<_>, _>>()?;
+    files.retain(|file| file.is_file());
+    Ok(files)
 }
 
 fn copy_file(source: &Path, target: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(target.parent().context("has no directory")?)?;
     std::fs::copy(source, target).with_context(|| format!("{}", source.display()))?;
     Ok(())
+}
+
+/// The path from the file system's root, without `.` and `..`. Symbolic links are not looked at.
+fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    let mut clean = PathBuf::new();
+    for part in std::path::absolute(Path::new(".").join(path))?.components() {
+        if part == Component::ParentDir {
+            clean.pop();
+        } else {
+            clean.push(part);
+        }
+    }
+    Ok(clean)
 }

@@ -1,7 +1,6 @@
 //! One instance of a component: what its host calls reach, and when it starts and ends.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -49,8 +48,8 @@ pub(super) struct Component {
     pub(super) shared: Arc<Shared>,
     pub(super) variables: BTreeMap<String, String>,
     pub(super) environment: Vec<(String, String)>,
-    /// Host directory → place in the guest, read-only.
-    pub(super) mounts: Vec<(PathBuf, String)>,
+    /// The folder of its files, the guest's `/`, read-only.
+    pub(super) files: Option<tempfile::TempDir>,
     pub(super) databases: BTreeSet<String>,
     pub(super) stores: BTreeSet<String>,
 }
@@ -78,8 +77,8 @@ impl Guest {
         wasi.envs(&component.environment).wall_clock(WallClock(component.shared.clock.clone()));
         // No sockets: Spin's components speak HTTP, and `allowed_outbound_hosts` is checked there.
         wasi.allow_ip_name_lookup(false).allow_tcp(false).allow_udp(false);
-        for (directory, place) in &component.mounts {
-            wasi.preopened_dir(directory, place, FsPerms::ReadOnly)?;
+        if let Some(folder) = &component.files {
+            wasi.preopened_dir(folder.path(), "/", FsPerms::ReadOnly)?;
         }
         if let Some(random) = &component.shared.random {
             wasi.secure_random(random.clone())

@@ -44,7 +44,6 @@ pub use self::variables::variables_from_environment;
 
 use self::allowed_hosts::AllowedHosts;
 use self::app::Application;
-use self::files::Mounts;
 use self::guest::{Component, Factory, Random, Shared};
 use self::key_value::KeyValueFile;
 use self::manifest::{Manifest, Route, Source};
@@ -126,7 +125,6 @@ impl SpinApp {
             }
         }
         let mut loaded = Vec::new();
-        let mut files = Vec::new();
         for (id, declared) in &manifest.component {
             if !manifest.trigger.http.iter().any(|trigger| trigger.component == *id) {
                 bail!(
@@ -136,21 +134,19 @@ impl SpinApp {
             let path = format!("component.{id}");
             let service = link::service(&engine, &load_wasm(&engine, root, &path, &declared.source)?)
                 .with_context(|| path.clone())?;
-            let mounts = Mounts::new(&path, root, &declared.files)?;
             let component = Arc::new(Component {
                 id: id.clone(),
                 shared: shared.clone(),
                 variables: variables.of_component(&path, &declared.variables)?,
                 environment: declared.environment.clone().into_iter().collect(),
-                mounts: mounts.directories(),
+                files: files::copied(&path, root, &declared.files)?,
                 databases: declared.sqlite_databases.iter().cloned().collect(),
                 stores: declared.key_value_stores.iter().cloned().collect(),
             });
             let allowed = Arc::new(AllowedHosts::new(&path, &declared.allowed_outbound_hosts, &variables)?);
-            files.push(mounts);
             loaded.push((component, allowed, service));
         }
-        let application = Application::new(Routes::new(&public)?, options.logs, files, |application| {
+        let application = Application::new(Routes::new(&public)?, options.logs, |application| {
             let factories = loaded.into_iter().map(|(component, allowed, service)| {
                 let outbound =
                     Outbound { component: component.clone(), allowed, application: application.clone() };

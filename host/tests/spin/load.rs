@@ -47,6 +47,12 @@ fn the_error_names_the_path_in_the_manifest() {
             "\"notes/n.txt\", destination = \"/a/../b\"",
             "component.guest.files[0].destination: \"/a/../b\" may not have . or ..",
         ),
+        (
+            "destination = \"/assets\"",
+            "destination = \"/../assets\"",
+            "component.guest.files[0].destination: \"/../assets\" may not have . or ..",
+        ),
+        ("notes/*.txt", "../*.txt", "component.guest.files[1]: \"../*.txt\": may not have .."),
         ("http://self", "self", "component.guest.allowed_outbound_hosts[1]"),
         (
             "route = { private = true }\ncomponent = \"hidden\"",

@@ -41,7 +41,7 @@ pub struct World {
     pub clock: Clock,
     pub faults: Faults,
     pub lines: Arc<Mutex<Vec<LogLine>>>,
-    _directory: tempfile::TempDir,
+    pub directory: tempfile::TempDir,
 }
 
 /// Writes the application's files and the manifest, changed by `edit`.
@@ -49,7 +49,12 @@ pub fn lay_out(edit: impl FnOnce(String) -> String) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     std::fs::copy(guest_wasm(), at("guest.wasm")).unwrap();
-    for (file, text) in [("assets/a.txt", "asset"), ("notes/n.txt", "note"), ("notes/secret.key", "secret")] {
+    for (file, text) in [
+        ("assets/a.txt", "asset"),
+        ("assets/deep/.b", "hidden"),
+        ("notes/n.txt", "note"),
+        ("notes/secret.key", "secret"),
+    ] {
         std::fs::create_dir_all(at(file).parent().unwrap()).unwrap();
         std::fs::write(at(file), text).unwrap();
     }
@@ -79,7 +84,7 @@ impl World {
         turn(&mut options);
         let (clock, faults) = (options.clock.clone(), options.faults.clone());
         let app = BlockingSpinApp::load(&directory.path().join("spin.toml"), options).unwrap();
-        Self { app, clock, faults, lines, _directory: directory }
+        Self { app, clock, faults, lines, directory }
     }
 
     /// The status and the body that `path` answers to a POST of `body`.

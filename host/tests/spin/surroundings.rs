@@ -60,6 +60,7 @@ fn the_environment_is_the_manifests_alone() {
 fn files_are_read_only_and_no_more_than_listed() {
     let world = World::new();
     assert_eq!(world.ok("/file", "/assets/a.txt"), "asset");
+    assert_eq!(world.ok("/file", "/assets/deep/.b"), "hidden");
     assert_eq!(world.ok("/file", "/notes/n.txt"), "note");
     for path in ["/notes/secret.key", "/guest.wasm", "/assets/../spin.toml", "/etc/hostname"] {
         assert_eq!(world.post("/file", path).0, 503, "{path}");
@@ -85,6 +86,26 @@ fn a_single_file_has_the_name_of_its_destination() {
     for path in ["/notes/secret.key", "/secret.key", "/b.txt"] {
         assert_eq!(world.post("/file", path).0, 503, "{path}");
     }
+}
+
+#[test]
+fn files_are_copies_of_those_at_the_start_in_one_folder() {
+    let world = World::new();
+    let source = |file: &str| world.directory.path().join("assets").join(file);
+    std::fs::write(source("a.txt"), "changed").unwrap();
+    std::fs::write(source("late.txt"), "late").unwrap();
+    assert_eq!(world.ok("/file", "/assets/a.txt"), "asset");
+    assert_eq!(world.post("/file", "/assets/late.txt").0, 503);
+    assert_eq!(world.ok("/file", "/assets/../notes/n.txt"), "note");
+}
+
+#[test]
+fn a_directory_at_the_root_stands_beside_other_files() {
+    let world =
+        World::with(|manifest| manifest.replace("destination = \"/assets\"", "destination = \"/\""), |_| {});
+    assert_eq!(world.ok("/file", "/a.txt"), "asset");
+    assert_eq!(world.ok("/file", "/deep/.b"), "hidden");
+    assert_eq!(world.ok("/file", "/notes/n.txt"), "note");
 }
 
 #[test]
