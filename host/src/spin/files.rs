@@ -31,6 +31,13 @@ pub(super) fn copied(path: &str, root: &Path, files: &[Files]) -> anyhow::Result
 /// A file goes to exactly the destination's name, what a directory has to below the destination.
 fn place(path: &str, root: &Path, entry: &Placement, folder: &Path) -> anyhow::Result<()> {
     let source = root.join(&entry.source);
+    // Spin looks at the text of the path alone: a way out by .. is none to it.
+    ensure!(
+        source.starts_with(root),
+        "{path}.source: {:?} is outside of the manifest's folder: write its path from there, such as \"../{}\", or copy it there",
+        entry.source,
+        source.file_name().unwrap_or_default().display()
+    );
     let Some(destination) = entry.destination.strip_prefix('/') else {
         bail!("{path}.destination: {:?} must start with /", entry.destination);
     };
@@ -93,4 +100,37 @@ fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
         }
     }
     Ok(clean)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_outside_is_a_relative_one() {
+        let parent = tempfile::tempdir().unwrap();
+        let root = parent.path().join("application");
+        for file in ["outside.txt", "beside/c.txt", "application/inside.txt"] {
+            let file = parent.path().join(file);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, "text").unwrap();
+        }
+        let copied_from = |root: &Path, source: &Path| {
+            let source = source.to_str().unwrap().to_owned();
+            copied("c", root, &[Files::Placement(Placement { source, destination: "/to".to_owned() })])
+        };
+        let roundabout = parent.path().join("beside/../application");
+        for root in [&root, &roundabout] {
+            for source in [Path::new("../outside.txt"), &parent.path().join("application/inside.txt")] {
+                let folder = copied_from(root, source).unwrap().unwrap();
+                assert_eq!(std::fs::read_to_string(folder.path().join("to")).unwrap(), "text");
+            }
+            let folder = copied_from(root, Path::new("../beside")).unwrap().unwrap();
+            assert!(folder.path().join("to/c.txt").is_file());
+            for source in ["outside.txt", "beside"] {
+                let message = copied_from(root, &parent.path().join(source)).unwrap_err().to_string();
+                assert!(message.contains(&format!("such as \"../{source}\"")), "{message}");
+            }
+        }
+    }
 }

@@ -11,7 +11,6 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 pub(super) struct Manifest {
     pub(super) spin_manifest_version: u32,
-    #[expect(dead_code, reason = "read so that a misspelt member is an error")]
     application: Application,
     #[serde(default)]
     pub(super) variables: BTreeMap<String, Variable>,
@@ -23,20 +22,25 @@ pub(super) struct Manifest {
 /// `[application]`: nothing of it changes how the application runs.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "read so that a misspelt member is an error")]
 struct Application {
+    #[expect(dead_code, reason = "for readers")]
     name: String,
     #[serde(default)]
+    #[expect(dead_code, reason = "for readers")]
     version: String,
     #[serde(default)]
+    #[expect(dead_code, reason = "for readers")]
     description: String,
     #[serde(default)]
+    #[expect(dead_code, reason = "for readers")]
     authors: Vec<String>,
     #[serde(default)]
+    #[expect(dead_code, reason = "for other tools")]
     targets: Vec<toml::Value>,
     #[serde(default)]
     trigger: toml::Table,
     #[serde(default)]
+    #[expect(dead_code, reason = "for other tools")]
     tool: toml::Table,
 }
 
@@ -178,6 +182,11 @@ impl Manifest {
             "spin_manifest_version: {} is not supported: write 2",
             manifest.spin_manifest_version
         );
+        // All that Spin's HTTP trigger knew here is `base`, and it refuses that by now.
+        ensure!(
+            manifest.application.trigger.is_empty(),
+            "application.trigger: leave it out, and write a base in front of the route of each [[trigger.http]]"
+        );
         for (index, trigger) in manifest.trigger.http.iter().enumerate() {
             let path = format!("trigger.http[{index}]");
             ensure!(
@@ -197,14 +206,19 @@ impl Manifest {
             }
         }
         for (id, component) in &manifest.component {
-            component.check(&format!("component.{id}"))?;
+            component.check(id)?;
         }
         Ok(manifest)
     }
 }
 
 impl Component {
-    fn check(&self, path: &str) -> anyhow::Result<()> {
+    fn check(&self, id: &str) -> anyhow::Result<()> {
+        let path = format!("component.{id}");
+        ensure!(
+            id.split('-').all(is_word),
+            "{path}: is no id: write words of letters and digits, each in one case and with a letter in front, joined by -, such as my-gate"
+        );
         if let Source::Remote(_) = self.source {
             bail!("{path}.source: this host loads no remote components: write the path of a wasm file");
         }
@@ -217,6 +231,15 @@ impl Component {
         }
         Ok(())
     }
+}
+
+/// Whether Spin takes it as a word of a component's id.
+fn is_word(word: &str) -> bool {
+    let in_one_case = |letter: fn(&u8) -> bool| {
+        word.as_bytes().first().is_some_and(letter)
+            && word.bytes().all(|byte| letter(&byte) || byte.is_ascii_digit())
+    };
+    in_one_case(u8::is_ascii_lowercase) || in_one_case(u8::is_ascii_uppercase)
 }
 
 #[cfg(test)]
@@ -266,11 +289,31 @@ build.command = "true"
             ("source = \"a.wasm\"", "source = { url = \"x\" }", "component.a.source"),
             ("build.command", "exclude_files = [\"x\"]\nbuild.command", "component.a.exclude_files"),
             ("source = \"a.wasm\"", "sauce = \"a.wasm\"", "unknown field `sauce`"),
+            (
+                "[variables]",
+                "[application.trigger.http]\nbase = \"/x\"\n[variables]",
+                "application.trigger: leave it out",
+            ),
             ("route = \"/a/...\"", "route = 1", "expected a route such as"),
         ] {
             assert!(GOOD.contains(from), "{from}");
             let message = error(&GOOD.replacen(from, to, 1));
             assert!(message.contains(expected), "{message:?} lacks {expected:?}");
+        }
+    }
+
+    #[test]
+    fn an_id_is_words_joined_by_hyphens() {
+        let with_id = |id: &str| {
+            GOOD.replace("component = \"a\"", &format!("component = {id:?}"))
+                .replace("[component.a]", &format!("[component.{id:?}]"))
+        };
+        for id in ["a", "gate", "my-gate2", "GATE", "MY-gate"] {
+            Manifest::parse(&with_id(id)).unwrap();
+        }
+        for id in ["", "Gate", "gA", "ga_te", "ga.te", "-gate", "gate-", "a--b", "2gate", "my-2", "gäte"] {
+            let message = error(&with_id(id));
+            assert!(message.starts_with(&format!("component.{id}: is no id: write words")), "{message}");
         }
     }
 }

@@ -22,12 +22,12 @@ mod stream;
 mod variables;
 mod wasi_keyvalue;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use bytes::Bytes;
 use http::header::{HOST, HeaderName, HeaderValue};
 use http::uri::Scheme;
@@ -60,6 +60,10 @@ pub struct SpinOptions {
     pub variables: BTreeMap<String, String>,
     /// Where SQLite databases and key-value stores live.
     pub state: State,
+    /// Labels of SQLite databases besides `default`, which a runtime configuration file defines for Spin.
+    pub databases: BTreeSet<String>,
+    /// Labels of key-value stores besides `default`, likewise.
+    pub stores: BTreeSet<String>,
     /// The wall clock that components see. Timers and the monotonic clock stay the machine's.
     pub clock: Clock,
     /// Faults of host calls: `sqlite.open`, `sqlite.execute`, `key_value.{open,get,set,delete,exists,get_keys}`,
@@ -79,6 +83,8 @@ impl SpinOptions {
         Self {
             variables: BTreeMap::new(),
             state,
+            databases: BTreeSet::new(),
+            stores: BTreeSet::new(),
             clock: Clock::System,
             faults: Faults::none(),
             seed: None,
@@ -140,8 +146,13 @@ impl SpinApp {
                 variables: variables.of_component(&path, &declared.variables)?,
                 environment: declared.environment.clone().into_iter().collect(),
                 files: files::copied(&path, root, &declared.files)?,
-                databases: declared.sqlite_databases.iter().cloned().collect(),
-                stores: declared.key_value_stores.iter().cloned().collect(),
+                databases: labelled(
+                    &path,
+                    "sqlite_databases",
+                    &declared.sqlite_databases,
+                    &options.databases,
+                )?,
+                stores: labelled(&path, "key_value_stores", &declared.key_value_stores, &options.stores)?,
             });
             let allowed = Arc::new(AllowedHosts::new(&path, &declared.allowed_outbound_hosts, &variables)?);
             loaded.push((component, allowed, service));
@@ -182,6 +193,22 @@ impl SpinApp {
     pub async fn serve(&self, address: SocketAddr) -> anyhow::Result<Serving> {
         Serving::start(self.application.clone(), address).await
     }
+}
+
+/// The labels that a component may open: `default`, and those that this run defines.
+fn labelled(
+    path: &str,
+    member: &str,
+    labels: &[String],
+    defined: &BTreeSet<String>,
+) -> anyhow::Result<BTreeSet<String>> {
+    for label in labels {
+        ensure!(
+            label == "default" || defined.contains(label),
+            "{path}.{member}: {label:?} is not defined: write \"default\"; Spin knows others from a runtime configuration file alone"
+        );
+    }
+    Ok(labels.iter().cloned().collect())
 }
 
 fn load_wasm(engine: &wasmtime::Engine, root: &Path, path: &str, source: &Source) -> anyhow::Result<Wasm> {

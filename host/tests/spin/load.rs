@@ -36,6 +36,32 @@ fn the_error_names_the_path_in_the_manifest() {
         ),
         ("{ default = \"eu\" }", "{ }", "variables.region: write either"),
         ("source = \"assets\"", "source = \"asets\"", "component.guest.files[0].source"),
+        (
+            "source = \"assets\"",
+            "source = \"/etc/hosts\"",
+            "component.guest.files[0].source: \"/etc/hosts\" is outside of the manifest's folder: write its path from there, such as \"../hosts\"",
+        ),
+        ("source = \"assets\"", "source = \"/etc\"", "component.guest.files[0].source: \"/etc\" is outside"),
+        (
+            "[\"default\", \"second\"]",
+            "[\"default\", \"third\"]",
+            "component.guest.sqlite_databases: \"third\" is not defined: write \"default\"",
+        ),
+        (
+            "key_value_stores = [\"default\"]",
+            "key_value_stores = [\"second\"]",
+            "component.guest.key_value_stores: \"second\" is not defined: write \"default\"",
+        ),
+        (
+            "[application]",
+            "[application.trigger.http]\nbase = \"/x\"\n\n[application]",
+            "application.trigger: leave it out",
+        ),
+        (
+            "component = \"hidden\"\n\n",
+            "component = \"Hidden\"\n\n[component.Hidden]\nsource = \"x\"\n\n",
+            "component.Hidden: is no id",
+        ),
         ("notes/*.txt", "notes/*.md", "component.guest.files[1]"),
         (
             "\"assets\", destination = \"/assets\"",

@@ -1,6 +1,6 @@
 //! Builds the guest once, lays out an application around it, and speaks to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -62,10 +62,11 @@ pub fn lay_out(edit: impl FnOnce(String) -> String) -> tempfile::TempDir {
     directory
 }
 
-/// What `lay_out` leaves open: the required variable, a fixed clock, a seed.
+/// What `lay_out` leaves open: the required variable, the second database, a fixed clock, a seed.
 pub fn options() -> SpinOptions {
     let mut options = SpinOptions::new(State::temporary().unwrap());
     options.variables = BTreeMap::from([("partner_key".to_owned(), "s3cret".to_owned())]);
+    options.databases = BTreeSet::from(["second".to_owned()]);
     options.clock = Clock::fixed(1_700_000_000_123);
     options.seed = Some(7);
     options
