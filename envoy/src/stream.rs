@@ -246,9 +246,7 @@ fn apply(plugin: &Plugin, settlement: Option<&countersign_core::store::Settlemen
 /// Whether the request declares a body that is over the limit: then there is no need to wait for it.
 fn declared_too_large(plugin: &Plugin) -> bool {
     abi::header(Map::RequestHeaders, b"content-length")
-        .ok()
-        .and_then(|value| core::str::from_utf8(&value).ok()?.parse::<usize>().ok())
-        .is_some_and(|declared| declared > plugin.gate.policy().limits.body_bytes_max)
+        .is_ok_and(|length| plugin.gate.declares_too_much(&length))
 }
 
 /// How the hand-on went, from the response and from what the proxy says of its origin.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,7 +10,7 @@ use anyhow::Context as _;
 use countersign_host::clock::Clock;
 use countersign_host::fault::Faults;
 use countersign_host::http::{HttpReply, HttpRequest};
-use countersign_host::spin::{BlockingSpinApp, LogLine, Logs, SpinOptions, State, Stream};
+use countersign_host::spin::{BlockingSpinApp, LogLine, Logs, Serving, SpinOptions, State, Stream};
 use rusqlite::Connection;
 
 /// `gate.wasm` on the Spin host, with a database in a directory that goes with this value.
@@ -50,6 +51,14 @@ impl SpinGate {
     pub fn send(&self, at_ms: u64, request: HttpRequest) -> anyhow::Result<HttpReply> {
         self.clock.set_ms(at_ms);
         self.application.handle(request)
+    }
+
+    /// Serves the gate on a free port of this machine until the handle is dropped.
+    ///
+    /// # Errors
+    /// Where no port is free.
+    pub fn serve(&self) -> anyhow::Result<Serving> {
+        self.application.serve(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
     }
 
     /// The gate's database, past the gate.

@@ -157,6 +157,13 @@ impl Gate {
         &self.policy
     }
 
+    /// Whether a `content-length` of this value declares a body over the limit. A host then need not wait for the body: it passes
+    /// [`Body::TooLarge`], and the checks decide in their order. Any number of digits is a length; what is none declares nothing.
+    #[must_use]
+    pub fn declares_too_much(&self, content_length: &[u8]) -> bool {
+        checks::declares_too_much(&self.policy, content_length)
+    }
+
     /// Begins with a request that was received at `now`.
     pub fn begin<'r>(&'r self, request: Request<'r>, now: Timestamp) -> Step<'r> {
         let route = match checks::shape(&self.policy, self.mode, &request) {

@@ -36,8 +36,9 @@ async fn handle(request: spin_sdk::http::Request) -> impl IntoResponse {
 
 async fn answer(request: spin_sdk::http::Request) -> Response {
     let Some(instance) = instance().await else { return exchange::unavailable() };
-    let limit = instance.gate.policy().limits.body_bytes_max;
-    let Ok(received) = exchange::receive(request, limit).await else { return exchange::unavailable() };
+    let Ok(received) = exchange::receive(request, &instance.gate).await else {
+        return exchange::unavailable();
+    };
     let mut scratch = SCRATCH.with_borrow_mut(Vec::pop).unwrap_or_default();
     let outcome = decide(&instance, &received, &mut scratch).await;
     SCRATCH.with_borrow_mut(|kept| kept.push(scratch));

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
+use countersign_core::gate::Gate;
 use countersign_core::outcome::Reply;
 use http_body_util::BodyExt as _;
 use spin_sdk::http::{FullBody, HeaderMap, HeaderValue, Request, StatusCode};
@@ -29,26 +30,27 @@ pub type Response = (StatusCode, HeaderMap, FullBody<Bytes>);
 #[derive(Debug)]
 pub struct Interrupted;
 
-/// Reads a request; of its body no more than one frame beyond `body_bytes_max`.
+/// Reads a request; of its body no more than one frame beyond the gate's limit, and nothing where it declares to be over: a sender
+/// that waits for `100 Continue` is then answered at once.
 ///
 /// # Errors
 /// [`Interrupted`] where the body does not arrive.
-pub async fn receive(request: Request, body_bytes_max: usize) -> Result<Received, Interrupted> {
+pub async fn receive(request: Request, gate: &Gate) -> Result<Received, Interrupted> {
     let (head, mut body) = request.into_parts();
     let headers: Vec<(String, Vec<u8>)> = head
         .headers
         .iter()
         .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
         .collect();
-    let mut received = Some(Vec::new());
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Interrupted)?;
-        let Some(data) = frame.data_ref() else { continue };
-        if let Some(whole) = &mut received {
+    let body_bytes_max = gate.policy().limits.body_bytes_max;
+    let declared = head.headers.get("content-length").map(HeaderValue::as_bytes);
+    let mut received = (!declared.is_some_and(|length| gate.declares_too_much(length))).then(Vec::new);
+    while let Some(whole) = &mut received {
+        let Some(frame) = body.frame().await else { break };
+        if let Some(data) = frame.map_err(|_| Interrupted)?.data_ref() {
             whole.extend_from_slice(data);
             if whole.len() > body_bytes_max {
                 received = None;
-                break;
             }
         }
     }

@@ -48,13 +48,12 @@ pub(super) fn shape<'r>(policy: &Policy, mode: Mode, request: &Request<'r>) -> R
     if !is_json(request.headers) {
         return refuse(Code::ContentTypeUnsupported, "content-type or content-encoding");
     }
-    let body_bytes_max = policy.limits.body_bytes_max;
-    let declared = request.headers.get("content-length").and_then(decimal);
+    let declared = request.headers.get("content-length");
     let too_large = match request.body {
         Body::TooLarge => true,
-        Body::Whole(body) => body.len() > body_bytes_max,
+        Body::Whole(body) => body.len() > policy.limits.body_bytes_max,
     };
-    if too_large || declared.is_some_and(|length| length > body_bytes_max) {
+    if too_large || declared.is_some_and(|length| declares_too_much(policy, length)) {
         return refuse(Code::PayloadTooLarge, "declared or real size");
     }
     Ok(route)
@@ -94,8 +93,13 @@ fn is_json(headers: Headers<'_>) -> bool {
     identity && json && utf8
 }
 
-fn decimal(value: &[u8]) -> Option<usize> {
-    core::str::from_utf8(value).ok()?.trim().parse().ok()
+/// Whether a `content-length` is over the limit, alike where addresses have 32 bits and where they have 64.
+pub(super) fn declares_too_much(policy: &Policy, content_length: &[u8]) -> bool {
+    let digits = content_length.trim_ascii();
+    let is_length = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    let bytes = core::str::from_utf8(digits).ok().and_then(|digits| digits.parse::<usize>().ok());
+    // Digits that are no number have run over.
+    is_length && bytes.is_none_or(|bytes| bytes > policy.limits.body_bytes_max)
 }
 
 /// A request whose shape is right, on its way through checks 4 to 9.
