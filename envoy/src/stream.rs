@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use countersign_core::drive;
-use countersign_core::gate::{Body, Claimed, Delivery, Outcome, Peer, Request};
+use countersign_core::gate::{Body, Claimed, Delivery, Gate, Outcome, Peer, Request};
 use countersign_core::headers::Headers;
 use countersign_core::outcome::{Facts, Reply};
 use countersign_core::source::{self, Identity};
@@ -357,16 +357,8 @@ pub(crate) fn reply_misconfigured(plugin: &Plugin, now: Timestamp) {
 
 /// Without a configuration or a clock nothing can be verified, so nothing passes.
 fn refuse_unconfigured() -> Action {
-    abi::log(
-        Level::Error,
-        "countersign: the filter cannot read its configuration, the request or the clock; refusing",
-    );
-    let headers: [(&[u8], &[u8]); 2] =
-        [(b"content-type", b"application/problem+json"), (b"retry-after", b"5")];
-    let _refused = abi::send_local_response(
-        503,
-        &headers,
-        br#"{"error":"internal_error","hint":"retry after Retry-After"}"#,
-    );
+    let problem = "the filter cannot read its configuration, the request or the clock";
+    abi::log(Level::Error, &format!("countersign: {problem}; refusing"));
+    reply(&Gate::internal_error(problem));
     Action::Pause
 }

@@ -15,6 +15,8 @@ use countersign_host::fault::{Fault, Faults};
 const LEASE_MS: u64 = 30_000;
 /// It may fail. What it says when it leaps by centuries is not promised anything: leases and retention are counted by it.
 const CLOCK: &str = "proxy_get_current_time_nanoseconds";
+/// What every host says that cannot decide.
+const INTERNAL_ERROR: &str = r#"{"error":"internal_error","hint":"nothing was accepted; retry after Retry-After","type":"docs/rejects.md#internal_error","title":"internal_error","status":503}"#;
 /// How many events are good, and so must be served in the end.
 const ROUND: usize = 10;
 
@@ -59,8 +61,10 @@ fn every_fault(host: HostName) {
                         wrong.extend(
                             broken.into_iter().map(|what| format!("{call} number {after} {fault:?}: {what}")),
                         );
-                        internal +=
-                            played.iter().filter(|step| step.body.contains("\"internal_error\"")).count();
+                        for step in played.iter().filter(|step| step.body.contains("\"internal_error\"")) {
+                            internal += 1;
+                            assert_eq!(step.body, INTERNAL_ERROR);
+                        }
                     }
                     // A filter that cannot read its configuration does not start: nothing passes.
                     Err(error) if error.contains("the filter did not start") => {}

@@ -12,6 +12,9 @@ use countersign_host::fault::Faults;
 
 const DOCUMENT: &str = r#"{ "version": 1, "environment": "sandbox" }"#;
 
+/// The body of every `internal_error`.
+const INTERNAL_ERROR: &str = r#"{"error":"internal_error","hint":"nothing was accepted; retry after Retry-After","type":"docs/rejects.md#internal_error","title":"internal_error","status":503}"#;
+
 /// What comes back for `wire` until the gate closes the connection, which the sender never does.
 fn exchange(address: SocketAddr, wire: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
@@ -67,4 +70,20 @@ fn a_body_within_the_limit_is_asked_for() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains("signature_invalid"), "{answer}");
+}
+
+#[test]
+fn a_body_that_breaks_off_is_answered_and_logged_as_every_refusal_is() {
+    let gate = SpinGate::new(DOCUMENT, &BTreeMap::new(), Faults::none()).unwrap();
+    let serving = gate.serve().unwrap();
+    let wire = "POST /postback HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nno chunk";
+    let answer = exchange(serving.address(), wire);
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert_eq!(body, INTERNAL_ERROR);
+    for field in ["content-type: application/problem+json", "cache-control: no-store", "retry-after: 5"] {
+        assert!(head.lines().any(|line| line == field), "{field} is not in {head}");
+    }
+    let line = r#"{"code":"internal_error","detail":"the request broke off before its end"}"#;
+    assert_eq!(gate.log().iter().map(|line| line.text.as_str()).collect::<Vec<_>>(), [line]);
 }

@@ -188,6 +188,14 @@ impl Gate {
         }
     }
 
+    /// The answer of a host that cannot ask a gate: it has no policy, no inbox, no clock, or no whole request. Nothing passes.
+    #[must_use]
+    pub fn internal_error(detail: &'static str) -> Box<Reply> {
+        let more = More::RetryAfter { milliseconds: RETRY_AFTER_FAILURE_MS, quota: None };
+        let facts = Facts::of(Code::InternalError, detail);
+        Box::new(reply::refusal(facts, Code::InternalError.status(), &more))
+    }
+
     /// The answer of a host that a proxy's configuration keeps from the body: nothing passes, and the log has the remedy.
     #[must_use]
     pub fn filter_misconfigured(&self) -> Box<Reply> {

@@ -11,6 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use countersign_core::drive;
 use countersign_core::gate::{Body, Gate, Mode, Outcome, Peer, Request, Scratch};
 use countersign_core::headers::Headers;
+use countersign_core::outcome::Reply;
 use countersign_core::time::Timestamp;
 use countersign_spin::config;
 use countersign_spin::exchange::{self, Received, Response};
@@ -35,20 +36,27 @@ async fn handle(request: spin_sdk::http::Request) -> impl IntoResponse {
 }
 
 async fn answer(request: spin_sdk::http::Request) -> Response {
-    let Some(instance) = instance().await else { return exchange::unavailable() };
+    let reply = match instance().await {
+        Some(instance) => reply(&instance, request).await,
+        None => {
+            Gate::internal_error("the gate did not start: the mistakes stand in the component's error log")
+        }
+    };
+    log(&reply.facts);
+    exchange::respond(*reply)
+}
+
+async fn reply(instance: &Instance, request: spin_sdk::http::Request) -> Box<Reply> {
     let Ok(received) = exchange::receive(request, &instance.gate).await else {
-        return exchange::unavailable();
+        return Gate::internal_error("the request broke off before its end");
     };
     let mut scratch = SCRATCH.with_borrow_mut(Vec::pop).unwrap_or_default();
-    let outcome = decide(&instance, &received, &mut scratch).await;
+    let outcome = decide(instance, &received, &mut scratch).await;
     SCRATCH.with_borrow_mut(|kept| kept.push(scratch));
     match outcome {
-        Outcome::Answer(answer) => {
-            log(&answer.reply.facts);
-            exchange::respond(*answer.reply)
-        }
+        Outcome::Answer(answer) => answer.reply,
         // `Mode::Inbox` never forwards: the claim is the hand-on.
-        Outcome::Forward(_) => exchange::unavailable(),
+        Outcome::Forward(_) => Gate::internal_error("an event without a hand-on"),
     }
 }
 

@@ -82,14 +82,3 @@ pub fn respond(reply: Reply) -> Response {
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
     (status, headers, FullBody::new(Bytes::from(reply.body)))
 }
-
-/// The answer where there is no policy, or no whole request, to decide by.
-#[must_use]
-pub fn unavailable() -> Response {
-    let body = r#"{"error":"internal_error","hint":"nothing was accepted; retry after Retry-After"}"#;
-    let mut headers = HeaderMap::new();
-    headers.insert("content-type", HeaderValue::from_static("application/problem+json"));
-    headers.insert("content-length", body.len().into());
-    headers.insert("retry-after", HeaderValue::from_static("5"));
-    (StatusCode::SERVICE_UNAVAILABLE, headers, FullBody::new(Bytes::from_static(body.as_bytes())))
-}
