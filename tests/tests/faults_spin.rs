@@ -14,6 +14,7 @@ use countersign_core::signature::{self, Message, Signed};
 use countersign_core::time::Timestamp;
 use countersign_host::fault::{Fault, Faults};
 use countersign_host::http::{HttpReply, HttpRequest};
+use countersign_host::spin::Stream;
 use sha2::{Digest as _, Sha256};
 
 const AT_MS: u64 = 1_767_225_600_000;
@@ -233,6 +234,51 @@ fn an_instance_that_starts_survives_every_fault() {
                 assert!(after + 1 < CALLS_MAX, "{call}: made too often");
             }
         }
+    }
+}
+
+/// How often `text` stands in a line on the component's standard error.
+fn complaints(gate: &SpinGate, text: &str) -> usize {
+    gate.log().iter().filter(|line| line.stream == Stream::Stderr && line.text.contains(text)).count()
+}
+
+/// Requests to a gate that cannot start, and how often it may complain: once per instance, of which there is one unless the
+/// machine stands still for a second.
+const ASKED: usize = 20;
+const COMPLAINTS_MAX: usize = 4;
+
+#[test]
+fn a_wrong_configuration_is_logged_by_an_instance_and_not_by_each_request() {
+    let wrong = DOCUMENT.replace("\"burst\": 200", "\"burst\": 0");
+    let gate = SpinGate::new(&wrong, &secrets(), Faults::none()).unwrap();
+    for _ in 0..ASKED {
+        let reply = gate.send(AT_MS, postback("e1", "c1")).unwrap();
+        assert!(reply.status == 503 && retry_after(&reply), "{} {}", reply.status, text(&reply));
+        assert!(text(&reply).contains("docs/rejects.md#internal_error"), "{}", text(&reply));
+    }
+    let complaints = complaints(&gate, "partners.acme.rate.burst");
+    assert!((1..=COMPLAINTS_MAX).contains(&complaints), "{complaints}: {:?}", gate.log());
+    let line = r#"{"code":"internal_error","detail":"the configuration is wrong; the mistakes were logged at the start"}"#;
+    assert_eq!(gate.log().iter().filter(|logged| logged.text == line).count(), ASKED);
+}
+
+#[test]
+fn a_start_that_fails_is_tried_again_and_logged_once() {
+    for (call, complaint) in [
+        ("sqlite.open", "the database cannot be opened"),
+        ("variables.get", "the variable click_key cannot be asked for"),
+    ] {
+        let faults = Faults::none();
+        let gate = SpinGate::new(DOCUMENT, &secrets(), faults.clone()).unwrap();
+        for _ in 0..ASKED {
+            faults.plan(call, 0, Fault::Error);
+            let reply = gate.send(AT_MS, postback("e1", "c1")).unwrap();
+            assert_eq!(reply.status, 503, "{call}: {}", text(&reply));
+        }
+        let complaints = complaints(&gate, complaint);
+        assert!((1..=COMPLAINTS_MAX).contains(&complaints), "{call}: {complaints}: {:?}", gate.log());
+        let reply = gate.send(AT_MS, postback("e1", "c1")).unwrap();
+        assert_eq!(reply.status, 200, "{call}: {}", text(&reply));
     }
 }
 

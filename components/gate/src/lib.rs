@@ -13,9 +13,9 @@ use countersign_core::gate::{Body, Gate, Mode, Outcome, Peer, Request, Scratch};
 use countersign_core::headers::Headers;
 use countersign_core::outcome::Reply;
 use countersign_core::time::Timestamp;
-use countersign_spin::config;
+use countersign_spin::config::{self, NotConfigured};
 use countersign_spin::exchange::{self, Received, Response};
-use countersign_spin::inbox::Inbox;
+use countersign_spin::inbox::{Inbox, NotOpened};
 use spin_sdk::http::IntoResponse;
 use spin_sdk::http_service;
 
@@ -25,8 +25,38 @@ struct Instance {
     inbox: Inbox,
 }
 
+/// Why an instance does not serve.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Problem {
+    /// The document is wrong, or a secret is missing.
+    Configuration,
+    /// Spin's provider of variables did not answer.
+    Variables,
+    /// There is no inbox.
+    Inbox(NotOpened),
+}
+
+impl Problem {
+    /// For the line of each request; what to do about it was logged when it arose.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Configuration => "the configuration is wrong; the mistakes were logged at the start",
+            Self::Variables => "the provider of variables does not answer",
+            Self::Inbox(problem) => problem.as_str(),
+        }
+    }
+
+    /// Whether it will be the same for the next request.
+    const fn lasts(self) -> bool {
+        match self {
+            Self::Configuration | Self::Inbox(NotOpened::NotDurable) => true,
+            Self::Variables | Self::Inbox(NotOpened::Store(_)) => false,
+        }
+    }
+}
+
 thread_local! {
-    static INSTANCE: RefCell<Option<Rc<Instance>>> = const { RefCell::new(None) };
+    static STARTED: RefCell<Option<Result<Rc<Instance>, Problem>>> = const { RefCell::new(None) };
     static SCRATCH: RefCell<Vec<Scratch>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -37,10 +67,8 @@ async fn handle(request: spin_sdk::http::Request) -> impl IntoResponse {
 
 async fn answer(request: spin_sdk::http::Request) -> Response {
     let reply = match instance().await {
-        Some(instance) => reply(&instance, request).await,
-        None => {
-            Gate::internal_error("the gate did not start: the mistakes stand in the component's error log")
-        }
+        Ok(instance) => reply(&instance, request).await,
+        Err(problem) => Gate::internal_error(problem.as_str()),
     };
     log(&reply.facts);
     exchange::respond(*reply)
@@ -75,33 +103,60 @@ async fn decide(instance: &Instance, received: &Received, scratch: &mut Scratch)
     drive::drive(&instance.inbox, step).await
 }
 
-/// The instance's gate, made by its first request.
-async fn instance() -> Option<Rc<Instance>> {
-    if let Some(instance) = INSTANCE.with_borrow(Clone::clone) {
-        return Some(instance);
+/// The instance's gate, made by its first request. A problem that lasts is kept as well: whoever sends to a gate that is
+/// misconfigured must not make it compile, and log every mistake, at each request.
+async fn instance() -> Result<Rc<Instance>, Problem> {
+    match STARTED.with_borrow(Clone::clone) {
+        Some(Ok(instance)) => return Ok(instance),
+        Some(Err(problem)) if problem.lasts() => return Err(problem),
+        Some(Err(_)) | None => {}
     }
-    let instance = Rc::new(start().await?);
-    INSTANCE.with_borrow_mut(|kept| *kept = Some(Rc::clone(&instance)));
-    Some(instance)
+    match start().await {
+        Ok(instance) => {
+            let instance = Rc::new(instance);
+            STARTED.set(Some(Ok(Rc::clone(&instance))));
+            Ok(instance)
+        }
+        Err((problem, lines)) => {
+            tell_once(problem, &lines);
+            Err(problem)
+        }
+    }
 }
 
-#[expect(clippy::print_stderr, reason = "Spin collects a component's standard error as its log")]
-async fn start() -> Option<Instance> {
-    let policy = match config::load().await {
-        Ok(policy) => policy,
-        Err(config::NotConfigured(lines)) => {
-            for line in lines {
-                eprintln!("{line}");
-            }
-            return None;
+async fn start() -> Result<Instance, (Problem, Vec<String>)> {
+    let policy = config::load().await.map_err(|problem| match problem {
+        NotConfigured::Wrong(lines) => (Problem::Configuration, lines),
+        NotConfigured::Unanswered(name) => {
+            let remedy = "check the provider in Spin's runtime configuration, and that it has the variable";
+            (
+                Problem::Variables,
+                vec![format!("countersign: the variable {name} cannot be asked for; {remedy}")],
+            )
         }
-    };
+    })?;
     match Inbox::open("default", now).await {
-        Ok(inbox) => Some(Instance { gate: Gate::new(policy, Mode::Inbox), inbox }),
+        Ok(inbox) => Ok(Instance { gate: Gate::new(policy, Mode::Inbox), inbox }),
         Err(problem) => {
-            eprintln!("countersign: no inbox: {}", problem.as_str());
-            None
+            Err((Problem::Inbox(problem), vec![format!("countersign: no inbox: {}", problem.as_str())]))
         }
+    }
+}
+
+/// Logs a problem, unless it is still the one of before.
+#[expect(clippy::print_stderr, reason = "Spin collects a component's standard error as its log")]
+fn tell_once(problem: Problem, lines: &[String]) {
+    let is_new = STARTED.with_borrow_mut(|started| match started {
+        // Another request has made it meanwhile.
+        Some(Ok(_)) => false,
+        Some(Err(before)) if *before == problem => false,
+        Some(Err(_)) | None => {
+            *started = Some(Err(problem));
+            true
+        }
+    });
+    for line in lines.iter().filter(|_| is_new) {
+        eprintln!("{line}");
     }
 }
 

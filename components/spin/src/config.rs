@@ -3,29 +3,40 @@
 use std::collections::BTreeMap;
 
 use countersign_core::policy::{ConfigError, Policy};
-use spin_sdk::variables;
+use spin_sdk::variables::{self, Error};
 
 /// Where `spin.toml` mounts the configuration document.
 pub const PATH: &str = "/countersign.json";
 
-/// Why there is no policy. Each line is for the operator's log and names the path in the document and the remedy.
+/// Why there is no policy.
 #[derive(Debug)]
-pub struct NotConfigured(pub Vec<String>);
+pub enum NotConfigured {
+    /// The document is missing or wrong, or a secret is. Each line is for the operator's log and names the path in the document and
+    /// the remedy. An instance sees the same document for as long as it lives.
+    Wrong(Vec<String>),
+    /// Spin's provider of variables did not answer for this one; the next time it may.
+    Unanswered(String),
+}
 
 /// Reads the document and resolves its secrets.
 ///
 /// # Errors
-/// [`NotConfigured`] with every mistake of the document, or with the variable that Spin does not provide.
+/// [`NotConfigured`] with every mistake of the document, or with the variable that Spin did not provide.
 pub async fn load() -> Result<Policy, NotConfigured> {
     let document = std::fs::read_to_string(PATH).map_err(|error| {
         let remedy = "mount it with `files` in spin.toml: [{ source = \"countersign.json\", destination = \"/countersign.json\" }]";
-        NotConfigured(vec![format!("countersign: {PATH}: {error}; {remedy}")])
+        NotConfigured::Wrong(vec![format!("countersign: {PATH}: {error}; {remedy}")])
     })?;
     let mut secrets = BTreeMap::new();
     for name in Policy::secret_names(&document).map_err(|errors| not_configured(&errors))? {
-        // A variable that spin.toml does not pass on is a missing secret: `compile` names it and says what to do.
-        if let Ok(value) = variables::get(&name).await {
-            secrets.insert(name, value.into_bytes());
+        match variables::get(&name).await {
+            Ok(value) => {
+                secrets.insert(name, value.into_bytes());
+            }
+            // A variable that spin.toml does not pass on is a missing secret: `compile` names it and says what to do.
+            Err(Error::Undefined(_) | Error::InvalidName(_)) => {}
+            // What the provider says of it may hold anything, so it is not passed on.
+            Err(Error::Provider(_) | Error::Other(_)) => return Err(NotConfigured::Unanswered(name)),
         }
     }
     Policy::compile(&document, &mut |name| secrets.get(name).cloned())
@@ -36,5 +47,5 @@ fn not_configured(errors: &[ConfigError]) -> NotConfigured {
     let line = |error: &ConfigError| {
         format!("countersign: configuration: {}: {}; {}", error.path, error.problem, error.remedy)
     };
-    NotConfigured(errors.iter().map(line).collect())
+    NotConfigured::Wrong(errors.iter().map(line).collect())
 }
