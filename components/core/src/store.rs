@@ -231,7 +231,8 @@ pub enum End {
 pub enum StoreFault {
     /// The host's call failed or timed out.
     Unavailable,
-    /// Others won every swap within the bounded number of tries.
+    /// Others were first for too long: they won every swap within the bounded number of tries, or held the lock for as long as the
+    /// host waits for it.
     Contended,
     /// What is stored cannot be what this program stored.
     Corrupt,
@@ -243,7 +244,9 @@ impl StoreFault {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unavailable => "the store did not answer",
-            Self::Contended => "the store was contended: every bounded retry lost its race",
+            Self::Contended => {
+                "the store was contended: a lock did not come free in time, or every bounded retry lost its race"
+            }
             Self::Corrupt => "the store holds bytes that this program did not write",
         }
     }
