@@ -14,6 +14,8 @@
 //!   a garbled throttle as empty; each answers `Corrupt` once.
 //! * **A clock set back** keeps events longer, never shorter; only a lease that ends more than [`LEASE_MS_MAX`] ahead is over.
 
+use std::time::Duration;
+
 use countersign_core::drive::AsyncStore;
 use countersign_core::event::EventId;
 use countersign_core::rate::{CLOCK_STEP_MS_MAX, Decision, Rate};
@@ -23,6 +25,7 @@ use countersign_core::store::{
 };
 use countersign_core::time::Timestamp;
 use spin_sdk::sqlite::{Connection, Value};
+use spin_sdk::time::sleep;
 
 use crate::database::{Database, Row, blob, first, instant, rows, run, text, unless_ruled_out, unsigned};
 
@@ -90,23 +93,42 @@ impl Inbox {
     /// [`NotOpened`]: a component must not serve without its inbox.
     pub async fn open(label: &'static str, clock: fn() -> Timestamp) -> Result<Self, NotOpened> {
         let database = Database::new(label);
-        let connection = database.connect().await?;
-        // The default of the host's SQLite, hence the same on every connection to come.
-        let synchronous = first(&connection, "PRAGMA synchronous", []).await?.ok_or(StoreFault::Corrupt)?;
-        if synchronous.integer(0)? < SYNCHRONOUS_FULL {
-            return Err(NotOpened::NotDurable);
-        }
-        let made = "SELECT 1 FROM sqlite_schema WHERE name = ?1";
-        if first(&connection, made, [text(LAST)]).await?.is_none() {
-            // It lasts. Where the file system cannot do it SQLite keeps its rollback journal, which is slower and no weaker.
-            run(&connection, "PRAGMA journal_mode=WAL", []).await?;
-            for statement in SCHEMA.iter().flat_map(|file| file.split("\n\n")) {
-                run(&connection, statement, []).await?;
+        let mut tries: u32 = 1;
+        loop {
+            match make(&database).await {
+                // Of instances that start at once on a new file SQLite refuses some without a wait, while the journal's mode changes.
+                Err(NotOpened::Store(StoreFault::Contended)) if tries < OPEN_TRIES_MAX => {
+                    tries = tries.saturating_add(1);
+                    sleep(OPEN_PAUSE).await;
+                }
+                made => return made.map(|()| Self { database, clock }),
             }
         }
-        database.keep(connection);
-        Ok(Self { database, clock })
     }
+}
+
+/// How often a database that is locked is opened, and the pause between: half a second is enough for another instance's tables.
+const OPEN_TRIES_MAX: u32 = 10;
+const OPEN_PAUSE: Duration = Duration::from_millis(50);
+
+/// Looks at the database, and makes the tables where they are missing.
+async fn make(database: &Database) -> Result<(), NotOpened> {
+    let connection = database.connect().await?;
+    // The default of the host's SQLite, hence the same on every connection to come.
+    let synchronous = first(&connection, "PRAGMA synchronous", []).await?.ok_or(StoreFault::Corrupt)?;
+    if synchronous.integer(0)? < SYNCHRONOUS_FULL {
+        return Err(NotOpened::NotDurable);
+    }
+    let made = "SELECT 1 FROM sqlite_schema WHERE name = ?1";
+    if first(&connection, made, [text(LAST)]).await?.is_none() {
+        // It lasts. Where the file system cannot do it SQLite keeps its rollback journal, which is slower and no weaker.
+        run(&connection, "PRAGMA journal_mode=WAL", []).await?;
+        for statement in SCHEMA.iter().flat_map(|file| file.split("\n\n")) {
+            run(&connection, statement, []).await?;
+        }
+    }
+    database.keep(connection);
+    Ok(())
 }
 
 impl AsyncStore for Inbox {
