@@ -26,192 +26,61 @@ mod tables;
 #[path = "store_contract/windows.rs"]
 mod windows;
 
-/// Names the clauses once, and makes the matrix: an adapter whose list lacks a clause, or has one too many, does not compile.
-macro_rules! clauses {
-    ($($module:ident::$clause:ident,)+) => {
-        /// One method per clause.
-        trait Contract {
-            $(fn $clause();)+
-        }
-        $(
-            /// The clause for one adapter.
-            mod $clause {
-                pub(crate) fn on<A: crate::adapter::Adapter>() {
-                    crate::$module::$clause::<A>();
-                }
-            }
-        )+
+/// Runs every clause on every adapter: one list of each, so that no pair can be missing. A clause that is not listed is dead code.
+macro_rules! contract {
+    ({ $($name:ident: $adapter:ty,)+ } $clauses:tt) => {
+        $(contract!(@ $name, $adapter, $clauses);)+
     };
-}
-
-/// Runs the listed clauses on an adapter.
-macro_rules! adapter {
-    ($name:ident, $adapter:ty: $($clause:ident,)+) => {
+    (@ $name:ident, $adapter:ty, { $($module:ident::$clause:ident,)+ }) => {
         mod $name {
-            struct Listed;
-            impl crate::Contract for Listed {
-                $(fn $clause() { crate::$clause::on::<$adapter>(); })+
-            }
-            $(#[test] fn $clause() { <Listed as crate::Contract>::$clause(); })+
+            $(#[test] fn $clause() { crate::$module::$clause::<$adapter>(); })+
         }
     };
 }
 
-clauses! {
-    life::an_absent_event_is_fresh_and_a_pending_one_in_flight,
-    life::a_committed_event_is_seen_until_its_retention_ends,
-    life::a_release_opens_the_event_at_once,
-    life::a_late_release_takes_away_no_later_claim,
-    life::a_release_takes_away_no_committed_event,
-    life::a_late_commit_marks_the_event_whatever_became_of_its_claim,
-    life::a_second_commit_changes_nothing,
-    life::a_claim_that_is_its_own_hand_on_is_committed_at_once,
-    life::a_clock_set_back_shortens_nothing,
-    life::a_lease_longer_than_the_longest_is_cut,
-    life::a_retention_without_end_is_kept,
-    windows::a_window_runs_from_the_first_claim_and_ends_exactly,
-    windows::a_window_outlives_neither_a_release_nor_a_lease,
-    windows::a_window_longer_than_the_retention_still_counts,
-    windows::a_release_gives_the_identity_back_and_only_its_own,
-    windows::a_late_commit_leaves_the_identity_with_its_later_owner,
-    windows::a_window_of_a_claim_that_is_its_own_hand_on,
-    limits::the_quota_is_spent_first_and_a_limited_claim_claims_nothing,
-    limits::partners_have_quotas_of_their_own,
-    limits::the_throttle_counts_refusals_only,
-    limits::a_crowd_of_sources_forgives_nobody_in_particular,
-    races::of_racing_claims_of_one_event_exactly_one_is_fresh,
-    races::of_racing_events_of_one_click_exactly_one_is_fresh,
-    races::a_release_and_a_retry_race_without_a_second_hand_on,
-    races::racing_claims_spend_no_more_than_the_quota,
-    races::racing_refusals_all_count,
-    faults::a_claim_that_fails_at_any_step_is_never_taken_for_a_hand_on,
-    faults::a_claim_that_is_its_own_hand_on_is_whole_or_nothing,
-    faults::a_commit_that_fails_at_any_step_is_made_good_by_the_next,
-    faults::a_release_that_fails_at_any_step_is_made_good_by_the_lease,
-    faults::a_throttle_that_fails_at_any_step_is_a_fault,
-    garbage::a_garbled_claim_is_no_answer_and_opens_after_one_lease,
-    garbage::a_garbled_committed_event_is_no_answer,
-    garbage::a_garbled_identity_is_no_answer,
-    garbage::a_garbled_quota_is_a_fault_once_and_then_spent,
-    garbage::a_garbled_throttle_is_a_fault_once_and_then_empty,
-}
-
-adapter! {
-    memory_table, crate::tables::Memory:
-    an_absent_event_is_fresh_and_a_pending_one_in_flight,
-    a_committed_event_is_seen_until_its_retention_ends,
-    a_release_opens_the_event_at_once,
-    a_late_release_takes_away_no_later_claim,
-    a_release_takes_away_no_committed_event,
-    a_late_commit_marks_the_event_whatever_became_of_its_claim,
-    a_second_commit_changes_nothing,
-    a_claim_that_is_its_own_hand_on_is_committed_at_once,
-    a_clock_set_back_shortens_nothing,
-    a_lease_longer_than_the_longest_is_cut,
-    a_retention_without_end_is_kept,
-    a_window_runs_from_the_first_claim_and_ends_exactly,
-    a_window_outlives_neither_a_release_nor_a_lease,
-    a_window_longer_than_the_retention_still_counts,
-    a_release_gives_the_identity_back_and_only_its_own,
-    a_late_commit_leaves_the_identity_with_its_later_owner,
-    a_window_of_a_claim_that_is_its_own_hand_on,
-    the_quota_is_spent_first_and_a_limited_claim_claims_nothing,
-    partners_have_quotas_of_their_own,
-    the_throttle_counts_refusals_only,
-    a_crowd_of_sources_forgives_nobody_in_particular,
-    of_racing_claims_of_one_event_exactly_one_is_fresh,
-    of_racing_events_of_one_click_exactly_one_is_fresh,
-    a_release_and_a_retry_race_without_a_second_hand_on,
-    racing_claims_spend_no_more_than_the_quota,
-    racing_refusals_all_count,
-    a_claim_that_fails_at_any_step_is_never_taken_for_a_hand_on,
-    a_claim_that_is_its_own_hand_on_is_whole_or_nothing,
-    a_commit_that_fails_at_any_step_is_made_good_by_the_next,
-    a_release_that_fails_at_any_step_is_made_good_by_the_lease,
-    a_throttle_that_fails_at_any_step_is_a_fault,
-    a_garbled_claim_is_no_answer_and_opens_after_one_lease,
-    a_garbled_committed_event_is_no_answer,
-    a_garbled_identity_is_no_answer,
-    a_garbled_quota_is_a_fault_once_and_then_spent,
-    a_garbled_throttle_is_a_fault_once_and_then_empty,
-}
-
-adapter! {
-    shared_data, crate::tables::Shared:
-    an_absent_event_is_fresh_and_a_pending_one_in_flight,
-    a_committed_event_is_seen_until_its_retention_ends,
-    a_release_opens_the_event_at_once,
-    a_late_release_takes_away_no_later_claim,
-    a_release_takes_away_no_committed_event,
-    a_late_commit_marks_the_event_whatever_became_of_its_claim,
-    a_second_commit_changes_nothing,
-    a_claim_that_is_its_own_hand_on_is_committed_at_once,
-    a_clock_set_back_shortens_nothing,
-    a_lease_longer_than_the_longest_is_cut,
-    a_retention_without_end_is_kept,
-    a_window_runs_from_the_first_claim_and_ends_exactly,
-    a_window_outlives_neither_a_release_nor_a_lease,
-    a_window_longer_than_the_retention_still_counts,
-    a_release_gives_the_identity_back_and_only_its_own,
-    a_late_commit_leaves_the_identity_with_its_later_owner,
-    a_window_of_a_claim_that_is_its_own_hand_on,
-    the_quota_is_spent_first_and_a_limited_claim_claims_nothing,
-    partners_have_quotas_of_their_own,
-    the_throttle_counts_refusals_only,
-    a_crowd_of_sources_forgives_nobody_in_particular,
-    of_racing_claims_of_one_event_exactly_one_is_fresh,
-    of_racing_events_of_one_click_exactly_one_is_fresh,
-    a_release_and_a_retry_race_without_a_second_hand_on,
-    racing_claims_spend_no_more_than_the_quota,
-    racing_refusals_all_count,
-    a_claim_that_fails_at_any_step_is_never_taken_for_a_hand_on,
-    a_claim_that_is_its_own_hand_on_is_whole_or_nothing,
-    a_commit_that_fails_at_any_step_is_made_good_by_the_next,
-    a_release_that_fails_at_any_step_is_made_good_by_the_lease,
-    a_throttle_that_fails_at_any_step_is_a_fault,
-    a_garbled_claim_is_no_answer_and_opens_after_one_lease,
-    a_garbled_committed_event_is_no_answer,
-    a_garbled_identity_is_no_answer,
-    a_garbled_quota_is_a_fault_once_and_then_spent,
-    a_garbled_throttle_is_a_fault_once_and_then_empty,
-}
-
-adapter! {
-    sqlite_inbox, crate::inbox::Sqlite:
-    an_absent_event_is_fresh_and_a_pending_one_in_flight,
-    a_committed_event_is_seen_until_its_retention_ends,
-    a_release_opens_the_event_at_once,
-    a_late_release_takes_away_no_later_claim,
-    a_release_takes_away_no_committed_event,
-    a_late_commit_marks_the_event_whatever_became_of_its_claim,
-    a_second_commit_changes_nothing,
-    a_claim_that_is_its_own_hand_on_is_committed_at_once,
-    a_clock_set_back_shortens_nothing,
-    a_lease_longer_than_the_longest_is_cut,
-    a_retention_without_end_is_kept,
-    a_window_runs_from_the_first_claim_and_ends_exactly,
-    a_window_outlives_neither_a_release_nor_a_lease,
-    a_window_longer_than_the_retention_still_counts,
-    a_release_gives_the_identity_back_and_only_its_own,
-    a_late_commit_leaves_the_identity_with_its_later_owner,
-    a_window_of_a_claim_that_is_its_own_hand_on,
-    the_quota_is_spent_first_and_a_limited_claim_claims_nothing,
-    partners_have_quotas_of_their_own,
-    the_throttle_counts_refusals_only,
-    a_crowd_of_sources_forgives_nobody_in_particular,
-    of_racing_claims_of_one_event_exactly_one_is_fresh,
-    of_racing_events_of_one_click_exactly_one_is_fresh,
-    a_release_and_a_retry_race_without_a_second_hand_on,
-    racing_claims_spend_no_more_than_the_quota,
-    racing_refusals_all_count,
-    a_claim_that_fails_at_any_step_is_never_taken_for_a_hand_on,
-    a_claim_that_is_its_own_hand_on_is_whole_or_nothing,
-    a_commit_that_fails_at_any_step_is_made_good_by_the_next,
-    a_release_that_fails_at_any_step_is_made_good_by_the_lease,
-    a_throttle_that_fails_at_any_step_is_a_fault,
-    a_garbled_claim_is_no_answer_and_opens_after_one_lease,
-    a_garbled_committed_event_is_no_answer,
-    a_garbled_identity_is_no_answer,
-    a_garbled_quota_is_a_fault_once_and_then_spent,
-    a_garbled_throttle_is_a_fault_once_and_then_empty,
+contract! {
+    {
+        memory_table: crate::tables::Memory,
+        shared_data: crate::tables::Shared,
+        sqlite_inbox: crate::inbox::Sqlite,
+    }
+    {
+        life::an_absent_event_is_fresh_and_a_pending_one_in_flight,
+        life::a_committed_event_is_seen_until_its_retention_ends,
+        life::a_release_opens_the_event_at_once,
+        life::a_late_release_takes_away_no_later_claim,
+        life::a_release_takes_away_no_committed_event,
+        life::a_late_commit_marks_the_event_whatever_became_of_its_claim,
+        life::a_second_commit_changes_nothing,
+        life::a_claim_that_is_its_own_hand_on_is_committed_at_once,
+        life::a_clock_set_back_shortens_nothing,
+        life::a_lease_longer_than_the_longest_is_cut,
+        life::a_retention_without_end_is_kept,
+        windows::a_window_runs_from_the_first_claim_and_ends_exactly,
+        windows::a_window_outlives_neither_a_release_nor_a_lease,
+        windows::a_window_longer_than_the_retention_still_counts,
+        windows::a_release_gives_the_identity_back_and_only_its_own,
+        windows::a_late_commit_leaves_the_identity_with_its_later_owner,
+        windows::a_window_of_a_claim_that_is_its_own_hand_on,
+        limits::the_quota_is_spent_first_and_a_limited_claim_claims_nothing,
+        limits::partners_have_quotas_of_their_own,
+        limits::a_clock_set_far_back_leaves_one_event,
+        limits::the_throttle_counts_refusals_only,
+        limits::a_crowd_of_sources_forgives_nobody_in_particular,
+        races::of_racing_claims_of_one_event_exactly_one_is_fresh,
+        races::of_racing_events_of_one_click_exactly_one_is_fresh,
+        races::a_release_and_a_retry_race_without_a_second_hand_on,
+        races::racing_claims_spend_no_more_than_the_quota,
+        races::racing_refusals_all_count,
+        faults::a_claim_that_fails_at_any_step_is_never_taken_for_a_hand_on,
+        faults::a_claim_that_is_its_own_hand_on_is_whole_or_nothing,
+        faults::a_commit_that_fails_at_any_step_is_made_good_by_the_next,
+        faults::a_release_that_fails_at_any_step_is_made_good_by_the_lease,
+        faults::a_throttle_that_fails_at_any_step_is_a_fault,
+        garbage::a_garbled_claim_is_no_answer_and_opens_after_one_lease,
+        garbage::a_garbled_committed_event_is_no_answer,
+        garbage::a_garbled_identity_is_no_answer,
+        garbage::a_garbled_quota_is_a_fault_once_and_then_spent,
+        garbage::a_garbled_throttle_is_a_fault_once_and_then_empty,
+    }
 }

@@ -41,6 +41,27 @@ pub(crate) fn partners_have_quotas_of_their_own<A: Adapter>() {
     }
 }
 
+/// By more than `rate::CLOCK_STEP_MS_MAX`: waiting for the old clock would lock the partner out.
+pub(crate) fn a_clock_set_far_back_leaves_one_event<A: Adapter>() {
+    const BEFORE: u64 = 3_600_000;
+    let adapter = A::new();
+    let mut one = adapter.worker();
+    let quota = Rate::per(1, 1000, 2);
+    let ask = |event, ms| Claim { quota, ..claim_of_click(event, 900 + event, ms) };
+    assert!(matches!(one.claim(&ask(1, BEFORE)), Ok(ClaimAnswer::Fresh { .. })));
+    let spent = Quota { burst: 2, window_seconds: 2, remaining: 0, reset_seconds: 2 };
+    assert_eq!(one.claim(&ask(2, 0)), Ok(ClaimAnswer::Fresh { quota: Some(spent) }));
+    assert_eq!(one.claim(&ask(3, 0)), Ok(ClaimAnswer::Limited { retry_after_ms: 1000, quota: spent }));
+    assert!(matches!(one.claim(&ask(3, 1000)), Ok(ClaimAnswer::Fresh { .. })), "and it fills again");
+
+    let offender = source("203.0.113.9");
+    for ms in [BEFORE, BEFORE, BEFORE, 0] {
+        assert_eq!(one.throttle(&throttle(offender, false, ms)), Ok(ThrottleAnswer::Pass));
+        assert_eq!(one.throttle(&throttle(offender, true, ms)), Ok(ThrottleAnswer::Pass));
+    }
+    assert_eq!(one.throttle(&throttle(offender, false, 0)), Ok(limited(20_000)));
+}
+
 pub(crate) fn the_throttle_counts_refusals_only<A: Adapter>() {
     let adapter = A::new();
     let (mut one, mut other) = (adapter.worker(), adapter.worker());
