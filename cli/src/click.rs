@@ -23,12 +23,15 @@ pub(crate) enum Command {
         /// When the click happened, RFC 3339 in UTC [default: now]
         #[arg(long, value_name = "TIME", value_parser = input::parse_time)]
         at: Option<Timestamp>,
+        /// Seal it: a text that says nothing to anyone without the key, and that the gate takes in the id's place
+        #[arg(long)]
+        sealed: bool,
     },
-    /// Tell when a click id was minted and with which key, or what is wrong with it
+    /// Tell when a click id, plain or sealed, was minted and with which key, or what is wrong with it
     Inspect {
         #[command(flatten)]
         keys: Keys,
-        /// The click id
+        /// The click id; a sealed one is opened
         click_id: String,
     },
 }
@@ -72,14 +75,20 @@ impl Keys {
 /// There is no key, or the click id is none of ours.
 pub(crate) fn run(command: &Command) -> Result<()> {
     match command {
-        Command::Mint { keys, at } => {
+        Command::Mint { keys, at, sealed } => {
             let keys = keys.resolve()?;
             let newest = keys.first().ok_or_else(|| anyhow!("there is no key"))?;
-            println!("{}", click::mint(newest, at.unwrap_or_else(input::now), input::random()?).as_str());
+            let (at, random) = (at.unwrap_or_else(input::now), input::random()?);
+            if *sealed {
+                println!("{}", click::seal(newest, at, random, input::random()?).as_str());
+            } else {
+                println!("{}", click::mint(newest, at, random).as_str());
+            }
         }
         Command::Inspect { keys, click_id } => {
             let click = click::inspect(&keys.resolve()?, click_id)
                 .map_err(|fault| anyhow!("click_id_invalid: it {}{}", fault.as_str(), length(fault)))?;
+            println!("click id   {}", click.id.as_str());
             println!("minted at  {}", click.minted_at.write_rfc3339().as_str());
             println!("key        {}", click.key_id);
         }
@@ -90,7 +99,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
 /// How long an id of the wrong length is.
 fn length(fault: ClickFault) -> String {
     match fault {
-        ClickFault::Truncated { length } | ClickFault::TooLong { length } => {
+        ClickFault::Truncated { length, .. } | ClickFault::TooLong { length, .. } => {
             format!(" (this one has {length})")
         }
         ClickFault::Macro | ClickFault::Foreign | ClickFault::Alphabet | ClickFault::Forged => String::new(),

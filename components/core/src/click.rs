@@ -1,4 +1,4 @@
-//! Self-authenticating click ids: the gate can tell that it minted one without a lookup (source §3).
+//! Self-authenticating click ids, plain and sealed: the gate can tell that it minted one without a lookup (source §2, §3).
 //!
 //! ```text
 //! clk_ + 40 characters of Crockford base32 in lower case, for 25 bytes:
@@ -6,25 +6,52 @@
 //!   1 byte   key hint: which of the keys to try
 //!   8 bytes  random
 //!  10 bytes  tag: the start of an HMAC-SHA256 over the 15 bytes before it
+//!
+//! cls_ + 88 characters of the same alphabet, for 55 bytes:
+//!   1 byte   key hint
+//!  24 bytes  nonce, random
+//!  14 bytes  the id's time and random, encrypted
+//!  16 bytes  tag of XChaCha20-Poly1305, over `cls_` and the hint as well
 //! ```
 //!
-//! An id says when it was minted and nothing else. 80 bits of tag are enough because a guess can only be checked by asking.
+//! A plain id says when it was minted and nothing else. 80 bits of tag are enough because a guess can only be checked by
+//! asking. A sealed id says nothing to anyone but a holder of the key, and no two of one click look alike; whoever sends it
+//! back need not know the difference, and [`inspect`] finds the plain id in it. One secret serves both: what is encrypted
+//! with is derived from it.
 
 use alloc::sync::Arc;
+use core::fmt;
+
+use chacha20poly1305::aead::AeadInOut as _;
+use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305};
 
 use crate::mac::{MacKey, equal};
 use crate::text::Text;
 use crate::time::Timestamp;
 
-/// Length of a click id, in characters.
+/// Length of a plain click id, in characters.
 pub const LENGTH: usize = 44;
+
+/// Length of a sealed click id, in characters.
+pub const SEALED_LENGTH: usize = 92;
 
 /// A key that click ids are minted and recognised with.
 #[derive(Clone, Debug)]
 pub struct ClickKey {
     id: Arc<str>,
     mac: MacKey,
+    seal: SealKey,
     hint: u8,
+}
+
+/// The key that ids are sealed with.
+#[derive(Clone)]
+struct SealKey([u8; 32]);
+
+impl fmt::Debug for SealKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SealKey(secret)")
+    }
 }
 
 impl ClickKey {
@@ -33,7 +60,8 @@ impl ClickKey {
     pub fn new(id: Arc<str>, secret: &[u8]) -> Self {
         let mac = MacKey::new(secret);
         let [hint, ..] = mac.tag_of_parts("countersign click hint v1", &[]);
-        Self { id, mac, hint }
+        let seal = SealKey(mac.tag_of_parts("countersign click seal v1", &[]));
+        Self { id, mac, seal, hint }
     }
 
     /// The key's name.
@@ -54,6 +82,8 @@ impl ClickKey {
 /// What a genuine click id says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Click {
+    /// The plain id: the one sent, or the one that was sealed in it.
+    pub id: Text<LENGTH>,
     /// When the redirect minted it.
     pub minted_at: Timestamp,
     /// The key that it was minted with.
@@ -65,17 +95,21 @@ pub struct Click {
 pub enum ClickFault {
     /// A placeholder that the sender's system did not fill in, such as `{click_id}` or `%CLICKID%`.
     Macro,
-    /// It does not begin with `clk_`: another system's id.
+    /// It begins with neither `clk_` nor `cls_`: another system's id.
     Foreign,
     /// It begins as one of ours and is shorter.
     Truncated {
-        /// Its length in bytes, instead of [`LENGTH`].
+        /// Its length in bytes.
         length: usize,
+        /// The length it should have: [`LENGTH`] or [`SEALED_LENGTH`].
+        whole: usize,
     },
     /// It begins as one of ours and is longer.
     TooLong {
-        /// Its length in bytes, instead of [`LENGTH`].
+        /// Its length in bytes.
         length: usize,
+        /// The length it should have: [`LENGTH`] or [`SEALED_LENGTH`].
+        whole: usize,
     },
     /// A character that no click id has; upper case is the usual cause.
     Alphabet,
@@ -89,9 +123,15 @@ impl ClickFault {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Macro => "is a placeholder that was never filled in; check the macro's name in your system",
-            Self::Foreign => "is not one of ours: ours begin with clk_",
+            Self::Foreign => "is not one of ours: ours begin with clk_ or cls_",
+            Self::Truncated { whole: SEALED_LENGTH, .. } => {
+                "is cut off: sealed ones have 92 characters; check the length of your column or field"
+            }
             Self::Truncated { .. } => {
                 "is cut off: ours have 44 characters; check the length of your column or field"
+            }
+            Self::TooLong { whole: SEALED_LENGTH, .. } => {
+                "has something appended: sealed ones have 92 characters"
             }
             Self::TooLong { .. } => "has something appended: ours have 44 characters",
             Self::Alphabet => "has a character that ours never have; send it unchanged, in lower case",
@@ -103,16 +143,105 @@ impl ClickFault {
 /// A new click id. `random` comes from the host's secure random source.
 #[must_use]
 pub fn mint(key: &ClickKey, at: Timestamp, random: [u8; 8]) -> Text<LENGTH> {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n] = bare(at, random);
+    let claims = [a, b, c, d, e, f, key.hint, g, h, i, j, k, l, m, n];
+    write(PREFIX, [claims.as_chunks().0, key.tag(&claims).as_chunks().0])
+}
+
+/// The sealed form of the click id that [`mint`] makes of the same `key`, `at` and `random`. `nonce` comes from the host's secure
+/// random source, anew for each.
+#[must_use]
+pub fn seal(key: &ClickKey, at: Timestamp, random: [u8; 8], nonce: [u8; 24]) -> Text<SEALED_LENGTH> {
+    let mut sealed = bare(at, random);
+    let cipher = XChaCha20Poly1305::new(&key.seal.0.into());
+    let tag = cipher
+        .encrypt_inout_detached(&nonce.into(), &associated(key.hint), sealed.as_mut_slice().into())
+        // Only a text of 256 GiB is too long to encrypt. A tag of zeros opens nothing.
+        .map_or([0; 16], Into::into);
+    let mut bytes = [0; SEALED];
+    bytes
+        .iter_mut()
+        .zip([key.hint].into_iter().chain(nonce).chain(sealed).chain(tag))
+        .for_each(|(to, from)| *to = from);
+    write(SEALED_PREFIX, [bytes.as_chunks().0, &[]])
+}
+
+/// What a click id says, plain or sealed, once it is found to be ours.
+///
+/// # Errors
+/// A [`ClickFault`], as precise as a sender needs to find the cause.
+pub fn inspect(keys: &[ClickKey], id: &str) -> Result<Click, ClickFault> {
+    if is_macro(id) {
+        Err(ClickFault::Macro)
+    } else if let Some(digits) = id.strip_prefix(PREFIX) {
+        verify(keys, id, &read(digits, LENGTH)?)
+    } else if let Some(digits) = id.strip_prefix(SEALED_PREFIX) {
+        open(keys, &read(digits, SEALED_LENGTH)?)
+    } else {
+        Err(ClickFault::Foreign)
+    }
+}
+
+fn verify(keys: &[ClickKey], id: &str, bytes: &[u8; CLAIMS + TAG]) -> Result<Click, ClickFault> {
+    let (Some(claims), Some(tag)) = (bytes.first_chunk::<CLAIMS>(), bytes.last_chunk::<TAG>()) else {
+        return Err(ClickFault::Forged);
+    };
+    let [a, b, c, d, e, f, hint, ..] = *claims;
+    keys.iter()
+        .filter(|key| key.hint == hint)
+        .find(|key| equal(&key.tag(claims), tag))
+        .map(|key| Click {
+            id: Text::new(id).unwrap_or_default(),
+            minted_at: Timestamp::from_ms(u64::from_be_bytes([0, 0, a, b, c, d, e, f])),
+            key_id: key.id.clone(),
+        })
+        .ok_or(ClickFault::Forged)
+}
+
+fn open(keys: &[ClickKey], bytes: &[u8; SEALED]) -> Result<Click, ClickFault> {
+    let [hint, rest @ ..] = bytes;
+    let (Some((nonce, rest)), Some(tag)) = (rest.split_first_chunk::<24>(), bytes.last_chunk::<16>()) else {
+        return Err(ClickFault::Forged);
+    };
+    let Some(sealed) = rest.first_chunk::<BARE>() else { return Err(ClickFault::Forged) };
+    keys.iter()
+        .filter(|key| key.hint == *hint)
+        .find_map(|key| {
+            let mut bare = *sealed;
+            XChaCha20Poly1305::new(&key.seal.0.into())
+                .decrypt_inout_detached(
+                    &(*nonce).into(),
+                    &associated(*hint),
+                    bare.as_mut_slice().into(),
+                    &(*tag).into(),
+                )
+                .ok()?;
+            let [a, b, c, d, e, f, random @ ..] = bare;
+            let minted_at = Timestamp::from_ms(u64::from_be_bytes([0, 0, a, b, c, d, e, f]));
+            Some(Click { id: mint(key, minted_at, random), minted_at, key_id: key.id.clone() })
+        })
+        .ok_or(ClickFault::Forged)
+}
+
+/// What both forms say.
+const fn bare(at: Timestamp, random: [u8; 8]) -> [u8; BARE] {
     let [_, _, a, b, c, d, e, f] = at.as_ms().to_be_bytes();
     let [g, h, i, j, k, l, m, n] = random;
-    let claims = [a, b, c, d, e, f, key.hint, g, h, i, j, k, l, m, n];
+    [a, b, c, d, e, f, g, h, i, j, k, l, m, n]
+}
+
+/// What a seal vouches for besides what it hides: everything before the nonce.
+const fn associated(hint: u8) -> [u8; 5] {
+    [b'c', b'l', b's', b'_', hint]
+}
+
+/// A prefix and groups of five bytes, each as eight characters.
+fn write<const N: usize>(prefix: &str, groups: [&[[u8; 5]]; 2]) -> Text<N> {
     let mut id = Text::EMPTY;
-    // 4 characters and 5 × 8 fill the text exactly.
-    let mut fits = id.push_str(PREFIX);
-    let (head, tag) = (claims.as_chunks::<5>().0, key.tag(&claims));
-    for group in head.iter().chain(tag.as_chunks::<5>().0) {
-        let [a, b, c, d, e] = *group;
-        let bits = u64::from_be_bytes([0, 0, 0, a, b, c, d, e]);
+    // Every caller's prefix and groups fill the text exactly.
+    let mut fits = id.push_str(prefix);
+    for [a, b, c, d, e] in groups.into_iter().flatten() {
+        let bits = u64::from_be_bytes([0, 0, 0, *a, *b, *c, *d, *e]);
         for shift in [35_u32, 30, 25, 20, 15, 10, 5, 0] {
             let [low, ..] = bits.wrapping_shr(shift).to_le_bytes();
             let digit = ALPHABET.get(usize::from(low & 31)).copied().unwrap_or(b'0');
@@ -122,24 +251,18 @@ pub fn mint(key: &ClickKey, at: Timestamp, random: [u8; 8]) -> Text<LENGTH> {
     id
 }
 
-/// What a click id says, once its tag is found to be ours.
-///
-/// # Errors
-/// A [`ClickFault`], as precise as a sender needs to find the cause.
-pub fn inspect(keys: &[ClickKey], id: &str) -> Result<Click, ClickFault> {
-    if is_macro(id) {
-        return Err(ClickFault::Macro);
+/// The bytes that the characters after the prefix stand for; `whole` is the length that the id should have with its prefix.
+fn read<const N: usize>(digits: &str, whole: usize) -> Result<[u8; N], ClickFault> {
+    // Both prefixes have four characters.
+    let length = digits.len().saturating_add(PREFIX.len());
+    if length < whole {
+        return Err(ClickFault::Truncated { length, whole });
     }
-    let characters = id.strip_prefix(PREFIX).ok_or(ClickFault::Foreign)?.as_bytes();
-    let length = id.len();
-    if length < LENGTH {
-        return Err(ClickFault::Truncated { length });
+    if length > whole {
+        return Err(ClickFault::TooLong { length, whole });
     }
-    if length > LENGTH {
-        return Err(ClickFault::TooLong { length });
-    }
-    let mut bytes = [0_u8; CLAIMS + TAG];
-    let (groups, _) = characters.as_chunks::<8>();
+    let mut bytes = [0_u8; N];
+    let (groups, _) = digits.as_bytes().as_chunks::<8>();
     for (to, group) in bytes.as_chunks_mut::<5>().0.iter_mut().zip(groups) {
         let bits = group
             .iter()
@@ -148,18 +271,7 @@ pub fn inspect(keys: &[ClickKey], id: &str) -> Result<Click, ClickFault> {
         let [_, _, _, a, b, c, d, e] = bits.to_be_bytes();
         *to = [a, b, c, d, e];
     }
-    let (Some(claims), Some(tag)) = (bytes.first_chunk::<CLAIMS>(), bytes.last_chunk::<TAG>()) else {
-        return Err(ClickFault::Forged);
-    };
-    let [a, b, c, d, e, f, hint, ..] = *claims;
-    keys.iter()
-        .filter(|key| key.hint == hint)
-        .find(|key| equal(&key.tag(claims), tag))
-        .map(|key| Click {
-            minted_at: Timestamp::from_ms(u64::from_be_bytes([0, 0, a, b, c, d, e, f])),
-            key_id: key.id.clone(),
-        })
-        .ok_or(ClickFault::Forged)
+    Ok(bytes)
 }
 
 /// Whether an id is a tracker's macro that nobody replaced, as it is or percent-encoded. No id of ours looks like one.
@@ -203,8 +315,13 @@ const fn digit(character: u8) -> Option<u8> {
 }
 
 const PREFIX: &str = "clk_";
+const SEALED_PREFIX: &str = "cls_";
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-/// Bytes before the tag: time, hint, random.
+/// Bytes of time and random.
+const BARE: usize = 14;
+/// Bytes before a plain id's tag: time, hint, random.
 const CLAIMS: usize = 15;
-/// Bytes of the tag.
+/// Bytes of a plain id's tag.
 const TAG: usize = 10;
+/// Bytes of a sealed id.
+const SEALED: usize = 55;

@@ -122,7 +122,7 @@ pub struct ClickId {
     pub verify: Option<ClickVerify>,
 }
 
-/// A key that mints click ids.
+/// A key that mints and seals click ids.
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -140,7 +140,7 @@ pub struct ClickKey {
 pub enum ClickVerify {
     /// It is refused: every click id is one of ours.
     Require,
-    /// It is refused if it claims to be ours (`clk_…`); another tracker's passes.
+    /// It is refused if it claims to be ours (`clk_…`, sealed `cls_…`); another tracker's passes.
     WhenOurs,
     /// It passes: another tracker minted all of them. Unreplaced macros are still refused.
     Off,

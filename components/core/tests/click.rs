@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use countersign_core::click::{Click, ClickFault, ClickKey, LENGTH, inspect, mint};
+use countersign_core::click::{Click, ClickFault, ClickKey, LENGTH, SEALED_LENGTH, inspect, mint, seal};
 use countersign_core::time::Timestamp;
 
 const AT: Timestamp = Timestamp::from_ms(1_761_059_551_000);
 const RANDOM: [u8; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
+const NONCE: [u8; 24] = [9; 24];
 
 fn key(id: &str, secret: &[u8]) -> ClickKey {
     ClickKey::new(Arc::from(id), secret)
@@ -21,7 +22,48 @@ fn an_id_is_what_another_implementation_makes_of_the_format() {
     // Computed with Python's hmac from the description in click.rs.
     let id = mint(&keys()[1], AT, RANDOM);
     assert_eq!(id.as_str(), "clk_06d0en1q30a020g30g2gc1r8w6em8zysnk5z46y5");
-    assert_eq!(inspect(&keys(), id.as_str()), Ok(Click { minted_at: AT, key_id: Arc::from("c2") }));
+    assert_eq!(inspect(&keys(), id.as_str()), Ok(Click { id, minted_at: AT, key_id: Arc::from("c2") }));
+}
+
+#[test]
+fn a_sealed_id_is_what_another_implementation_makes_of_the_format() {
+    // Computed with Python's hmac and libsodium from the description in click.rs.
+    let sealed = seal(&keys()[1], AT, RANDOM, NONCE);
+    assert_eq!(
+        sealed.as_str(),
+        "cls_2g4gj289144gj289144gj289144gj289144gj2897fh20kwnxfnsca7d4ywfd2bdbnwvnnpamkc4baevg23q4tey"
+    );
+    let id = mint(&keys()[1], AT, RANDOM);
+    assert_eq!(inspect(&keys(), sealed.as_str()), Ok(Click { id, minted_at: AT, key_id: Arc::from("c2") }));
+}
+
+#[test]
+fn two_seals_of_one_click_differ_in_every_part_and_open_to_the_same_id() {
+    let (one, other) = (seal(&keys()[0], AT, RANDOM, NONCE), seal(&keys()[0], AT, RANDOM, [8; 24]));
+    assert_eq!((one.as_str().len(), other.as_str().len()), (SEALED_LENGTH, SEALED_LENGTH));
+    // Past the prefix and the nonce nothing is alike but by chance: 48 characters of 32 kinds.
+    let alike = one.as_str().bytes().zip(other.as_str().bytes()).skip(44).filter(|(a, b)| a == b).count();
+    assert!(alike < 12, "{alike}");
+    assert_eq!(inspect(&keys(), one.as_str()), inspect(&keys(), other.as_str()));
+}
+
+#[test]
+fn every_other_character_in_every_place_of_a_sealed_id_is_refused() {
+    let sealed = seal(&keys()[0], AT, RANDOM, NONCE);
+    for place in 4..SEALED_LENGTH {
+        for other in (0x20_u8..0x7f).filter(|other| *other != sealed.as_str().as_bytes()[place]) {
+            let mut changed = sealed.as_str().as_bytes().to_vec();
+            changed[place] = other;
+            let changed = String::from_utf8(changed).unwrap();
+            let expected = match other {
+                b'0'..=b'9' | b'a'..=b'h' | b'j' | b'k' | b'm' | b'n' | b'p'..=b't' | b'v'..=b'z' => {
+                    ClickFault::Forged
+                }
+                _ => ClickFault::Alphabet,
+            };
+            assert_eq!(inspect(&keys(), &changed), Err(expected), "{changed}");
+        }
+    }
 }
 
 #[test]
@@ -38,7 +80,7 @@ fn ids_sort_by_time() {
     for (id, ms) in ids.iter().zip(times) {
         assert_eq!(id.as_str().len(), LENGTH);
         let minted_at = Timestamp::from_ms(ms);
-        assert_eq!(inspect(&keys(), id.as_str()), Ok(Click { minted_at, key_id: Arc::from("c1") }));
+        assert_eq!(inspect(&keys(), id.as_str()), Ok(Click { id: *id, minted_at, key_id: Arc::from("c1") }));
     }
 }
 
@@ -51,6 +93,8 @@ fn every_other_character_in_every_place_is_refused() {
             changed[place] = other;
             let changed = String::from_utf8(changed).unwrap();
             let expected = match (place, other) {
+                // A sealed one by its prefix.
+                (2, b's') => ClickFault::Truncated { length: LENGTH, whole: SEALED_LENGTH },
                 (..4, _) => ClickFault::Foreign,
                 (_, b'0'..=b'9' | b'a'..=b'h' | b'j' | b'k' | b'm' | b'n' | b'p'..=b't' | b'v'..=b'z') => {
                     ClickFault::Forged
@@ -64,17 +108,21 @@ fn every_other_character_in_every_place_is_refused() {
 
 #[test]
 fn a_key_that_was_removed_recognises_nothing() {
-    let id = mint(&keys()[1], AT, RANDOM);
-    assert_eq!(inspect(&keys()[..1], id.as_str()), Err(ClickFault::Forged));
-    assert_eq!(inspect(&[], id.as_str()), Err(ClickFault::Forged));
+    let (id, sealed) = (mint(&keys()[1], AT, RANDOM), seal(&keys()[1], AT, RANDOM, NONCE));
     let same_id = [key("c2", b"a new secret under the old name.")];
-    assert_eq!(inspect(&same_id, id.as_str()), Err(ClickFault::Forged));
+    for id in [id.as_str(), sealed.as_str()] {
+        assert_eq!(inspect(&keys()[..1], id), Err(ClickFault::Forged));
+        assert_eq!(inspect(&[], id), Err(ClickFault::Forged));
+        assert_eq!(inspect(&same_id, id), Err(ClickFault::Forged));
+    }
 }
 
 #[test]
 fn wrong_ids_are_told_apart() {
     let genuine = mint(&keys()[0], AT, RANDOM);
     let genuine = genuine.as_str();
+    let sealed = seal(&keys()[0], AT, RANDOM, NONCE);
+    let sealed = sealed.as_str();
     let cases: &[(&str, ClickFault)] = &[
         ("{click_id}", ClickFault::Macro),
         ("{{click_id}}", ClickFault::Macro),
@@ -96,9 +144,15 @@ fn wrong_ids_are_told_apart() {
         ("clk", ClickFault::Foreign),
         ("CLK_06D0EN1Q30A020G30G2GC1R8W6EM8ZYSNK5Z46Y5", ClickFault::Foreign),
         ("123e4567-e89b-12d3-a456-426614174000", ClickFault::Foreign),
-        ("clk_", ClickFault::Truncated { length: 4 }),
-        ("clk_123...", ClickFault::Truncated { length: 10 }),
-        (genuine.split_at(43).0, ClickFault::Truncated { length: 43 }),
+        ("clk_", ClickFault::Truncated { length: 4, whole: 44 }),
+        ("clk_123...", ClickFault::Truncated { length: 10, whole: 44 }),
+        ("cls_", ClickFault::Truncated { length: 4, whole: 92 }),
+        (sealed.split_at(91).0, ClickFault::Truncated { length: 91, whole: 92 }),
+        // One form under the other's name.
+        (&format!("cls_{}", genuine.split_at(4).1), ClickFault::Truncated { length: 44, whole: 92 }),
+        (&format!("clk_{}", sealed.split_at(4).1), ClickFault::TooLong { length: 92, whole: 44 }),
+        (&sealed.to_uppercase(), ClickFault::Foreign),
+        (genuine.split_at(43).0, ClickFault::Truncated { length: 43, whole: 44 }),
         ("clk_06D0EN1Q30A020G30G2GC1R8W6EM8ZYSNK5Z46Y5", ClickFault::Alphabet),
         ("clk_06d0en1q30a020g30g2gc1r8w6em8zysnk5z4\u{e9}y", ClickFault::Alphabet),
         ("clk_0000000000000000000000000000000000000000", ClickFault::Forged),
@@ -107,8 +161,11 @@ fn wrong_ids_are_told_apart() {
         assert_eq!(inspect(&keys(), id), Err(*fault), "{id}");
         assert!(!fault.as_str().is_empty());
     }
-    assert_eq!(inspect(&keys(), &format!("{genuine}0")), Err(ClickFault::TooLong { length: 45 }));
-    assert_eq!(inspect(&keys(), &format!("{genuine}&sub=1")), Err(ClickFault::TooLong { length: 50 }));
+    assert_eq!(inspect(&keys(), &format!("{genuine}0")), Err(ClickFault::TooLong { length: 45, whole: 44 }));
+    assert_eq!(
+        inspect(&keys(), &format!("{genuine}&sub=1")),
+        Err(ClickFault::TooLong { length: 50, whole: 44 })
+    );
     assert_eq!(inspect(&keys(), &format!(" {genuine}")), Err(ClickFault::Foreign));
 }
 

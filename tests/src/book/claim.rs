@@ -3,7 +3,7 @@
 use countersign_core::outcome::Code::{Accepted, Duplicate, EventIdReused, FallbackDuplicate, RateLimited};
 
 use super::draft::{Draft, Signer};
-use super::{Chapter, Entry, script};
+use super::{Chapter, Entry, keys, script};
 use crate::vector::Suite;
 
 pub(super) fn chapters() -> Vec<Chapter> {
@@ -206,6 +206,17 @@ fn fallback() -> Vec<Entry> {
             "another-click-is-another-event",
             "The click is part of it.",
             [(shop("a"), Accepted), (shop("b").click(2), Accepted)],
+        ),
+        script(
+            "sealed-or-not-it-is-one-click",
+            "The id in it is what counts, however often it was sealed.",
+            [
+                (shop("a"), Accepted),
+                (shop("b").string("click_id", &keys::sealed(1, 1)), FallbackDuplicate),
+                (shop("c").string("click_id", &keys::sealed(1, 2)), FallbackDuplicate),
+                (shop("d").string("click_id", &keys::sealed(2, 1)), Accepted),
+                (shop("e").click(2), FallbackDuplicate),
+            ],
         ),
         script(
             "another-type-is-another-event",

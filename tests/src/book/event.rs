@@ -306,7 +306,7 @@ fn time() -> Vec<Entry> {
 
 fn click() -> Vec<Entry> {
     let with = |id: &str| plain().string("click_id", id);
-    let ours = keys::click(7);
+    let (ours, sealed) = (keys::click(7), keys::sealed(7, 1));
     let old = keys::click_with(&keys::key("old_click_key"), 7);
     let foreign = keys::click_with(&keys::key("another_key"), 7);
     let last = if ours.ends_with('0') { "1" } else { "0" };
@@ -333,6 +333,43 @@ fn click() -> Vec<Entry> {
             with(&format!("clk_{}", ours[4..].to_uppercase())),
             ClickIdInvalid,
         ),
+        one("sealed-click-is-accepted", "Whoever sends it back need not know.", with(&sealed), Accepted),
+        one(
+            "sealed-click-of-the-old-key-is-accepted",
+            "Sealed ids live as long.",
+            with(&keys::sealed_with(&keys::key("old_click_key"), 7, 1)),
+            Accepted,
+        ),
+        one(
+            "sealed-click-of-another-key-is-refused",
+            "Made up.",
+            with(&keys::sealed_with(&keys::key("another_key"), 7, 1)),
+            ClickIdInvalid,
+        ),
+        one(
+            "changed-sealed-click-is-refused",
+            "One character.",
+            with(&format!("{}{}", &sealed[..91], if sealed.ends_with('0') { "1" } else { "0" })),
+            ClickIdInvalid,
+        ),
+        one(
+            "cut-off-sealed-click-is-refused",
+            "A column of sixty-four characters.",
+            with(&sealed[..64]),
+            ClickIdInvalid,
+        ),
+        one(
+            "sealed-click-with-more-behind-it-is-refused",
+            "Something was appended.",
+            with(&format!("{sealed}x")),
+            ClickIdInvalid,
+        ),
+        one(
+            "click-that-passes-for-sealed-is-refused",
+            "The forms do not share their tags.",
+            with(&format!("cls_{}", &ours[4..])),
+            ClickIdInvalid,
+        ),
         one("click-of-another-tracker-is-refused", "Not one of ours.", with("EAIaIQobChMI"), ClickIdInvalid),
         one("empty-click-is-invalid", "A member without a value is left out.", with(""), EventInvalid),
         one("click-with-a-space-is-invalid", "Visible ASCII only.", with("clk_ 1"), EventInvalid),
@@ -354,6 +391,13 @@ fn click_when_ours() -> Vec<Entry> {
     let why = "verify: when_ours.";
     vec![
         one("click-of-ours-is-accepted-beside-others", why, with(&keys::click(7)), Accepted),
+        one("sealed-click-of-ours-is-accepted-beside-others", why, with(&keys::sealed(7, 1)), Accepted),
+        one(
+            "sealed-click-that-claims-to-be-ours-must-be",
+            why,
+            with(&keys::sealed_with(&keys::key("another_key"), 7, 1)),
+            ClickIdInvalid,
+        ),
         one("click-of-another-tracker-passes-when-ours", why, with("EAIaIQobChMI"), Accepted),
         one(
             "click-that-claims-to-be-ours-must-be",

@@ -51,8 +51,25 @@ pub fn click(number: u64) -> String {
 /// A click id that was minted with another key.
 #[must_use]
 pub fn click_with(secret: &[u8], number: u64) -> String {
-    let minted_at = Timestamp::from_ms(T0 - 3_600_000);
-    click::mint(&ClickKey::new("c".into(), secret), minted_at, number.to_be_bytes()).as_str().to_owned()
+    click::mint(&ClickKey::new("c".into(), secret), minted_at(), number.to_be_bytes()).as_str().to_owned()
+}
+
+/// [`click`], sealed for the `time`th time.
+#[must_use]
+pub fn sealed(number: u64, time: u8) -> String {
+    sealed_with(&key("click_key"), number, time)
+}
+
+/// [`click_with`], sealed for the `time`th time.
+#[must_use]
+pub fn sealed_with(secret: &[u8], number: u64, time: u8) -> String {
+    let key = ClickKey::new("c".into(), secret);
+    click::seal(&key, minted_at(), number.to_be_bytes(), [time; 24]).as_str().to_owned()
+}
+
+/// When the clicks of the vectors were minted.
+const fn minted_at() -> Timestamp {
+    Timestamp::from_ms(T0 - 3_600_000)
 }
 
 /// The hop key of configurations that name `hop_key`.

@@ -390,7 +390,7 @@ fn valid_event(
     now: Timestamp,
     facts: &mut Facts,
 ) -> Result<Event, Box<Reply>> {
-    let event = event::read(document, &partner.events, now).map_err(|faults| {
+    let mut event = event::read(document, &partner.events, now).map_err(|faults| {
         refuse(facts.clone(), Code::EventInvalid, "schema", &More::Faults { faults: &faults, now })
     })?;
     facts.event_id = Some(event.event_id);
@@ -401,7 +401,12 @@ fn valid_event(
     }
     let fault = match (click::inspect(&policy.click_id.keys, event.click_id.as_str()), policy.click_id.verify)
     {
-        (Ok(_), _) | (Err(ClickFault::Foreign), ClickVerify::WhenOurs) => return Ok(event),
+        (Ok(click), _) => {
+            // Sealed or not, it is one click: from here on only its plain id counts.
+            event.click_id = Text::new(click.id.as_str()).unwrap_or(event.click_id);
+            return Ok(event);
+        }
+        (Err(ClickFault::Foreign), ClickVerify::WhenOurs) => return Ok(event),
         // Only a macro that nobody filled in is no tracker's id.
         (Err(fault), ClickVerify::Off) if fault != ClickFault::Macro => return Ok(event),
         (Err(fault), _) => fault,
