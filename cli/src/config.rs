@@ -8,8 +8,9 @@ use anyhow::Result;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Subcommand;
-use countersign_core::document;
+use countersign_core::document::{self, Document};
 use countersign_core::policy::Policy;
+use countersign_ledger::rules::Rules;
 
 use crate::failure::unusable;
 use crate::input;
@@ -49,15 +50,15 @@ pub(crate) fn run(command: &Command) -> Result<()> {
             } else {
                 compile(&text, file, &mut |name| secrets.find(name))?
             };
-            let written =
-                document::read(&text).map_err(|_| unusable("the configuration cannot be read twice"))?;
+            let written = document::read::<Document>(&text)
+                .map_err(|_| unusable("the configuration cannot be read twice"))?;
             let effective = effective::describe(&policy, &written, input::now());
             match json {
                 true => println!("{}", serde_json::to_string_pretty(&effective)?),
                 false => print!("{}: right\n\n{}", file.display(), effective::explain(&effective)),
             }
         }
-        Command::Schema => print!("{}", document::schema()?),
+        Command::Schema => print!("{}", countersign_ledger::document::schema()?),
     }
     Ok(())
 }
@@ -71,14 +72,16 @@ pub(crate) fn compile(
     file: &Path,
     secrets: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
 ) -> Result<Policy> {
-    Policy::compile(text, secrets).map_err(|errors| {
-        let lines: String = errors.iter().map(|error| format!("\n  {error}")).collect();
-        let count = match errors.len() {
-            1 => "1 mistake".to_owned(),
-            more => format!("{more} mistakes"),
-        };
-        unusable(format!("{}: {count}:{lines}", file.display()))
-    })
+    Policy::compile(text, secrets)
+        .and_then(|policy| Rules::compile(text, secrets).map(|_rules| policy))
+        .map_err(|errors| {
+            let lines: String = errors.iter().map(|error| format!("\n  {error}")).collect();
+            let count = match errors.len() {
+                1 => "1 mistake".to_owned(),
+                more => format!("{more} mistakes"),
+            };
+            unusable(format!("{}: {count}:{lines}", file.display()))
+        })
 }
 
 /// A secret for a check without the real ones: long enough, different from any other, and good for every scheme.

@@ -6,6 +6,7 @@
 
 mod fault;
 mod read;
+mod unread;
 mod whole;
 
 use alloc::collections::BTreeMap;
@@ -16,10 +17,10 @@ use alloc::vec::Vec;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub use fault::ConfigError;
-pub(crate) use fault::{Faults, Path, nearest};
-pub(crate) use read::read_leniently;
-pub use read::{DOCUMENT_BYTES_MAX, read};
+pub(crate) use fault::nearest;
+pub use fault::{ConfigError, Faults, Path};
+pub use read::{DOCUMENT_BYTES_MAX, OTHERS, read, read_leniently};
+pub use unread::Unread;
 pub use whole::Whole;
 
 /// The configuration of Countersign: one document, the same for every host.
@@ -47,6 +48,16 @@ pub struct Document {
     pub receipt: Option<Mac>,
     /// The hop key, which proves to the upstream that a request came through the gate. Required in production.
     pub attestation: Option<Mac>,
+    /// Where clicks are sent on to (source §2). The tracker's reader has its members.
+    pub campaigns: Option<Unread>,
+    /// How clicks are redirected and logged (source §2). The tracker's reader has its members.
+    pub redirect: Option<Unread>,
+    /// How events become money (source §7, §8). The tracker's reader has its members.
+    pub ledger: Option<Unread>,
+    /// What personal data is kept, and for how long (source §9). The tracker's reader has its members.
+    pub privacy: Option<Unread>,
+    /// Who may call `/internal/…`. The tracker's reader has its members.
+    pub admin: Option<Unread>,
     /// Who sends postbacks, by name: 1 to 64 of `a-z`, `0-9`, `_` and `-`; at most 1,000. In the sandbox the partner
     /// `sandbox` exists without being written here.
     pub partners: Option<BTreeMap<String, Partner>>,
@@ -164,8 +175,10 @@ pub struct Partner {
     pub in_flight_status: Option<Whole<409, 503>>,
     /// Rules by event type (source §4, §8): for the built-in types, and to declare further ones; at most 64.
     pub events: Option<BTreeMap<String, EventRule>>,
-    /// The commercial terms, by the date from which they hold; the oldest first, at most 64. The ledger reads them.
-    pub contract: Option<Vec<Terms>>,
+    /// The commercial terms (source §8). The tracker's reader has their members.
+    pub contract: Option<Unread>,
+    /// What is kept of the partner's payloads (source §9). The tracker's reader has its members.
+    pub privacy: Option<Unread>,
 }
 
 /// How payloads are signed (source §5).
@@ -366,30 +379,6 @@ pub enum CustomAmount {
     Optional,
     /// `amount` and `currency` must be there.
     Required,
-}
-
-/// The commercial terms from one date on. Parsed and checked here; the ledger gives them their meaning.
-#[derive(Clone, Debug, Deserialize)]
-#[cfg_attr(feature = "schema", derive(JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Terms {
-    /// First instant at which the terms hold, `2026-01-01T00:00:00Z`.
-    pub from: String,
-    /// Smallest deposit that counts as a first one (source §8).
-    pub ftd_min_deposit: Option<Money>,
-    /// Price of one valid first deposit.
-    pub cpa: Option<Money>,
-}
-
-/// An amount of money.
-#[derive(Clone, Debug, Deserialize)]
-#[cfg_attr(feature = "schema", derive(JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Money {
-    /// A decimal number as text, `"10.00"`, not negative, with at most the currency's decimals.
-    pub amount: String,
-    /// ISO 4217 code, `"EUR"`.
-    pub currency: String,
 }
 
 /// The JSON Schema of the document, as `schemas/countersign.schema.json` has it.

@@ -3,7 +3,7 @@
 //! [`Policy::compile`] makes it from the one JSON document (`docs/config.md`, [`crate::document`]) and the secrets that the
 //! host resolves. A policy that exists is usable: nothing is left to check when a request comes.
 
-mod check;
+pub mod check;
 mod compile;
 mod partner;
 pub mod sandbox;
@@ -25,10 +25,10 @@ use crate::source::{Cidr, SourcePolicy};
 use crate::token::TokenPolicy;
 
 pub use self::compile::{CLICK_KEYS_MAX, PARTNERS_MAX, TRUSTED_PROXIES_MAX};
-pub use self::partner::{CERTIFICATES_MAX, EVENT_RULES_MAX, NETWORKS_MAX, PARTNER_NAME_BYTES_MAX, TERMS_MAX};
+pub use self::partner::{CERTIFICATES_MAX, EVENT_RULES_MAX, NETWORKS_MAX, PARTNER_NAME_BYTES_MAX};
 pub use self::secret::{Encoding as SecretEncoding, decode as decode_secret};
-pub use self::secret::{SECRET_BYTES_MAX, SECRET_BYTES_MIN};
-pub use self::token::ISSUER_BYTES_MAX;
+pub use self::secret::{SECRET_BYTES_MAX, SECRET_BYTES_MIN, Secrets};
+pub use self::token::{ISSUER_BYTES_MAX, opaque_tokens};
 pub use crate::document::{ClickVerify, ConfigError, Environment};
 
 /// A validated configuration. Immutable: a new document makes a new policy.

@@ -26,7 +26,7 @@ impl core::error::Error for ConfigError {}
 
 /// The way from the root of the document to a value.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Path<'p> {
+pub enum Path<'p> {
     /// The document.
     Root,
     /// A member of an object.
@@ -37,7 +37,7 @@ pub(crate) enum Path<'p> {
 
 impl<'a> Path<'a> {
     /// The member `name` of this value.
-    pub(crate) fn member<'p>(&'p self, name: &'p str) -> Path<'p> {
+    pub fn member<'p>(&'p self, name: &'p str) -> Path<'p> {
         Path::Member(self, name)
     }
 
@@ -50,7 +50,7 @@ impl<'a> Path<'a> {
     }
 
     /// The element `index` of this value.
-    pub(crate) fn element(&self, index: usize) -> Path<'_> {
+    pub fn element(&self, index: usize) -> Path<'_> {
         Path::Element(self, index)
     }
 }
@@ -78,7 +78,7 @@ impl fmt::Display for Path<'_> {
 
 /// The mistakes found so far; at most [`Faults::MAX`].
 #[derive(Debug, Default)]
-pub(crate) struct Faults {
+pub struct Faults {
     errors: Vec<ConfigError>,
     /// Paths of objects that are not what was written, because one of their words is unknown.
     guesses: Vec<String>,
@@ -87,10 +87,10 @@ pub(crate) struct Faults {
 
 impl Faults {
     /// More mistakes than this are not listed: whoever has made them will start again anyway.
-    pub(crate) const MAX: usize = 64;
+    pub const MAX: usize = 64;
 
     /// Notes a mistake, unless one is noted for this value or for one that holds it: what follows from a mistake is none.
-    pub(crate) fn add(&mut self, path: &Path<'_>, problem: impl Into<String>, remedy: impl Into<String>) {
+    pub fn add(&mut self, path: &Path<'_>, problem: impl Into<String>, remedy: impl Into<String>) {
         let path = path.to_string();
         let is_guess = self.is_read && self.guesses.iter().any(|guess| covers(guess, &path));
         let is_known = self.errors.iter().any(|error| covers(&error.path, &path));
@@ -111,12 +111,12 @@ impl Faults {
     }
 
     /// Whether nothing is wrong.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.errors.is_empty()
     }
 
     /// The mistakes, in the order in which they were found.
-    pub(crate) fn into_errors(self) -> Vec<ConfigError> {
+    pub fn into_errors(self) -> Vec<ConfigError> {
         self.errors
     }
 }

@@ -10,11 +10,14 @@ use core::fmt;
 use core::slice;
 
 use serde::de::value::{BorrowedStrDeserializer, StrDeserializer};
-use serde::de::{self, DeserializeSeed, Deserializer, Visitor};
+use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, Visitor};
 
 use super::fault::nearest;
-use super::{ConfigError, Document, Faults, Path};
+use super::{ConfigError, Faults, Path};
 use crate::json::{self, Limits, Object, Tape, Value};
+
+/// A struct with a member of this name, an [`Unread`](super::Unread), leaves all members that it does not have to other readers.
+pub const OTHERS: &str = "*";
 
 /// Longest document in bytes.
 pub const DOCUMENT_BYTES_MAX: usize = 4_194_304;
@@ -26,7 +29,7 @@ const LIMITS: Limits = Limits { depth_max: 16, nodes_max: 262_144 };
 /// # Errors
 /// Every mistake in its shape: not strict JSON, missing members, unknown members, values of the wrong kind. Ranges and what
 /// the members mean together are checked by [`crate::policy::Policy::compile`].
-pub fn read(json: &str) -> Result<Document, Vec<ConfigError>> {
+pub fn read<T: DeserializeOwned>(json: &str) -> Result<T, Vec<ConfigError>> {
     let mut faults = Faults::default();
     match read_leniently(json, &mut faults) {
         Some(document) if faults.is_empty() => Ok(document),
@@ -35,7 +38,7 @@ pub fn read(json: &str) -> Result<Document, Vec<ConfigError>> {
 }
 
 /// Reads a document as far as it can be read. Where a mistake was noted, the value in its place is a neutral one.
-pub(crate) fn read_leniently(json: &str, faults: &mut Faults) -> Option<Document> {
+pub fn read_leniently<T: DeserializeOwned>(json: &str, faults: &mut Faults) -> Option<T> {
     if json.len() > DOCUMENT_BYTES_MAX {
         let problem = format!("is longer than {DOCUMENT_BYTES_MAX} bytes");
         faults.add(&Path::Root, problem, "split the partners over several gates");
@@ -53,7 +56,7 @@ pub(crate) fn read_leniently(json: &str, faults: &mut Faults) -> Option<Document
     };
     let node = Node { value: Some(document.root()), path: &Path::Root, faults };
     // A `Refusal` comes only from a visitor that none of our structs has.
-    let document = <Document as serde::Deserialize>::deserialize(node).ok();
+    let document = T::deserialize(node).ok();
     faults.set_read();
     document
 }
@@ -199,7 +202,7 @@ impl<'de, 'd> Deserializer<'de> for Node<'_, 'd> {
         visitor: V,
     ) -> Result<V::Value, Refusal> {
         let object = self.object();
-        if let Some(object) = object {
+        if let Some(object) = object.filter(|_| !names.contains(&OTHERS)) {
             for (name, _) in object.members() {
                 let name = name.to_string();
                 if !names.contains(&name.as_str()) {
@@ -221,9 +224,14 @@ impl<'de, 'd> Deserializer<'de> for Node<'_, 'd> {
         })
     }
 
+    /// What another reader reads may be anything, and may be missing.
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+        visitor.visit_unit()
+    }
+
     serde::forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct newtype_struct tuple
-        tuple_struct identifier ignored_any
+        tuple_struct identifier
     }
 }
 

@@ -12,7 +12,7 @@ use crate::validity::Validity;
 pub(super) const KEY_ID_BYTES_MAX: usize = 64;
 
 /// A number, or `default` where none is written (or a wrong one, which is noted).
-pub(super) fn whole<const MIN: u32, const MAX: u32>(
+pub fn whole<const MIN: u32, const MAX: u32>(
     faults: &mut Faults,
     path: &Path<'_>,
     written: Option<Whole<MIN, MAX>>,
@@ -27,7 +27,7 @@ pub(super) fn whole<const MIN: u32, const MAX: u32>(
 }
 
 /// Notes a list that has more than `max` elements.
-pub(super) fn count(faults: &mut Faults, path: &Path<'_>, count: usize, max: usize) {
+pub fn count(faults: &mut Faults, path: &Path<'_>, count: usize, max: usize) {
     if count > max {
         faults.add(path, format!("has {count} elements"), format!("write at most {max}"));
     }
@@ -60,7 +60,7 @@ pub(super) fn key_id(
 }
 
 /// An instant.
-pub(super) fn timestamp(faults: &mut Faults, path: &Path<'_>, text: &str) -> Option<Timestamp> {
+pub fn timestamp(faults: &mut Faults, path: &Path<'_>, text: &str) -> Option<Timestamp> {
     let instant = Timestamp::parse_rfc3339(text).ok();
     if instant.is_none() {
         faults.add(path, "is no UTC time", "write it like \"2026-01-01T00:00:00Z\"");

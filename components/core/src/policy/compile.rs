@@ -38,7 +38,7 @@ impl Policy {
         secrets: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
     ) -> Result<Self, Vec<ConfigError>> {
         let mut faults = Faults::default();
-        let policy = written::read_leniently(json, &mut faults).and_then(|document| {
+        let policy = written::read_leniently(json, &mut faults).and_then(|document: Document| {
             let secrets = Secrets::new(document.environment, secrets);
             let compiler = Compiler {
                 faults: &mut faults,
@@ -60,7 +60,7 @@ impl Policy {
     /// # Errors
     /// Every mistake in the shape of the document.
     pub fn secret_names(json: &str) -> Result<Vec<String>, Vec<ConfigError>> {
-        let document = written::read(json)?;
+        let document: Document = written::read(json)?;
         let macs = [&document.receipt, &document.attestation];
         let click_keys = document.click_id.iter().flat_map(|click_id| click_id.keys.iter().flatten());
         let mut secrets: Vec<_> = click_keys.map(|key| &key.secret).collect();

@@ -7,7 +7,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::check::{count, hex_32, is_visible, key_id, timestamp, validity, whole};
+use super::check::{count, hex_32, is_visible, key_id, validity, whole};
 use super::compile::Compiler;
 use super::secret::Encoding;
 use super::{InFlightStatus, Partner, sandbox};
@@ -16,7 +16,6 @@ use crate::document::{
     nearest,
 };
 use crate::event::{BUILT_IN, CustomEvent, EventName, EventRules, Presence};
-use crate::money::{Amount, Currency};
 use crate::rate::Rate;
 use crate::signature::{KEYS_MAX, KEYS_VALID_MAX, Place, Scheme, SignaturePolicy, SigningKey};
 use crate::source::{Cidr, CidrProblem, SourcePolicy};
@@ -30,8 +29,6 @@ pub const NETWORKS_MAX: usize = 256;
 pub const CERTIFICATES_MAX: usize = 16;
 /// Most event types for which a partner has rules.
 pub const EVENT_RULES_MAX: usize = 64;
-/// Most terms of a partner's contract.
-pub const TERMS_MAX: usize = 64;
 /// Longest name of a header or member in bytes.
 const NAME_BYTES_MAX: usize = 64;
 /// Longest certificate name in bytes.
@@ -89,7 +86,6 @@ impl Compiler<'_, '_> {
         let events = path.member("events");
         let (events, fallback_windows) =
             self.events(&events, partner.events.as_ref().unwrap_or(&none), common);
-        self.contract(&path.member("contract"), partner.contract.as_deref().unwrap_or_default());
         Some(Partner {
             name,
             signature: signature?,
@@ -269,26 +265,6 @@ impl Compiler<'_, '_> {
             }
         }
     }
-
-    fn contract(&mut self, path: &Path<'_>, contract: &[written::Terms]) {
-        count(self.faults, path, contract.len(), TERMS_MAX);
-        let mut latest = None;
-        for (index, terms) in contract.iter().enumerate() {
-            let path = path.element(index);
-            let from_path = path.member("from");
-            let from = timestamp(self.faults, &from_path, &terms.from);
-            if from.is_some() && from <= latest {
-                let problem = "is not later than that of the terms before";
-                self.faults.add(&from_path, problem, "write the terms in the order of their dates, one each");
-            }
-            latest = from.or(latest);
-            for (name, money) in [("ftd_min_deposit", &terms.ftd_min_deposit), ("cpa", &terms.cpa)] {
-                if let Some(money) = money {
-                    check_money(self.faults, &path.member(name), money);
-                }
-            }
-        }
-    }
 }
 
 impl Compiler<'_, '_> {
@@ -390,24 +366,4 @@ pub(super) fn networks(faults: &mut Faults, path: &Path<'_>, list: &[String]) ->
         }
     }
     networks
-}
-
-fn check_money(faults: &mut Faults, path: &Path<'_>, money: &written::Money) {
-    let Some(currency) = Currency::of(&money.currency) else {
-        let remedy = match Currency::of(&money.currency.to_ascii_uppercase()) {
-            Some(currency) => format!("write \"{}\"", currency.code()),
-            None => "write an ISO 4217 code, like \"EUR\"".into(),
-        };
-        faults.add(&path.member("currency"), "is no currency", remedy);
-        return;
-    };
-    let plain = money.amount.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    if !plain || Amount::parse(&money.amount, currency).is_err() {
-        let remedy = format!(
-            "write a number with a point and at most {} decimals for {}, not negative, like \"10\"",
-            currency.decimals(),
-            currency.code()
-        );
-        faults.add(&path.member("amount"), "is no amount", remedy);
-    }
 }

@@ -8,9 +8,11 @@ use alloc::vec::Vec;
 
 use super::{InFlightStatus, Partner};
 use crate::event::EventRules;
+use crate::mac::sha256;
 use crate::rate::Rate;
 use crate::signature::{Place, Scheme, SignaturePolicy, SigningKey};
 use crate::source::SourcePolicy;
+use crate::token::OpaqueToken;
 
 /// The partner that every sandbox has, and that no document may name.
 pub const PARTNER: &str = "sandbox";
@@ -27,11 +29,21 @@ pub const RECEIPT_SECRET: &str = "countersign-sandbox-receipt-key-is-published";
 /// Signs attestations where a sandbox names no hop key.
 pub const ATTESTATION_SECRET: &str = "countersign-sandbox-hop-key-is-published";
 
+/// Opens `/internal/…` where a sandbox names no token.
+pub const ADMIN_TOKEN: &str = "countersign-sandbox-admin-token-is-published";
+
 /// Every published secret.
-pub(crate) const PUBLISHED: [&str; 4] = [SIGNING_SECRET, CLICK_SECRET, RECEIPT_SECRET, ATTESTATION_SECRET];
+pub(crate) const PUBLISHED: [&str; 5] =
+    [SIGNING_SECRET, CLICK_SECRET, RECEIPT_SECRET, ATTESTATION_SECRET, ADMIN_TOKEN];
 
 /// Names of the sandbox's secrets begin so, and those of production never do: a host that has both cannot mix them up.
 pub(crate) const SECRET_PREFIX: &str = "sandbox_";
+
+/// [`ADMIN_TOKEN`], as it is known.
+#[must_use]
+pub fn admin_token() -> OpaqueToken {
+    OpaqueToken::new(Arc::from(PARTNER), sha256(ADMIN_TOKEN.as_bytes()), None, None)
+}
 
 /// [`PARTNER`]: no token, any source, the default quota and the built-in event types.
 pub(crate) fn partner(rate: Rate, events: EventRules) -> Partner {

@@ -26,7 +26,7 @@ pub enum Encoding {
 }
 
 /// The secrets of one document.
-pub(super) struct Secrets<'s> {
+pub struct Secrets<'s> {
     resolve: &'s mut dyn FnMut(&str) -> Option<Vec<u8>>,
     environment: Environment,
     /// Name to the path of its use.
@@ -36,7 +36,9 @@ pub(super) struct Secrets<'s> {
 }
 
 impl<'s> Secrets<'s> {
-    pub(super) fn new(environment: Environment, resolve: &'s mut dyn FnMut(&str) -> Option<Vec<u8>>) -> Self {
+    /// The secrets that `resolve` has by name, for a document of that environment.
+    #[must_use]
+    pub fn new(environment: Environment, resolve: &'s mut dyn FnMut(&str) -> Option<Vec<u8>>) -> Self {
         Self { resolve, environment, names: BTreeMap::new(), values: BTreeMap::new() }
     }
 
@@ -48,7 +50,17 @@ impl<'s> Secrets<'s> {
         secret: &Secret,
         encoding: Encoding,
     ) -> Option<Vec<u8>> {
-        let path = path.member("secret");
+        self.take_at(faults, &path.member("secret"), secret, encoding)
+    }
+
+    /// The bytes of the secret that is written at `path` itself.
+    pub fn take_at(
+        &mut self,
+        faults: &mut Faults,
+        path: &Path<'_>,
+        secret: &Secret,
+        encoding: Encoding,
+    ) -> Option<Vec<u8>> {
         let path = path.member("name");
         let name = secret.name.as_str();
         self.check_name(faults, &path, name)?;

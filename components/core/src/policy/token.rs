@@ -1,6 +1,7 @@
 //! From the document to a partner's tokens.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -41,7 +42,14 @@ impl Compiler<'_, '_> {
         }
         let mut ids = Vec::new();
         let keys = self.token_keys(&path.member("keys"), written_keys, &mut ids);
-        let opaque = self.opaque_tokens(&path.member("opaque"), name, written_opaque, &mut ids);
+        let opaque = opaque_tokens(
+            self.faults,
+            &path.member("opaque"),
+            name,
+            written_opaque,
+            &mut ids,
+            &mut self.opaque_tokens,
+        );
         TokenPolicy {
             issuer: Box::from(token.issuer.as_str()),
             audience: Box::from(audience),
@@ -117,35 +125,36 @@ impl Compiler<'_, '_> {
             }
         }
     }
+}
 
-    fn opaque_tokens(
-        &mut self,
-        path: &Path<'_>,
-        name: &Arc<str>,
-        written: &[written::OpaqueToken],
-        ids: &mut Vec<Arc<str>>,
-    ) -> Vec<OpaqueToken> {
-        count(self.faults, path, written.len(), OPAQUE_MAX);
-        let mut tokens = Vec::new();
-        for (index, token) in written.iter().enumerate() {
-            let path = path.element(index);
-            let id = key_id(self.faults, &path, &token.id, ids);
-            let validity =
-                validity(self.faults, &path, token.not_before.as_deref(), token.not_after.as_deref());
-            let path = path.member("sha256");
-            let Some(sha256) = hex_32(&token.sha256) else {
-                let remedy = "write 64 hex digits, as of `printf %s TOKEN | sha256sum`";
-                self.faults.add(&path, "is no SHA-256", remedy);
-                continue;
-            };
-            if let Some(other) = self.opaque_tokens.insert(sha256, Arc::clone(name)) {
-                let problem = format!("is that of another token, of {other}");
-                self.faults.add(&path, problem, "give each token to one partner, once");
-            }
-            tokens.extend(id.map(|id| OpaqueToken::new(id, sha256, validity.not_before, validity.not_after)));
+/// Compiles opaque tokens of `owner`. `known` has those of the document so far, by their hash, with their owners.
+pub fn opaque_tokens(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    owner: &Arc<str>,
+    written: &[written::OpaqueToken],
+    ids: &mut Vec<Arc<str>>,
+    known: &mut BTreeMap<[u8; 32], Arc<str>>,
+) -> Vec<OpaqueToken> {
+    count(faults, path, written.len(), OPAQUE_MAX);
+    let mut tokens = Vec::new();
+    for (index, token) in written.iter().enumerate() {
+        let path = path.element(index);
+        let id = key_id(faults, &path, &token.id, ids);
+        let validity = validity(faults, &path, token.not_before.as_deref(), token.not_after.as_deref());
+        let path = path.member("sha256");
+        let Some(sha256) = hex_32(&token.sha256) else {
+            let remedy = "write 64 hex digits, as of `printf %s TOKEN | sha256sum`";
+            faults.add(&path, "is no SHA-256", remedy);
+            continue;
+        };
+        if let Some(other) = known.insert(sha256, Arc::clone(owner)) {
+            let problem = format!("is that of another token, of {other}");
+            faults.add(&path, problem, "give each token to one partner, once");
         }
-        tokens
+        tokens.extend(id.map(|id| OpaqueToken::new(id, sha256, validity.not_before, validity.not_after)));
     }
+    tokens
 }
 
 /// The bytes of a key.

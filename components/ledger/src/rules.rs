@@ -1,0 +1,552 @@
+//! The tracker's half of the configuration, validated: campaigns, contracts, privacy.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::{String, ToString as _};
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use countersign_core::document::{ConfigError, Environment, Faults, Path, Whole, read, read_leniently};
+use countersign_core::money::{Amount, Currency};
+use countersign_core::policy::check::{count, timestamp, whole};
+use countersign_core::policy::{SecretEncoding, Secrets, opaque_tokens, sandbox};
+use countersign_core::receipt::MacKey;
+use countersign_core::time::Timestamp;
+use countersign_core::token::{OpaqueToken, TokenPolicy};
+
+use crate::document::{self as written, CampaignClick, Document, Durability, Kyc, Probable};
+
+/// Most campaigns of one document.
+pub const CAMPAIGNS_MAX: usize = 10_000;
+/// Longest landing page in bytes.
+pub const LANDING_BYTES_MAX: usize = 2_048;
+/// Most terms of one contract.
+pub const TERMS_MAX: usize = 64;
+/// Most names in each list of `partners.*.privacy`.
+pub const MEMBERS_MAX: usize = 64;
+
+const SECOND_MS: u64 = 1_000;
+const DAY_MS: u64 = 86_400_000;
+
+/// What the redirector, the worker and the ledger follow.
+#[derive(Debug)]
+pub struct Rules {
+    /// Where clicks are sent on to, by name (source §2).
+    pub campaigns: BTreeMap<String, Campaign>,
+    /// How clicks are redirected and logged.
+    pub redirect: Redirect,
+    /// The currency of reports (source §7).
+    pub report_currency: Currency,
+    /// How long an event waits for what it needs.
+    pub patience: Patience,
+    /// How events without a click id of ours are matched (source §10); `None`: not at all.
+    pub matching: Option<Matching>,
+    /// How long each class of data is kept (source §9).
+    pub retention: Retention,
+    /// Hashes members that are kept in no other form (source §9); `None`: no partner hashes any.
+    pub salt: Option<MacKey>,
+    /// The tokens that open `/internal/…`; without any, nothing does.
+    pub admin: TokenPolicy,
+    /// The terms of each partner that has any, and what is kept of its payloads.
+    partners: BTreeMap<String, Partner>,
+}
+
+/// Where the clicks of a campaign are sent on to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Campaign {
+    /// Whose landing page it is.
+    pub partner: String,
+    /// The landing page, an absolute URL.
+    pub landing: String,
+    /// The query parameter of the click id.
+    pub parameter: String,
+    /// Whether the operator gets the click id sealed.
+    pub click_id: CampaignClick,
+}
+
+/// How clicks are redirected and logged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Redirect {
+    /// Whether the user waits for the click to be durable.
+    pub durability: Durability,
+    /// The header of the country, in lower case.
+    pub geo_header: Option<String>,
+}
+
+/// How long an event waits for what it needs, in milliseconds from its receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// For its click; then it is posted as unattributed.
+    pub click_ms: u64,
+    /// For the deposit that it takes back; then it becomes a dead letter.
+    pub original_ms: u64,
+    /// For an exchange rate; then it becomes a dead letter.
+    pub rate_ms: u64,
+}
+
+/// How an event without a click id of ours is matched with a click.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Matching {
+    /// Least score, in thousandths.
+    pub threshold_permille: u32,
+    /// How long before the event the click may have happened, in milliseconds.
+    pub window_ms: u64,
+}
+
+/// How long each class of data is kept, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Payloads of posted events.
+    pub raw_ms: u64,
+    /// What was logged of clicks.
+    pub clicks_ms: u64,
+    /// Rejections, and discarded dead letters.
+    pub rejections_ms: u64,
+    /// Entries of the ledger.
+    pub ledger_ms: u64,
+}
+
+/// What is agreed with a partner.
+#[derive(Clone, Debug, Default)]
+pub struct Partner {
+    /// The terms, the oldest first.
+    pub contract: Vec<Terms>,
+    /// What is kept of its payloads.
+    pub minimise: Minimise,
+}
+
+/// The commercial terms from one instant on (source §8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// First instant at which they hold.
+    pub from: Timestamp,
+    /// Smallest first deposit; `None`: any above zero.
+    pub ftd_min_deposit: Option<Amount>,
+    /// How long after the registration a first deposit counts, in milliseconds; `None`: for ever.
+    pub ftd_window_ms: Option<u64>,
+    /// Whether a first deposit counts only of a player who is known.
+    pub ftd_kyc: Kyc,
+    /// Price of one valid first deposit.
+    pub cpa: Option<Amount>,
+    /// Share of the net revenue in hundredths of a percent, 0 to 10,000.
+    pub revenue_share_bp: u32,
+    /// Whether events that were matched by probability are billed.
+    pub probable: Probable,
+}
+
+/// What is kept of a partner's payloads (source §9).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Minimise {
+    /// The members that are kept beside those that always are; `None`: all.
+    pub keep: Option<BTreeSet<String>>,
+    /// Members that are replaced by their salted hash.
+    pub hash: BTreeSet<String>,
+    /// Members of which the beginning is kept.
+    pub truncate: BTreeSet<String>,
+}
+
+impl Minimise {
+    /// Whether payloads are kept as they are.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.keep.is_none() && self.hash.is_empty() && self.truncate.is_empty()
+    }
+}
+
+/// What is agreed with a partner that the document says nothing of.
+static NOTHING_AGREED: Partner = Partner {
+    contract: Vec::new(),
+    minimise: Minimise { keep: None, hash: BTreeSet::new(), truncate: BTreeSet::new() },
+};
+
+impl Rules {
+    /// Compiles the tracker's half of a document, with the secrets that the host resolves. The gate's half is
+    /// [`countersign_core::policy::Policy`]'s.
+    ///
+    /// # Errors
+    /// Every mistake that was found, each with its path and with what to write instead (`docs/config.md`).
+    pub fn compile(
+        json: &str,
+        secrets: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
+    ) -> Result<Self, Vec<ConfigError>> {
+        let mut faults = Faults::default();
+        let rules = read_leniently(json, &mut faults).and_then(|document: Document| {
+            let secrets = Secrets::new(document.environment, secrets);
+            Compiler { faults: &mut faults, secrets, document: &document }.rules()
+        });
+        match rules {
+            Some(rules) if faults.is_empty() => Ok(rules),
+            Some(_) | None => Err(faults.into_errors()),
+        }
+    }
+
+    /// The name of every secret that [`Rules::compile`] will ask for.
+    ///
+    /// # Errors
+    /// Every mistake in the shape of the document.
+    pub fn secret_names(json: &str) -> Result<Vec<String>, Vec<ConfigError>> {
+        let document: Document = read(json)?;
+        Ok(document.privacy.and_then(|privacy| privacy.salt).map(|salt| salt.name).into_iter().collect())
+    }
+
+    /// What is agreed with a partner.
+    #[must_use]
+    pub fn partner(&self, name: &str) -> &Partner {
+        self.partners.get(name).unwrap_or(&NOTHING_AGREED)
+    }
+
+    /// Every partner that the document says anything of, by name.
+    pub fn partners(&self) -> impl Iterator<Item = (&str, &Partner)> {
+        self.partners.iter().map(|(name, partner)| (name.as_str(), partner))
+    }
+}
+
+impl Partner {
+    /// The terms that hold at `instant`; `None` before the first.
+    #[must_use]
+    pub fn terms_at(&self, instant: Timestamp) -> Option<&Terms> {
+        self.contract.iter().rev().find(|terms| terms.from <= instant)
+    }
+}
+
+struct Compiler<'c, 's> {
+    faults: &'c mut Faults,
+    secrets: Secrets<'s>,
+    document: &'c Document,
+}
+
+impl Compiler<'_, '_> {
+    fn rules(mut self) -> Option<Rules> {
+        let document = self.document;
+        let campaigns = self.campaigns();
+        let redirect = self.redirect();
+        let ledger = document.ledger.clone().unwrap_or_default();
+        let path = Path::Root.member("ledger");
+        let report_currency = self
+            .currency(&path.member("report_currency"), ledger.report_currency.as_deref().unwrap_or("EUR"));
+        let mut days = |name: &str, days: Option<Whole<1, 400>>| {
+            u64::from(whole(self.faults, &path.member(name), days, 30)).saturating_mul(DAY_MS)
+        };
+        let original_ms = days("unknown_original_days", ledger.unknown_original_days);
+        let rate_ms = days("unknown_rate_days", ledger.unknown_rate_days);
+        let click = path.member("unknown_click_seconds");
+        let click_ms =
+            u64::from(whole(self.faults, &click, ledger.unknown_click_seconds, 60)).saturating_mul(SECOND_MS);
+        let matching = ledger.matching.map(|matching| {
+            let path = path.member("matching");
+            let threshold = path.member("threshold_permille");
+            let window = path.member("window_seconds");
+            Matching {
+                threshold_permille: whole(self.faults, &threshold, matching.threshold_permille, 800),
+                window_ms: u64::from(whole(self.faults, &window, matching.window_seconds, 86_400))
+                    .saturating_mul(SECOND_MS),
+            }
+        });
+        let retention = self.retention();
+        let salt = self.salt();
+        let admin = self.admin();
+        let partners = self.partners();
+        Some(Rules {
+            campaigns,
+            redirect,
+            report_currency: report_currency?,
+            patience: Patience { click_ms, original_ms, rate_ms },
+            matching,
+            retention,
+            salt,
+            admin,
+            partners,
+        })
+    }
+
+    fn campaigns(&mut self) -> BTreeMap<String, Campaign> {
+        let path = Path::Root.member("campaigns");
+        let mut campaigns = BTreeMap::new();
+        let written = self.document.campaigns.iter().flatten();
+        count(self.faults, &path, self.document.campaigns.as_ref().map_or(0, BTreeMap::len), CAMPAIGNS_MAX);
+        for (name, campaign) in written {
+            let path = path.member(name);
+            let named =
+                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
+            if !(1..=64).contains(&name.len()) || !name.bytes().all(named) {
+                self.faults.add(
+                    &path,
+                    "is no name of a campaign",
+                    "name it with 1 to 64 of a-z, 0-9, _ and -",
+                );
+            }
+            self.known_partner(&path.member("partner"), &campaign.partner);
+            let parameter = campaign.parameter.clone().unwrap_or_else(|| "click_id".to_string());
+            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+            if !(1..=64).contains(&parameter.len()) || !parameter.bytes().all(allowed) {
+                let remedy = "write 1 to 64 letters, digits, '.', '_' and '-'";
+                self.faults.add(&path.member("parameter"), "is no name of a query parameter", remedy);
+            }
+            self.landing(&path.member("landing"), &campaign.landing, &parameter);
+            let campaign = Campaign {
+                partner: campaign.partner.clone(),
+                landing: campaign.landing.clone(),
+                parameter,
+                click_id: campaign.click_id.unwrap_or_default(),
+            };
+            campaigns.insert(name.clone(), campaign);
+        }
+        campaigns
+    }
+
+    fn known_partner(&mut self, path: &Path<'_>, name: &str) {
+        let written = self.document.partners.as_ref().is_some_and(|partners| partners.contains_key(name));
+        let built_in = self.document.environment == Environment::Sandbox && name == sandbox::PARTNER;
+        if !written && !built_in {
+            self.faults.add(path, format!("is {name:?}, which is no partner"), "name one of `partners`");
+        }
+    }
+
+    /// A landing page is written into a header field, and the browser goes there: nothing else may be in it.
+    fn landing(&mut self, path: &Path<'_>, landing: &str, parameter: &str) {
+        let remedy = "write an absolute URL, like \"https://casino.example/welcome?lang=en\"";
+        let rest = match (landing.strip_prefix("https://"), self.document.environment) {
+            (Some(rest), _) => Some(rest),
+            (None, Environment::Sandbox) => landing.strip_prefix("http://"),
+            (None, Environment::Production) => None,
+        };
+        let Some(rest) = rest else {
+            self.faults.add(path, "is no https URL", remedy);
+            return;
+        };
+        if landing.len() > LANDING_BYTES_MAX {
+            self.faults.add(path, format!("is longer than {LANDING_BYTES_MAX} bytes"), "shorten it");
+        }
+        let authority = rest.split(['/', '?']).next().unwrap_or("");
+        let host_byte =
+            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']');
+        if authority.is_empty() || !authority.bytes().all(host_byte) {
+            self.faults.add(path, "has no plain host name", remedy);
+        } else if landing.contains('#') {
+            let problem = "has a fragment, behind which the click id would not reach the operator";
+            self.faults.add(path, problem, "leave the part from '#' on out");
+        } else if !landing
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'\\'))
+        {
+            self.faults.add(path, "has a character that no URL has", "percent-encode it");
+        }
+        let query = landing.split_once('?').map_or("", |(_, query)| query);
+        if query.split('&').any(|pair| pair.split('=').next() == Some(parameter)) {
+            let problem = format!("has the parameter {parameter:?} already");
+            self.faults.add(path, problem, "leave it out: the redirector adds it with the click id");
+        }
+    }
+
+    fn redirect(&mut self) -> Redirect {
+        let written = self.document.redirect.clone().unwrap_or_default();
+        let path = Path::Root.member("redirect");
+        let geo_header = written.geo_header.map(|name| name.to_ascii_lowercase());
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        if geo_header
+            .as_ref()
+            .is_some_and(|name| !(1..=64).contains(&name.len()) || !name.bytes().all(allowed))
+        {
+            let remedy = "write 1 to 64 letters, digits and '-', like \"cf-ipcountry\"";
+            self.faults.add(&path.member("geo_header"), "is no name of a header", remedy);
+        }
+        Redirect { durability: written.durability.unwrap_or_default(), geo_header }
+    }
+
+    fn currency(&mut self, path: &Path<'_>, code: &str) -> Option<Currency> {
+        let currency = Currency::of(code);
+        if currency.is_none() {
+            let remedy = match Currency::of(&code.to_ascii_uppercase()) {
+                Some(currency) => format!("write \"{}\"", currency.code()),
+                None => "write an ISO 4217 code, like \"EUR\"".into(),
+            };
+            self.faults.add(path, "is no currency", remedy);
+        }
+        currency
+    }
+
+    fn money(&mut self, path: &Path<'_>, money: &written::Money) -> Option<Amount> {
+        let currency = self.currency(&path.member("currency"), &money.currency)?;
+        let plain = money.amount.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        let amount = Amount::parse(&money.amount, currency).ok().filter(|_| plain);
+        if amount.is_none() {
+            let remedy = format!(
+                "write a number with a point and at most {} decimals for {}, not negative, like \"10\"",
+                currency.decimals(),
+                currency.code()
+            );
+            self.faults.add(&path.member("amount"), "is no amount", remedy);
+        }
+        amount
+    }
+
+    fn retention(&mut self) -> Retention {
+        let privacy = Path::Root.member("privacy");
+        let path = privacy.member("retention");
+        let written =
+            self.document.privacy.as_ref().and_then(|privacy| privacy.retention).unwrap_or_default();
+        let faults = &mut *self.faults;
+        let ms = |days: u32| u64::from(days).saturating_mul(DAY_MS);
+        Retention {
+            raw_ms: ms(whole(faults, &path.member("raw_days"), written.raw_days, 400)),
+            clicks_ms: ms(whole(faults, &path.member("clicks_days"), written.clicks_days, 400)),
+            rejections_ms: ms(whole(faults, &path.member("rejections_days"), written.rejections_days, 90)),
+            ledger_ms: ms(whole(faults, &path.member("ledger_days"), written.ledger_days, 3_650)),
+        }
+    }
+
+    fn salt(&mut self) -> Option<MacKey> {
+        let salt = self.document.privacy.as_ref()?.salt.as_ref()?;
+        let path = Path::Root.member("privacy");
+        let secret = self.secrets.take_at(self.faults, &path.member("salt"), salt, SecretEncoding::Text)?;
+        Some(MacKey::new(&secret))
+    }
+
+    fn admin(&mut self) -> TokenPolicy {
+        let opaque = match (&self.document.admin, self.document.environment) {
+            (Some(admin), _) => {
+                let path = Path::Root.member("admin");
+                let (owner, mut ids, mut known) = (Arc::from("admin"), Vec::new(), BTreeMap::new());
+                let path = path.member("tokens");
+                opaque_tokens(self.faults, &path, &owner, &admin.tokens, &mut ids, &mut known)
+            }
+            (None, Environment::Sandbox) => vec![sandbox::admin_token()],
+            (None, Environment::Production) => Vec::<OpaqueToken>::new(),
+        };
+        TokenPolicy {
+            issuer: Box::from(""),
+            audience: Box::from(""),
+            lifetime_ms_max: 0,
+            keys: Vec::new(),
+            opaque,
+        }
+    }
+
+    fn partners(&mut self) -> BTreeMap<String, Partner> {
+        let path = Path::Root.member("partners");
+        let mut partners = BTreeMap::new();
+        for (name, partner) in self.document.partners.iter().flatten() {
+            let path = path.member(name);
+            let contract =
+                self.contract(&path.member("contract"), partner.contract.as_deref().unwrap_or_default());
+            let minimise =
+                partner.privacy.as_ref().map(|minimise| self.minimise(&path.member("privacy"), minimise));
+            partners.insert(name.clone(), Partner { contract, minimise: minimise.unwrap_or_default() });
+        }
+        partners
+    }
+
+    fn contract(&mut self, path: &Path<'_>, contract: &[written::Terms]) -> Vec<Terms> {
+        count(self.faults, path, contract.len(), TERMS_MAX);
+        let mut latest = None;
+        let mut compiled = Vec::new();
+        for (index, terms) in contract.iter().enumerate() {
+            let path = path.element(index);
+            let from_path = path.member("from");
+            let from = timestamp(self.faults, &from_path, &terms.from);
+            if from.is_some() && from <= latest {
+                let problem = "is not later than that of the terms before";
+                self.faults.add(&from_path, problem, "write the terms in the order of their dates, one each");
+            }
+            latest = from.or(latest);
+            let mut money = |name: &str, money: &Option<written::Money>| {
+                money.as_ref().and_then(|money| self.money(&path.member(name), money))
+            };
+            let ftd_min_deposit = money("ftd_min_deposit", &terms.ftd_min_deposit);
+            let cpa = money("cpa", &terms.cpa);
+            let window = terms.ftd_window_days.map(|days| {
+                let days = whole(self.faults, &path.member("ftd_window_days"), Some(days), 30);
+                u64::from(days).saturating_mul(DAY_MS)
+            });
+            let share = path.member("revenue_share_percent");
+            let revenue_share_bp =
+                terms.revenue_share_percent.as_deref().map_or(0, |text| self.share(&share, text));
+            compiled.extend(from.map(|from| Terms {
+                from,
+                ftd_min_deposit,
+                ftd_window_ms: window,
+                ftd_kyc: terms.ftd_kyc.unwrap_or_default(),
+                cpa,
+                revenue_share_bp,
+                probable: terms.probable.unwrap_or_default(),
+            }));
+        }
+        compiled
+    }
+
+    /// A percentage with at most two decimals, in hundredths of a percent.
+    fn share(&mut self, path: &Path<'_>, text: &str) -> u32 {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+        let digits = |part: &str, most: usize| {
+            (1..=most).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        let share = (digits(whole, 3) && digits(fraction, 2)).then(|| {
+            let tens = if fraction.len() == 1 { 10 } else { 1 };
+            let fraction = fraction.parse::<u32>().unwrap_or(0).saturating_mul(tens);
+            whole.parse::<u32>().unwrap_or(0).saturating_mul(100).saturating_add(fraction)
+        });
+        match share.filter(|share| *share <= 10_000) {
+            Some(share) => share,
+            None => {
+                let remedy = "write a number from 0 to 100 as text, with at most two decimals, like \"25\" or \"12.5\"";
+                self.faults.add(path, "is no percentage", remedy);
+                0
+            }
+        }
+    }
+
+    fn minimise(&mut self, path: &Path<'_>, written: &written::Minimise) -> Minimise {
+        let mut list = |name: &str, names: &Option<Vec<String>>| {
+            let path = path.member(name);
+            let names = names.as_deref().unwrap_or_default();
+            count(self.faults, &path, names.len(), MEMBERS_MAX);
+            for (index, name) in names.iter().enumerate() {
+                if ALWAYS_KEPT.contains(&name.as_str()) {
+                    let problem = format!("names {name:?}, which is always kept as it is");
+                    self.faults.add(&path.element(index), problem, "leave it out");
+                } else if names.iter().take(index).any(|other| other == name) {
+                    self.faults.add(&path.element(index), format!("names {name:?} again"), "leave it out");
+                }
+            }
+            names.iter().cloned().collect::<BTreeSet<_>>()
+        };
+        let hash = list("hash", &written.hash);
+        let truncate = list("truncate", &written.truncate);
+        let keep = written.keep.is_some().then(|| list("keep", &written.keep));
+        let salted = self.document.privacy.as_ref().is_some_and(|privacy| privacy.salt.is_some());
+        if !hash.is_empty() && !salted {
+            let remedy = "write \"salt\": { \"name\": … } in `privacy` at the top of the document";
+            self.faults.add(&path.member("hash"), "needs a salt, and the document has none", remedy);
+        }
+        for name in hash.iter().filter(|name| truncate.contains(*name)) {
+            self.faults.add(
+                &path.member("truncate"),
+                format!("names {name:?}, which is hashed"),
+                "choose one",
+            );
+        }
+        for name in hash.iter().chain(&truncate) {
+            if keep.as_ref().is_some_and(|keep| !keep.contains(name)) {
+                let problem = format!("lacks {name:?}, which is hashed or truncated");
+                self.faults.add(&path.member("keep"), problem, "add it, or leave it out of the other list");
+            }
+        }
+        Minimise { keep, hash, truncate }
+    }
+}
+
+/// Members without which no event can be posted; `signature` is never kept.
+pub const ALWAYS_KEPT: [&str; 10] = [
+    "event",
+    "event_id",
+    "click_id",
+    "ts_event",
+    "amount",
+    "currency",
+    "original_event_id",
+    "is_ftd",
+    "bonus",
+    "consent",
+];
