@@ -6,4 +6,6 @@
 
 extern crate alloc;
 
+pub mod csv;
+pub mod ecb;
 pub mod fx;
