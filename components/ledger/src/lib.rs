@@ -10,3 +10,4 @@ pub mod cost;
 pub mod csv;
 pub mod ecb;
 pub mod fx;
+pub mod retry;
