@@ -6,6 +6,7 @@
 
 extern crate alloc;
 
+pub mod client;
 pub mod cost;
 pub mod csv;
 pub mod ecb;
