@@ -1,0 +1,195 @@
+//! The euro's reference rates: the bank's whole file, and every way in which a line can be bad.
+#![cfg(test)]
+
+#[path = "../../core/tests/third_party/mod.rs"]
+mod third_party;
+
+use countersign_core::money::{Amount, Currency};
+use countersign_ledger::csv::{CsvProblem, FAULTS_MAX, FILE_BYTES_MAX};
+use countersign_ledger::ecb::{EcbProblem, read};
+use countersign_ledger::fx::{Code, Date, Day, QuoteProblem, RateTable, Unconverted};
+
+fn code(text: &str) -> Code {
+    Code::new(text).unwrap()
+}
+
+/// Days as text, `2026-10-30 USD=1.1172 JPY=175.68`.
+fn shown(days: &[Day]) -> Vec<String> {
+    let day = |day: &Day| {
+        let quotes = day.quotes.iter().map(|(code, quote)| format!(" {code}={quote}"));
+        format!("{}{}", day.date, quotes.collect::<String>())
+    };
+    days.iter().map(day).collect()
+}
+
+#[test]
+fn the_bank_s_whole_history_is_read() {
+    let Some(file) = third_party::read("fx-ecb/eurofxref-hist.csv") else { return };
+    let days = read(file.as_bytes()).unwrap_or_else(|faults| panic!("{faults}"));
+    let quotes = days.iter().map(|day| day.quotes.len()).sum::<usize>();
+    assert_eq!((days.len(), quotes), (7126, 221_702));
+    assert!(days.is_sorted_by(|one, next| one.date < next.date));
+
+    // Each cell is what another reading of the file says: split, and compared as text without zeros at the end.
+    let codes = file.lines().next().unwrap().split(',').collect::<Vec<_>>();
+    for (line, day) in file.lines().skip(1).zip(days.iter().rev()) {
+        let cells = line.split(',').collect::<Vec<_>>();
+        assert_eq!(cells[0], day.date.write().as_str());
+        let mut quotes = day.quotes.iter();
+        for (column, cell) in
+            codes.iter().zip(&cells).skip(1).filter(|(_, cell)| !matches!(**cell, "N/A" | ""))
+        {
+            let (code, quote) = quotes.next().unwrap();
+            let plain =
+                if cell.contains('.') { cell.trim_end_matches('0').trim_end_matches('.') } else { cell };
+            assert_eq!((code.as_str(), quote.to_string().as_str()), (*column, plain), "{}", day.date);
+        }
+        assert!(quotes.next().is_none());
+    }
+}
+
+#[test]
+fn the_history_converts_money_of_any_day_since_1999() {
+    let Some(file) = third_party::read("fx-ecb/eurofxref-hist.csv") else { return };
+    let days = read(file.as_bytes()).unwrap();
+    let (first, last) = (days[0].date, days[days.len() - 1].date);
+    let table: RateTable = days.into_iter().collect();
+    let hundred = |code: &str| Amount { minor: 10_000, currency: Currency::of(code).unwrap() };
+    let convert = |from: &str, to: &str, on: &str| {
+        let to = Currency::of(to).unwrap();
+        table.convert(hundred(from), to, Date::parse(on).unwrap()).map(|done| done.amount.to_string())
+    };
+    // Computed with Python's fractions from the file's text.
+    assert_eq!(convert("USD", "EUR", "1999-01-04"), Ok("84.82 EUR".to_owned()));
+    assert_eq!(convert("USD", "GBP", "2026-10-30"), Ok("74.63 GBP".to_owned()));
+    assert_eq!(convert("USD", "JPY", "2026-11-01"), Ok("15725 JPY".to_owned()), "a Sunday");
+    assert_eq!(convert("USD", "JPY", "2026-11-06"), Ok("15725 JPY".to_owned()), "7 days old");
+    assert_eq!(convert("USD", "JPY", "2026-11-07"), Err(Unconverted::NoDay));
+    assert!(matches!(convert("RUB", "USD", "2022-03-02"), Err(Unconverted::NoQuote { .. })));
+    // Easter and Christmas are the longest gaps: every day in between has a rate.
+    for day in first.days()..=last.days() {
+        let date = Date::from_days(day).unwrap();
+        assert!(table.convert(hundred("USD"), Currency::of("GBP").unwrap(), date).is_ok(), "{date}");
+    }
+}
+
+#[test]
+fn any_order_line_end_mark_and_trailing_comma_is_read() {
+    let expected = ["2026-10-29 USD=1.113", "2026-10-30 USD=1.1172 EEK=15.6466"];
+    for file in [
+        "Date,USD,EEK,\n2026-10-30,1.1172,15.6466,\n2026-10-29,1.113,N/A,\n",
+        "Date,USD,EEK\n2026-10-29,1.113,N/A\n2026-10-30,1.1172,15.6466",
+        "Date,USD,EEK,\r\n2026-10-30,1.11720,15.6466,\r\n2026-10-29,1.113,N/A,\r\n",
+        "\u{feff}Date,USD,EEK,\n2026-10-30,1.1172,15.6466\n2026-10-29,1.113,N/A,\n\n\r\n",
+        "\"Date\",\"USD\",\"EEK\"\n\"2026-10-30\",\"1.1172\",\"15.6466\"\n2026-10-29,1.113,N/A\n",
+    ] {
+        let days = read(file.as_bytes()).unwrap_or_else(|faults| panic!("{file:?}: {faults}"));
+        assert_eq!(shown(&days), expected, "{file:?}");
+    }
+    let all_absent = read(b"Date,USD\n2026-10-29,N/A\n").unwrap();
+    assert_eq!(shown(&all_absent), ["2026-10-29"], "a day without a quote is still the last one published");
+}
+
+/// The lines and problems of a file that is refused.
+fn refused(file: &str) -> Vec<(usize, EcbProblem)> {
+    let faults = read(file.as_bytes()).expect_err(file);
+    assert_eq!(faults.count(), faults.list().len());
+    faults.list().iter().map(|fault| (fault.line, fault.problem)).collect()
+}
+
+#[test]
+fn a_bad_header_is_the_only_fault() {
+    use EcbProblem::{Csv, Empty, Header, HeaderCode};
+    for (file, line, problem) in [
+        ("", 1, Empty),
+        ("\u{feff}", 1, Empty),
+        ("\n\r\n", 1, Empty),
+        ("Date,USD\n", 1, Empty),
+        ("\nDate,USD\n\n", 2, Empty),
+        ("2026-10-30,1.1172\n", 1, Header),
+        ("Date\n2026-10-30\n", 1, Header),
+        ("Date,\n2026-10-30,\n", 1, Header),
+        ("date,USD\n2026-10-30,x\n", 1, Header),
+        ("Date;USD\n2026-10-30;1.1\n", 1, Header),
+        ("Date,USD,usd\n2026-10-30,1,1\n", 1, HeaderCode { column: 3 }),
+        ("Date,USD,USD\n2026-10-30,1,1\n", 1, HeaderCode { column: 3 }),
+        ("Date, USD\n2026-10-30,1\n", 1, HeaderCode { column: 2 }),
+        ("Date,,USD\n2026-10-30,1,1\n", 1, HeaderCode { column: 2 }),
+        ("Date,EUR\n2026-10-30,1\n", 1, HeaderCode { column: 2 }),
+        ("Date,\"USD\n", 1, Csv(CsvProblem::UnclosedQuote)),
+    ] {
+        assert_eq!(refused(file), [(line, problem)], "{file:?}");
+    }
+}
+
+#[test]
+fn every_bad_line_is_listed_with_its_number() {
+    use EcbProblem::{Cells, Csv, DuplicateDate, Quote};
+    let quote = |text, problem| Quote { code: code(text), problem };
+    let file = "Date,USD,JPY,\n\
+        2026-10-30,1.1172,175.68,\n\
+        2026-10-29,1.113,175.92\n\
+        2026-10-30,1.1,175,\n\
+        2026-02-29,1.1,175,\n\
+        30.10.2026,1.1,175,\n\
+        \n\
+        2026-10-28,1.1,\n\
+        2026-10-27,1.1,175,3,\n\
+        2026-10-26,0,175,\n\
+        2026-10-23,1.1,-175,\n\
+        2026-10-22,1.1,,\n\
+        2026-10-21,n/a,175,\n\
+        2026-10-20,1.1,1e3,\n\
+        2026-10-19,\"1.1,175,\n\
+        2026-10-16,1\"1,175,\n\
+        2026-10-15,0.00000000001,175,\n\
+        2026-10-14,N/A,N/A,\n\
+        garbage\n";
+    assert_eq!(
+        refused(file),
+        [
+            (4, DuplicateDate { first_line: 2 }),
+            (5, EcbProblem::Date),
+            (6, EcbProblem::Date),
+            (8, Cells { expected: 3, found: 2 }),
+            (9, Cells { expected: 3, found: 4 }),
+            (10, quote("USD", QuoteProblem::NotPositive)),
+            (11, quote("JPY", QuoteProblem::NotPositive)),
+            (12, quote("JPY", QuoteProblem::NotANumber)),
+            (13, quote("USD", QuoteProblem::NotANumber)),
+            (14, quote("JPY", QuoteProblem::NotANumber)),
+            (15, Csv(CsvProblem::UnclosedQuote)),
+            (16, Csv(CsvProblem::StrayQuote)),
+            (17, quote("USD", QuoteProblem::TooManyDigits)),
+            (19, Cells { expected: 3, found: 1 }),
+        ]
+    );
+    let faults = read(file.as_bytes()).unwrap_err().to_string();
+    assert!(faults.starts_with("line 4: line 2 has the same date; keep one of them\nline 5: write the date"));
+    assert!(faults.contains("\nline 10: USD: write a quote above zero, or N/A\n"));
+    assert!(!faults.contains("garbage"), "nothing of the file is quoted");
+}
+
+#[test]
+fn bytes_that_are_no_text_are_a_bad_line() {
+    let faults = read(b"Date,USD\n2026-10-30,1.1\n2026-10-29,\xFF\n").unwrap_err();
+    assert_eq!(faults.list()[0].line, 3);
+    assert_eq!(faults.list()[0].problem, EcbProblem::Csv(CsvProblem::NotUtf8));
+}
+
+#[test]
+fn a_long_list_of_faults_ends_in_a_count() {
+    let file = format!("Date,USD\n{}", "2026-10-30,x\n".repeat(FAULTS_MAX + 23));
+    let faults = read(file.as_bytes()).unwrap_err();
+    assert_eq!((faults.list().len(), faults.count()), (FAULTS_MAX, FAULTS_MAX + 23));
+    assert_eq!(faults.to_string().lines().last(), Some("and 23 more"));
+}
+
+#[test]
+fn sizes_are_bounded() {
+    let huge = vec![b'\n'; FILE_BYTES_MAX + 1];
+    assert_eq!(read(&huge).unwrap_err().list()[0].problem, EcbProblem::Csv(CsvProblem::FileTooLarge));
+    assert_eq!(read(&huge[1..]).unwrap_err().list()[0].problem, EcbProblem::Empty);
+    let wide = format!("Date{}\n", ",N/A".repeat(256));
+    assert_eq!(refused(&wide), [(1, EcbProblem::Csv(CsvProblem::TooManyCells))]);
+}
