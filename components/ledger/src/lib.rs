@@ -7,11 +7,17 @@
 
 extern crate alloc;
 
+pub mod book;
 pub mod client;
 pub mod cost;
 pub mod csv;
+pub mod decision;
 pub mod document;
 pub mod ecb;
 pub mod fx;
+pub mod payload;
+pub mod posting;
 pub mod retry;
 pub mod rules;
+pub mod schema;
+pub mod settlement;

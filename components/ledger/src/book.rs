@@ -1,0 +1,158 @@
+//! What is known around a batch of events.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use countersign_core::money::Amount;
+use countersign_core::time::Timestamp;
+
+use crate::fx::RateTable;
+use crate::payload::Payload;
+
+/// An event of the inbox that is to be posted.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// Its row in the inbox, and its entry's id.
+    pub id: i64,
+    /// Who sent it.
+    pub partner: String,
+    /// Its own id.
+    pub event_id: String,
+    /// Its type.
+    pub event: String,
+    /// Its click, plain.
+    pub click_id: String,
+    /// When it happened, by the sender's clock.
+    pub ts_event: Timestamp,
+    /// When it was accepted.
+    pub received_at: Timestamp,
+    /// SHA-256 of its canonical payload.
+    pub payload_hash: [u8; 32],
+    /// How often a worker took it, this time included.
+    pub attempts: u32,
+    /// What its payload says beyond that.
+    pub payload: Payload,
+}
+
+/// What is known around a batch of events. Names of accounts, installs and entries go with their partner's.
+#[derive(Debug, Default)]
+pub struct Book {
+    /// Clicks by their plain id, with the campaign of each.
+    pub clicks: BTreeMap<String, String>,
+    /// Players, by partner and account id.
+    pub accounts: BTreeMap<(String, String), Account>,
+    /// Installs, by partner and install id.
+    pub installs: BTreeMap<(String, String), Touch>,
+    /// Entries, by partner and event id.
+    pub entries: BTreeMap<(String, String), Posted>,
+    /// Exchange rates.
+    pub rates: RateTable,
+}
+
+/// The click that something is traced back to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Touch {
+    /// The click's plain id.
+    pub click_id: String,
+    /// Its campaign, where it is known.
+    pub campaign: Option<String>,
+}
+
+/// A player.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// The click of the registration.
+    pub touch: Option<Touch>,
+    /// How the registration was traced back to it.
+    pub attribution: Option<Attribution>,
+    /// When the player registered.
+    pub registered_at: Option<Timestamp>,
+    /// When the player became known.
+    pub kyc_at: Option<Timestamp>,
+    /// The first deposit.
+    pub first_deposit: Option<i64>,
+    /// Deposits that may still become the first, once the player is registered or known.
+    pub candidates: Vec<Candidate>,
+}
+
+/// A deposit that is not the first one only because something about its player is not known yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its entry.
+    pub id: i64,
+    /// When it happened.
+    pub ts_event: Timestamp,
+    /// Its money.
+    pub amount: Amount,
+    /// How it was traced back.
+    pub attribution: Attribution,
+}
+
+/// An event that has its entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Posted {
+    /// The entry's id.
+    pub id: i64,
+    /// SHA-256 of its canonical payload.
+    pub payload_hash: [u8; 32],
+    /// Its type.
+    pub event: String,
+    /// When it happened.
+    pub ts_event: Timestamp,
+    /// The money of a deposit, and what was taken back of it so far, in minor units.
+    pub money: Option<(Amount, i64)>,
+    /// Whose player it was.
+    pub account_id: Option<String>,
+    /// Its campaign.
+    pub campaign: Option<String>,
+    /// How it was traced back.
+    pub attribution: Attribution,
+    /// Whether it was the player's money, not a bonus.
+    pub bonus: bool,
+}
+
+/// How an event is traced back to a click (source §3, §10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attribution {
+    /// By its own click.
+    Click,
+    /// By its player's registration.
+    Account,
+    /// By its install.
+    Install,
+    /// By resemblance to a click. Billed only where the contract says so.
+    Probable {
+        /// How close, in thousandths.
+        score_permille: u32,
+    },
+    /// Not at all.
+    None,
+}
+
+impl Attribution {
+    /// Its name on an entry.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Click => "click",
+            Self::Account => "account",
+            Self::Install => "install",
+            Self::Probable { .. } => "probable",
+            Self::None => "none",
+        }
+    }
+
+    /// The attribution of that name.
+    #[must_use]
+    pub fn of(name: &str, score: Option<u32>) -> Option<Self> {
+        Some(match name {
+            "click" => Self::Click,
+            "account" => Self::Account,
+            "install" => Self::Install,
+            "probable" => Self::Probable { score_permille: score? },
+            "none" => Self::None,
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,9 @@
+//! The SQL text of the tracker's tables, as numbered migrations. Whoever opens the database carries out all of them, in order:
+//! every statement may be carried out again.
+
+/// The migrations; a blank line between statements. They come after the inbox's own tables.
+pub const MIGRATIONS: [&str; 2] =
+    [include_str!("migrations/0001_queue.sql"), include_str!("migrations/0003_ledger.sql")];
+
+/// Where this is there, all of [`MIGRATIONS`] are.
+pub const LAST: &str = "settle";

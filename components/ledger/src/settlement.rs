@@ -1,0 +1,94 @@
+//! The rows that a batch writes.
+
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+
+use countersign_core::money::Amount;
+use countersign_core::time::Timestamp;
+use serde::{Serialize, Serializer};
+
+use crate::book::{Account, Attribution};
+use crate::fx::{Conversion, Rate};
+
+/// The rows that a batch writes, in the columns of the SQL view `settling`.
+#[derive(Debug, Default)]
+pub struct Settlement {
+    /// Events that leave the queue.
+    pub done: Vec<i64>,
+    /// One for each event that is posted.
+    pub entries: Vec<EntryRow>,
+    /// Their money.
+    pub postings: Vec<PostingRow>,
+    /// Entry, cause, verdict.
+    pub verdicts: Vec<(i64, i64, &'static str)>,
+    /// Partner, account id, entry.
+    pub firsts: Vec<(String, String, i64)>,
+    /// Accounts that are new or know more now.
+    pub accounts: Vec<AccountRow>,
+    /// Partner, install id, click id, campaign.
+    pub installs: Vec<(String, String, String, Option<String>)>,
+    /// Inbox id, due at, reason, what ends the waiting.
+    pub waiting: Vec<(i64, u64, &'static str, String)>,
+    /// Inbox id, reason, detail, attempts.
+    pub dead: Vec<(i64, &'static str, &'static str, u32)>,
+}
+
+/// Id, campaign, attribution, score, matched by, account id, original, the operator's `is_ftd`.
+pub type EntryRow =
+    (i64, Option<String>, &'static str, Option<u32>, Option<String>, Option<String>, Option<i64>, Option<u8>);
+/// Money of an entry, in the currency of the transaction and in that of the reports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PostingRow {
+    /// The entry.
+    pub entry: i64,
+    /// The entry that brought it about.
+    pub cause: i64,
+    /// `deposit`, `bonus`, `refund`, `chargeback`, `custom`, `cpa` or `revenue_share`.
+    pub kind: &'static str,
+    /// The money; below zero it takes away.
+    pub amount: Amount,
+    /// Its value in the currency of the reports.
+    pub report: Conversion,
+}
+
+impl Serialize for PostingRow {
+    /// The columns of the view.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Amount { minor, currency } = self.amount;
+        let report = self.report.amount;
+        let (date, from, to) = match self.report.rate {
+            Rate::Identity => (None, None, None),
+            Rate::Ecb { date, from, to } => {
+                (Some(date.to_string()), Some(from.to_string()), Some(to.to_string()))
+            }
+        };
+        let rate = (self.report.rate.source(), date, from, to);
+        (
+            (self.entry, self.cause, self.kind),
+            (currency.code(), minor, currency.decimals()),
+            (report.currency.code(), report.minor, report.currency.decimals()),
+            rate,
+        )
+            .serialize(serializer)
+    }
+}
+
+/// Partner, account id, click id, campaign, attribution, registered at, known at.
+pub type AccountRow =
+    (String, String, Option<String>, Option<String>, Option<&'static str>, Option<u64>, Option<u64>);
+
+impl Account {
+    /// The account as a row of the view, under its partner and id.
+    pub(crate) fn row(&self, name: &(String, String)) -> AccountRow {
+        let touch = self.touch.clone();
+        (
+            name.0.clone(),
+            name.1.clone(),
+            touch.as_ref().map(|touch| touch.click_id.clone()),
+            touch.and_then(|touch| touch.campaign),
+            self.attribution.map(Attribution::as_str),
+            self.registered_at.map(Timestamp::as_ms),
+            self.kyc_at.map(Timestamp::as_ms),
+        )
+    }
+}
