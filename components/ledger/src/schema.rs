@@ -2,8 +2,11 @@
 //! every statement may be carried out again.
 
 /// The migrations; a blank line between statements. They come after the inbox's own tables.
-pub const MIGRATIONS: [&str; 2] =
-    [include_str!("migrations/0001_queue.sql"), include_str!("migrations/0003_ledger.sql")];
+pub const MIGRATIONS: [&str; 3] = [
+    include_str!("migrations/0001_queue.sql"),
+    include_str!("migrations/0002_click.sql"),
+    include_str!("migrations/0003_ledger.sql"),
+];
 
 /// Where this is there, all of [`MIGRATIONS`] are.
 pub const LAST: &str = "settle";

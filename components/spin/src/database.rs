@@ -95,7 +95,7 @@ async fn execute(
 }
 
 /// What SQLite's texts say. A busy database is one that others hold; the host has waited for it already.
-fn fault(error: Error) -> StoreFault {
+pub(crate) fn fault(error: Error) -> StoreFault {
     match error {
         Error::Io(text) if text.contains("locked") || text.contains("busy") => StoreFault::Contended,
         Error::Io(text) if text.contains("malformed") || text.contains("not a database") => {
@@ -136,6 +136,30 @@ impl Row {
     pub(crate) fn instant(&self, column: usize) -> Result<Timestamp, StoreFault> {
         let ms = self.unsigned(column)?;
         if ms > Timestamp::MAX.as_ms() { Err(StoreFault::Corrupt) } else { Ok(Timestamp::from_ms(ms)) }
+    }
+
+    /// An integer, or nothing.
+    pub(crate) fn optional_integer(&self, column: usize) -> Result<Option<i64>, StoreFault> {
+        match self.0.get(column) {
+            Some(Value::Null) => Ok(None),
+            _ => self.integer(column).map(Some),
+        }
+    }
+
+    /// An instant in milliseconds, or nothing.
+    pub(crate) fn optional_instant(&self, column: usize) -> Result<Option<Timestamp>, StoreFault> {
+        match self.0.get(column) {
+            Some(Value::Null) => Ok(None),
+            _ => self.instant(column).map(Some),
+        }
+    }
+
+    /// Text that was selected as a blob, or nothing.
+    pub(crate) fn optional_text(&self, column: usize) -> Result<Option<&str>, StoreFault> {
+        match self.0.get(column) {
+            Some(Value::Null) => Ok(None),
+            _ => self.text(column).map(Some),
+        }
     }
 
     /// A blob of exactly `N` bytes.

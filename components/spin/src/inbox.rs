@@ -24,12 +24,13 @@ use countersign_core::store::{
     Claim, ClaimAnswer, End, Fallback, HandOn, Settlement, SourceKey, StoreFault, Throttle, ThrottleAnswer,
 };
 use countersign_core::time::Timestamp;
+use countersign_ledger::schema;
 use spin_sdk::sqlite::{Connection, Value};
 use spin_sdk::time::sleep;
 
 use crate::database::{Database, Row, blob, first, instant, rows, run, text, unless_ruled_out, unsigned};
 
-/// The tables with their indexes and triggers; a blank line between statements. [`LAST`] is the last one made.
+/// The inbox's tables with their indexes and triggers; a blank line between statements. The tracker's follow.
 const SCHEMA: [&str; 6] = [
     include_str!("schema/inbox.sql"),
     include_str!("schema/claim.sql"),
@@ -38,8 +39,6 @@ const SCHEMA: [&str; 6] = [
     include_str!("schema/throttle.sql"),
     include_str!("schema/arrival.sql"),
 ];
-/// Where this is there, all of [`SCHEMA`] is.
-const LAST: &str = "arrive";
 /// `PRAGMA synchronous`: a commit is flushed before it is answered, in every journal mode.
 const SYNCHRONOUS_FULL: i64 = 2;
 
@@ -92,17 +91,22 @@ impl Inbox {
     /// # Errors
     /// [`NotOpened`]: a component must not serve without its inbox.
     pub async fn open(label: &'static str, clock: fn() -> Timestamp) -> Result<Self, NotOpened> {
-        let database = Database::new(label);
-        let mut tries: u32 = 1;
-        loop {
-            match make(&database).await {
-                // Of instances that start at once on a new file SQLite refuses some without a wait, while the journal's mode changes.
-                Err(NotOpened::Store(StoreFault::Contended)) if tries < OPEN_TRIES_MAX => {
-                    tries = tries.saturating_add(1);
-                    sleep(OPEN_PAUSE).await;
-                }
-                made => return made.map(|()| Self { database, clock }),
+        Ok(Self { database: open_database(label).await?, clock })
+    }
+}
+
+/// The database of that label, with all tables made where they are missing: whichever component comes first makes them.
+pub(crate) async fn open_database(label: &'static str) -> Result<Database, NotOpened> {
+    let database = Database::new(label);
+    let mut tries: u32 = 1;
+    loop {
+        match make(&database).await {
+            // Of instances that start at once on a new file SQLite refuses some without a wait, while the journal's mode changes.
+            Err(NotOpened::Store(StoreFault::Contended)) if tries < OPEN_TRIES_MAX => {
+                tries = tries.saturating_add(1);
+                sleep(OPEN_PAUSE).await;
             }
+            made => return made.map(|()| database),
         }
     }
 }
@@ -120,10 +124,10 @@ async fn make(database: &Database) -> Result<(), NotOpened> {
         return Err(NotOpened::NotDurable);
     }
     let made = "SELECT 1 FROM sqlite_schema WHERE name = ?1";
-    if first(&connection, made, [text(LAST)]).await?.is_none() {
+    if first(&connection, made, [text(schema::LAST)]).await?.is_none() {
         // It lasts. Where the file system cannot do it SQLite keeps its rollback journal, which is slower and no weaker.
         run(&connection, "PRAGMA journal_mode=WAL", []).await?;
-        for statement in SCHEMA.iter().flat_map(|file| file.split("\n\n")) {
+        for statement in SCHEMA.iter().chain(&schema::MIGRATIONS).flat_map(|file| file.split("\n\n")) {
             run(&connection, statement, []).await?;
         }
     }

@@ -4,3 +4,4 @@ pub mod config;
 mod database;
 pub mod exchange;
 pub mod inbox;
+pub mod ledger;

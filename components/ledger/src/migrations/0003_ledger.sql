@@ -11,6 +11,13 @@ CREATE TABLE IF NOT EXISTS rate (
   PRIMARY KEY (date, currency)
 ) STRICT, WITHOUT ROWID
 
+-- Each import of rates: what was read before may be old.
+CREATE TABLE IF NOT EXISTS rate_import (
+  id          INTEGER PRIMARY KEY,
+  imported_at INTEGER NOT NULL,               -- ms
+  days        INTEGER NOT NULL
+) STRICT
+
 -- Players, by the operator's own id for them: the mapping click ↔ account (source §3).
 CREATE TABLE IF NOT EXISTS account (
   partner       TEXT    NOT NULL,

@@ -1,0 +1,510 @@
+//! The worker's side of the database: it takes events from the queue, lets [`countersign_ledger`] decide, and settles them.
+//!
+//! # Security
+//!
+//! * **Nothing is lost.** An event is in the queue until the statement that writes its entry, or its dead letter, takes it out.
+//!   A worker that dies leaves a lease behind, which runs out.
+//! * **Nothing is posted twice.** An entry's id is its event's, and partner and event id are unique; a batch that another worker
+//!   overtook fails as a whole, and is decided again on what is there then.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use countersign_core::json::Tape;
+use countersign_core::money::{Amount, Currency};
+use countersign_core::store::StoreFault;
+use countersign_core::time::Timestamp;
+use countersign_ledger::book::{Account, Arrival, Attribution, Book, Candidate, Posted, Touch};
+use countersign_ledger::decision::{Dead, Decision, Wait};
+use countersign_ledger::fx::{Code, Date, Day, Quote, RateTable};
+use countersign_ledger::payload::Payload;
+use countersign_ledger::posting;
+use countersign_ledger::retry;
+use countersign_ledger::rules::Rules;
+use countersign_ledger::settlement::Settlement;
+use serde::Serialize;
+use spin_sdk::sqlite::{Connection, Error, Value};
+use spin_sdk::wasip3::random::random::get_random_u64;
+
+use crate::database::{Database, Row, fault, first, instant, rows, run, text};
+use crate::inbox::{self, NotOpened};
+
+/// Events that one batch takes.
+pub const BATCH_MAX: i64 = 256;
+/// How long a batch may take; then another worker may have its events.
+pub const LEASE_MS: u64 = 30_000;
+/// How often a batch is decided anew because another worker came between.
+const TRIES_MAX: u32 = 8;
+
+/// The ledger behind a component's database label.
+#[derive(Debug)]
+pub struct Ledger {
+    database: Database,
+    rules: Rules,
+    clock: fn() -> Timestamp,
+    rates: RefCell<Rates>,
+}
+
+/// Exchange rates that were read before, good until the next import.
+#[derive(Debug, Default)]
+struct Rates {
+    table: RateTable,
+    /// The dates whose week is in the table.
+    known: BTreeSet<Date>,
+    /// Which import they are of.
+    import: i64,
+}
+
+/// What a run of the worker did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// Events that have their entry now.
+    pub posted: u64,
+    /// Events that had it before.
+    pub repeated: u64,
+    /// Events that were looked at and wait on.
+    pub waiting: u64,
+    /// Events that became dead letters.
+    pub dead: u64,
+}
+
+impl Ledger {
+    /// The ledger in the database of that label, with its tables made where they are missing.
+    ///
+    /// # Errors
+    /// [`NotOpened`].
+    pub async fn open(
+        label: &'static str,
+        rules: Rules,
+        clock: fn() -> Timestamp,
+    ) -> Result<Self, NotOpened> {
+        let database = inbox::open_database(label).await?;
+        Ok(Self { database, rules, clock, rates: RefCell::default() })
+    }
+
+    /// The rules that it posts by.
+    #[must_use]
+    pub const fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Posts what is due, batch by batch, until nothing is or `until` has come.
+    ///
+    /// # Errors
+    /// What the database failed with. What was settled before stays settled.
+    pub async fn post_due(&self, until: Timestamp) -> Result<Tally, StoreFault> {
+        let mut tally = Tally::default();
+        let connection = self.database.connect().await?;
+        loop {
+            let now = (self.clock)();
+            let worker = random() >> 1;
+            let lease = i64::try_from(worker).unwrap_or(i64::MAX);
+            let taken = take(&connection, lease, now).await?;
+            if taken.is_empty() {
+                break;
+            }
+            if let Err(fault) = self.settle(&connection, lease, &taken, &mut tally).await {
+                // Where this fails too, the lease runs out.
+                let sql = "UPDATE queue SET lease = NULL, due_at = ?2 WHERE lease = ?1";
+                let _given_back = run(&connection, sql, [Value::Integer(lease), instant(now)]).await;
+                return Err(fault);
+            }
+            if (self.clock)() >= until {
+                break;
+            }
+        }
+        self.database.keep(connection);
+        Ok(tally)
+    }
+
+    /// When the next event is due; `None` where the queue is empty.
+    ///
+    /// # Errors
+    /// What the database failed with.
+    pub async fn next_due(&self) -> Result<Option<Timestamp>, StoreFault> {
+        let connection = self.database.connect().await?;
+        let row = first(&connection, "SELECT due_at FROM queue ORDER BY due_at LIMIT 1", []).await?;
+        let due = row.map(|row| row.instant(0)).transpose()?;
+        self.database.keep(connection);
+        Ok(due)
+    }
+
+    /// Decides a batch and writes what was decided; again from the start where another worker came between.
+    async fn settle(
+        &self,
+        connection: &Connection,
+        lease: i64,
+        taken: &[Taken],
+        tally: &mut Tally,
+    ) -> Result<(), StoreFault> {
+        for _ in 0..TRIES_MAX {
+            let generation = first(connection, "SELECT count FROM generation", []).await?;
+            let generation = generation.ok_or(StoreFault::Corrupt)?.integer(0)?;
+            let mut book = self.load(connection, taken).await?;
+            let now = (self.clock)();
+            let mut settlement = Settlement::default();
+            let mut counted = Tally::default();
+            for taken in taken {
+                match taken {
+                    Taken::Whole(arrival) => {
+                        let decision = posting::decide(&self.rules, &mut book, arrival, now, &mut settlement);
+                        counted.count(&decision);
+                        if let Decision::Wait(wait) = decision {
+                            settlement.waiting.push(waiting(arrival, wait, now));
+                        }
+                    }
+                    Taken::Damaged { id, attempts } => {
+                        settlement.done.push(*id);
+                        let dead = Dead::RowDamaged;
+                        settlement.dead.push((*id, dead.as_str(), dead.detail(), *attempts));
+                        counted.dead = counted.dead.saturating_add(1);
+                    }
+                }
+            }
+            if write(connection, lease, now, generation, &settlement).await? {
+                tally.add(counted);
+                return Ok(());
+            }
+        }
+        Err(StoreFault::Contended)
+    }
+
+    /// All that is known around a batch.
+    async fn load(&self, connection: &Connection, taken: &[Taken]) -> Result<Book, StoreFault> {
+        let arrivals = || {
+            taken.iter().filter_map(|taken| match taken {
+                Taken::Whole(arrival) => Some(arrival.as_ref()),
+                Taken::Damaged { .. } => None,
+            })
+        };
+        let clicks: BTreeSet<&str> = arrivals().map(|arrival| arrival.click_id.as_str()).collect();
+        let named = |member: fn(&Payload) -> Option<&String>| {
+            let names = arrivals()
+                .filter_map(|arrival| Some((arrival.partner.as_str(), member(&arrival.payload)?.as_str())));
+            names.collect::<BTreeSet<(&str, &str)>>()
+        };
+        let accounts = named(|payload| payload.account_id.as_ref());
+        let installs = named(|payload| payload.install_id.as_ref());
+        let mut entries = named(|payload| payload.original_event_id.as_ref());
+        entries.extend(arrivals().map(|arrival| (arrival.partner.as_str(), arrival.event_id.as_str())));
+        let mut book = Book {
+            clicks: load_clicks(connection, &clicks).await?,
+            installs: load_installs(connection, &installs).await?,
+            entries: load_entries(connection, &entries).await?,
+            accounts: load_accounts(connection, &accounts).await?,
+            rates: RateTable::default(),
+        };
+        let mut dates = self.dates(arrivals());
+        dates.extend(
+            book.accounts
+                .values()
+                .flat_map(|account| &account.candidates)
+                .map(|candidate| Date::of(candidate.ts_event)),
+        );
+        book.rates = self.rates(connection, &dates).await?;
+        Ok(book)
+    }
+
+    /// The dates whose rates a batch may need: none where all money is in the currency of the reports.
+    fn dates<'a>(&self, arrivals: impl Iterator<Item = &'a Arrival>) -> BTreeSet<Date> {
+        let report = self.rules.report_currency;
+        let is_foreign = |amount: &Amount| amount.currency != report;
+        arrivals
+            .filter(|arrival| {
+                let partner = self.rules.partner(&arrival.partner);
+                arrival.payload.amount.as_ref().is_some_and(is_foreign)
+                    || partner.contract.iter().any(|terms| {
+                        terms.cpa.as_ref().is_some_and(is_foreign)
+                            || terms.ftd_min_deposit.as_ref().is_some_and(is_foreign)
+                    })
+            })
+            .map(|arrival| Date::of(arrival.ts_event))
+            .collect()
+    }
+
+    async fn rates(&self, connection: &Connection, dates: &BTreeSet<Date>) -> Result<RateTable, StoreFault> {
+        if dates.is_empty() {
+            return Ok(RateTable::default());
+        }
+        let import = first(connection, "SELECT coalesce(max(id), 0) FROM rate_import", []).await?;
+        let import = import.ok_or(StoreFault::Corrupt)?.integer(0)?;
+        let missing: Vec<String> = {
+            let mut rates = self.rates.borrow_mut();
+            if rates.import != import {
+                *rates = Rates { import, ..Rates::default() };
+            }
+            dates.iter().filter(|date| !rates.known.contains(date)).map(ToString::to_string).collect()
+        };
+        if !missing.is_empty() {
+            let sql = "SELECT DISTINCT CAST(day.date AS BLOB), CAST(rate.currency AS BLOB), CAST(rate.quote AS BLOB) \
+                       FROM json_each(?1) AS wanted JOIN rate_day AS day \
+                       ON day.date BETWEEN date(wanted.value, '-7 days') AND wanted.value \
+                       LEFT JOIN rate ON rate.date = day.date";
+            let mut days: BTreeMap<Date, Vec<(Code, Quote)>> = BTreeMap::new();
+            for row in rows(connection, sql, [json(&missing)?]).await? {
+                let day = days.entry(Date::parse(row.text(0)?).ok_or(StoreFault::Corrupt)?).or_default();
+                if let Ok(currency) = row.text(1) {
+                    let quote = Quote::parse(row.text(2)?).map_err(|_| StoreFault::Corrupt)?;
+                    day.push((Code::new(currency).ok_or(StoreFault::Corrupt)?, quote));
+                }
+            }
+            let mut rates = self.rates.borrow_mut();
+            for (date, quotes) in days {
+                rates.table.insert(Day { date, quotes });
+            }
+            rates.known.extend(dates);
+        }
+        Ok(self.rates.borrow().table.clone())
+    }
+}
+
+impl Tally {
+    fn count(&mut self, decision: &Decision) {
+        let counter = match decision {
+            Decision::Post => &mut self.posted,
+            Decision::Repeat => &mut self.repeated,
+            Decision::Wait(_) => &mut self.waiting,
+            Decision::Dead(_) => &mut self.dead,
+        };
+        *counter = counter.saturating_add(1);
+    }
+
+    fn add(&mut self, other: Self) {
+        self.posted = self.posted.saturating_add(other.posted);
+        self.repeated = self.repeated.saturating_add(other.repeated);
+        self.waiting = self.waiting.saturating_add(other.waiting);
+        self.dead = self.dead.saturating_add(other.dead);
+    }
+}
+
+/// An event that this worker has.
+enum Taken {
+    Whole(Box<Arrival>),
+    /// Its row does not say what every row says.
+    Damaged {
+        id: i64,
+        attempts: u32,
+    },
+}
+
+/// Takes up to [`BATCH_MAX`] events that are due, the oldest first.
+async fn take(connection: &Connection, lease: i64, now: Timestamp) -> Result<Vec<Taken>, StoreFault> {
+    let sql = "UPDATE queue SET lease = ?1, due_at = ?2, attempts = attempts + 1 WHERE inbox_id IN ( \
+               SELECT inbox_id FROM queue WHERE due_at <= ?3 ORDER BY due_at, inbox_id LIMIT ?4)";
+    let until = now.plus_ms(LEASE_MS);
+    run(connection, sql, [Value::Integer(lease), instant(until), instant(now), Value::Integer(BATCH_MAX)])
+        .await?;
+    let sql = "SELECT inbox.id, queue.attempts, CAST(inbox.partner AS BLOB), CAST(inbox.event_id AS BLOB), \
+               CAST(inbox.event AS BLOB), CAST(inbox.click_id AS BLOB), inbox.ts_event, inbox.received_at, \
+               inbox.payload_hash, CAST(inbox.payload AS BLOB) \
+               FROM queue JOIN inbox ON inbox.id = queue.inbox_id WHERE queue.due_at = ?2 AND queue.lease = ?1 ORDER BY inbox.id";
+    let mut tape = Tape::default();
+    let taken = rows(connection, sql, [Value::Integer(lease), instant(until)]).await?;
+    taken
+        .iter()
+        .map(|row| {
+            let (id, attempts) = (row.integer(0)?, u32::try_from(row.unsigned(1)?).unwrap_or(u32::MAX));
+            Ok(arrival(row, id, attempts, &mut tape)
+                .map_or(Taken::Damaged { id, attempts }, |arrival| Taken::Whole(Box::new(arrival))))
+        })
+        .collect()
+}
+
+fn arrival(row: &Row, id: i64, attempts: u32, tape: &mut Tape) -> Option<Arrival> {
+    Some(Arrival {
+        id,
+        attempts,
+        partner: row.text(2).ok()?.to_owned(),
+        event_id: row.text(3).ok()?.to_owned(),
+        event: row.text(4).ok()?.to_owned(),
+        click_id: row.text(5).ok()?.to_owned(),
+        ts_event: row.instant(6).ok()?,
+        received_at: row.instant(7).ok()?,
+        payload_hash: row.bytes(8).ok()?,
+        payload: Payload::read(row.text(9).ok()?.as_bytes(), tape)?,
+    })
+}
+
+/// When an event that waits is looked at again: what it waits for wakes it, and this is the backstop.
+fn waiting(arrival: &Arrival, wait: Wait, now: Timestamp) -> (i64, u64, &'static str, String) {
+    let pause = retry::delay_ms(arrival.attempts.saturating_sub(1), random(), None);
+    let due_at = now.plus_ms(pause).min(wait.until);
+    (arrival.id, due_at.as_ms(), wait.reason, wait.waits_for)
+}
+
+async fn load_clicks(
+    connection: &Connection,
+    ids: &BTreeSet<&str>,
+) -> Result<BTreeMap<String, String>, StoreFault> {
+    let sql = "SELECT CAST(click_id AS BLOB), CAST(campaign AS BLOB) FROM json_each(?1) CROSS JOIN click ON click_id = value";
+    let found = rows(connection, sql, [json(ids)?]).await?;
+    found.iter().map(|row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned()))).collect()
+}
+
+async fn load_installs(
+    connection: &Connection,
+    names: &BTreeSet<(&str, &str)>,
+) -> Result<BTreeMap<(String, String), Touch>, StoreFault> {
+    if names.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let sql = "SELECT CAST(partner AS BLOB), CAST(install_id AS BLOB), CAST(click_id AS BLOB), CAST(campaign AS BLOB) \
+               FROM json_each(?1) CROSS JOIN install ON partner = value ->> 0 AND install_id = value ->> 1";
+    let found = rows(connection, sql, [json(names)?]).await?;
+    found
+        .iter()
+        .map(|row| {
+            let touch = Touch { click_id: row.text(2)?.to_owned(), campaign: optional(row, 3)? };
+            Ok((name(row)?, touch))
+        })
+        .collect()
+}
+
+async fn load_entries(
+    connection: &Connection,
+    names: &BTreeSet<(&str, &str)>,
+) -> Result<BTreeMap<(String, String), Posted>, StoreFault> {
+    let sql = "SELECT CAST(entry.partner AS BLOB), CAST(entry.event_id AS BLOB), entry.id, entry.payload_hash, CAST(entry.event AS BLOB), \
+               entry.ts_event, CAST(entry.account_id AS BLOB), CAST(entry.campaign AS BLOB), CAST(entry.attribution AS BLOB), \
+               entry.score, CAST(money.kind AS BLOB), CAST(money.currency AS BLOB), money.minor, ( \
+                 SELECT coalesce(sum(back.minor), 0) FROM entry AS reversal JOIN posting AS back ON back.entry = reversal.id \
+                 AND back.kind IN ('refund', 'chargeback') WHERE reversal.original = entry.id) \
+               FROM json_each(?1) CROSS JOIN entry ON entry.partner = value ->> 0 AND entry.event_id = value ->> 1 \
+               LEFT JOIN posting AS money ON money.entry = entry.id AND money.cause = entry.id \
+               AND money.kind IN ('deposit', 'bonus')";
+    let found = rows(connection, sql, [json(names)?]).await?;
+    found
+        .iter()
+        .map(|row| {
+            let kind = optional(row, 10)?;
+            let money = match &kind {
+                None => None,
+                Some(_) => {
+                    let amount = Amount { minor: row.integer(12)?, currency: currency(row, 11)? };
+                    Some((amount, 0_i64.saturating_sub(row.integer(13)?)))
+                }
+            };
+            let posted = Posted {
+                id: row.integer(2)?,
+                payload_hash: row.bytes(3)?,
+                event: row.text(4)?.to_owned(),
+                ts_event: row.instant(5)?,
+                account_id: optional(row, 6)?,
+                campaign: optional(row, 7)?,
+                attribution: attribution(row, 8)?,
+                money,
+                bonus: kind.as_deref() == Some("bonus"),
+            };
+            Ok((name(row)?, posted))
+        })
+        .collect()
+}
+
+/// Players, with the deposits that may still become their first.
+async fn load_accounts(
+    connection: &Connection,
+    names: &BTreeSet<(&str, &str)>,
+) -> Result<BTreeMap<(String, String), Account>, StoreFault> {
+    if names.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let names = json(names)?;
+    let sql = "SELECT CAST(value ->> 0 AS BLOB), CAST(value ->> 1 AS BLOB), CAST(account.click_id AS BLOB), \
+               CAST(account.campaign AS BLOB), CAST(account.attribution AS BLOB), NULL, account.registered_at, account.kyc_at, \
+               first_deposit.entry FROM json_each(?1) \
+               LEFT JOIN account ON account.partner = value ->> 0 AND account.account_id = value ->> 1 \
+               LEFT JOIN first_deposit ON first_deposit.partner = value ->> 0 AND first_deposit.account_id = value ->> 1 \
+               WHERE account.partner IS NOT NULL OR first_deposit.entry IS NOT NULL";
+    let mut accounts = BTreeMap::new();
+    for row in rows(connection, sql, [names.clone()]).await? {
+        let campaign = optional(&row, 3)?;
+        let account = Account {
+            touch: optional(&row, 2)?.map(|click_id| Touch { click_id, campaign }),
+            attribution: optional(&row, 4)?.and_then(|name| Attribution::of(&name, Some(0))),
+            registered_at: row.optional_instant(6)?,
+            kyc_at: row.optional_instant(7)?,
+            first_deposit: row.optional_integer(8)?,
+            candidates: Vec::new(),
+        };
+        accounts.insert(name(&row)?, account);
+    }
+    let sql = "SELECT CAST(entry.partner AS BLOB), CAST(entry.account_id AS BLOB), entry.id, entry.ts_event, \
+               CAST(money.currency AS BLOB), money.minor, NULL, NULL, CAST(entry.attribution AS BLOB), entry.score \
+               FROM json_each(?1) CROSS JOIN entry ON entry.partner = value ->> 0 AND entry.account_id = value ->> 1 \
+               JOIN posting AS money ON money.entry = entry.id AND money.kind = 'deposit' \
+               WHERE (SELECT verdict FROM verdict WHERE verdict.entry = entry.id ORDER BY id DESC LIMIT 1) \
+               IN ('not_registered', 'not_known') AND NOT EXISTS (SELECT 1 FROM first_deposit WHERE \
+               first_deposit.partner = entry.partner AND first_deposit.account_id = entry.account_id)";
+    for row in rows(connection, sql, [names]).await? {
+        let candidate = Candidate {
+            id: row.integer(2)?,
+            ts_event: row.instant(3)?,
+            amount: Amount { minor: row.integer(5)?, currency: currency(&row, 4)? },
+            attribution: attribution(&row, 8)?,
+        };
+        accounts.entry(name(&row)?).or_default().candidates.push(candidate);
+    }
+    Ok(accounts)
+}
+
+/// Partner and id, which come first in every row.
+fn name(row: &Row) -> Result<(String, String), StoreFault> {
+    Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned()))
+}
+
+fn optional(row: &Row, column: usize) -> Result<Option<String>, StoreFault> {
+    Ok(row.optional_text(column)?.map(str::to_owned))
+}
+
+fn currency(row: &Row, column: usize) -> Result<Currency, StoreFault> {
+    Currency::of(row.text(column)?).ok_or(StoreFault::Corrupt)
+}
+
+/// The attribution in a column, and its score in the next.
+fn attribution(row: &Row, column: usize) -> Result<Attribution, StoreFault> {
+    let score = row.optional_integer(column.saturating_add(1))?.and_then(|score| u32::try_from(score).ok());
+    Attribution::of(row.text(column)?, score).ok_or(StoreFault::Corrupt)
+}
+
+/// Writes what was decided; `false`: another worker came between, and nothing is written.
+async fn write(
+    connection: &Connection,
+    lease: i64,
+    now: Timestamp,
+    generation: i64,
+    settlement: &Settlement,
+) -> Result<bool, StoreFault> {
+    let sql = "INSERT INTO settling VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+    let values = [
+        Value::Integer(lease),
+        instant(now),
+        Value::Integer(generation),
+        json(&settlement.done)?,
+        json(&settlement.entries)?,
+        json(&settlement.postings)?,
+        json(&settlement.verdicts)?,
+        json(&settlement.firsts)?,
+        json(&settlement.accounts)?,
+        json(&settlement.installs)?,
+        json(&settlement.waiting)?,
+        json(&settlement.dead)?,
+    ];
+    match connection.execute(sql, values).await {
+        Ok(answer) => answer.collect().await.map(|_rows| true).map_err(fault),
+        // The schema's own words (`RAISE`), or its keys.
+        Err(Error::Io(text)) if text.contains("countersign: ") || text.contains("UNIQUE constraint") => {
+            Ok(false)
+        }
+        Err(error) => Err(fault(error)),
+    }
+}
+
+/// Rows as JSON text: how a statement takes a list.
+pub(crate) fn json(rows: &impl Serialize) -> Result<Value, StoreFault> {
+    // Nothing that is written here can fail to be JSON.
+    serde_json::to_string(rows).map(|rows| text(&rows)).map_err(|_| StoreFault::Unavailable)
+}
+
+fn random() -> u64 {
+    get_random_u64()
+}

@@ -1,0 +1,92 @@
+//! The worker as a Spin component: it posts what the inbox holds to the ledger.
+//!
+//! The gate wakes it over the application's own network (`POST /wake`, which no route of the listener leads to). `/internal/…`
+//! is for people and for cron, with a bearer token.
+
+// Spin's export names do not link natively.
+#![cfg(target_arch = "wasm32")]
+
+mod admin;
+mod start;
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use countersign_core::time::Timestamp;
+use countersign_spin::exchange::{self, Response};
+use spin_sdk::http::{IntoResponse, Request};
+use spin_sdk::http_service;
+use spin_sdk::time::sleep;
+use spin_sdk::wasip3::spawn;
+
+use start::{Instance, instance, now};
+
+/// A run looks again this often while something is due soon.
+const PAUSE: Duration = Duration::from_secs(1);
+/// A run goes on while the next event is due within this time, in milliseconds: longer than the default patience for a click, so
+/// that an event which waits for its click alone needs no cron.
+const SOON_MS: u64 = 75_000;
+/// How long a run posts before it looks at the clock again, in milliseconds.
+const STRETCH_MS: u64 = 10_000;
+
+thread_local! {
+    /// Whether a run of this instance is under way. It looks at the queue every second, so one is enough.
+    static RUNNING: Cell<bool> = const { Cell::new(false) };
+}
+
+#[http_service]
+async fn handle(request: Request) -> impl IntoResponse {
+    answer(request).await
+}
+
+async fn answer(request: Request) -> Response {
+    let instance = match instance().await {
+        Ok(instance) => instance,
+        Err(problem) => return exchange::problem(503, "internal_error", problem),
+    };
+    if request.uri().path() == "/wake" {
+        if !RUNNING.replace(true) {
+            spawn(run(instance));
+        }
+        return exchange::empty(202);
+    }
+    admin::answer(&instance, request).await
+}
+
+/// Posts until nothing is due soon.
+async fn run(instance: Rc<Instance>) {
+    loop {
+        let posted = instance.ledger.post_due(now().plus_ms(STRETCH_MS)).await;
+        match &posted {
+            Ok(tally) if *tally == Default::default() => {}
+            Ok(tally) => log(tally),
+            Err(fault) => complain(fault.as_str()),
+        }
+        let next_due = instance.ledger.next_due().await.ok().flatten();
+        match next_due {
+            Some(due) if due <= now() && posted.is_ok() => {}
+            Some(due) if due <= now().plus_ms(SOON_MS) => sleep(PAUSE).await,
+            Some(_) | None => break,
+        }
+    }
+    RUNNING.set(false);
+}
+
+/// One line of JSON per run that did something.
+#[expect(clippy::print_stdout, reason = "Spin collects a component's standard output as its log")]
+fn log(tally: &countersign_spin::ledger::Tally) {
+    if let Ok(line) = serde_json::to_string(tally) {
+        println!("{line}");
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "Spin collects a component's standard error as its log")]
+fn complain(problem: &str) {
+    eprintln!("countersign: posting: {problem}; what was not posted stays in the queue");
+}
+
+/// The end of a stretch of posting that an administrator waits for.
+fn stretch() -> Timestamp {
+    now().plus_ms(STRETCH_MS)
+}
