@@ -17,6 +17,7 @@ pub mod ecb;
 pub mod fx;
 pub mod payload;
 pub mod posting;
+pub mod probable;
 pub mod retry;
 pub mod rules;
 pub mod schema;
