@@ -15,6 +15,7 @@ pub mod decision;
 pub mod document;
 pub mod ecb;
 pub mod fx;
+pub mod minimise;
 pub mod payload;
 pub mod posting;
 pub mod probable;
