@@ -1,6 +1,5 @@
 //! Pauses between attempts: their ends by table, their spread, and no attempt number that overflows.
 #![cfg(test)]
-#![expect(clippy::arithmetic_side_effects, reason = "a test that stops has failed")]
 
 use countersign_ledger::retry::{BASE_MS, CAP_MS, RETRY_AFTER_MS_MAX, delay_ms};
 

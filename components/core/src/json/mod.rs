@@ -231,14 +231,51 @@ impl<'d> Object<'d> {
     /// The members in canonical order: names compared by UTF-16 code units (RFC 8785 §3.2.3).
     pub fn members(&self) -> impl Iterator<Item = (Str<'d>, Value<'d>)> + use<'d> {
         let document = self.document;
+        self.names().map(move |name| (document.text(name), document.value(name.saturating_add(1))))
+    }
+
+    /// The members in canonical order, with their bytes as they stand in the document.
+    pub fn written(&self) -> impl Iterator<Item = Member<'d>> + use<'d> {
+        let document = self.document;
+        let bytes = move |index| {
+            let node = document.node(index);
+            document.span(node.start, node.end)
+        };
+        self.names().map(move |name| {
+            let value = name.saturating_add(1);
+            Member {
+                name: document.text(name),
+                value: document.value(value),
+                name_written: bytes(name),
+                value_written: bytes(value),
+            }
+        })
+    }
+
+    /// The members' names in canonical order; a value stands beside its name.
+    fn names(&self) -> impl Iterator<Item = u32> + use<'d> {
+        let document = self.document;
         let mut name = self.first;
         core::iter::from_fn(move || {
             let index = name;
             let Kind::Text { next, .. } = document.node(index).kind else { return None };
             name = next;
-            Some((document.text(index), document.value(index.saturating_add(1))))
+            Some(index)
         })
     }
+}
+
+/// A member of an [`Object`], and the bytes that it was written with.
+#[derive(Clone, Copy)]
+pub struct Member<'d> {
+    /// Its name.
+    pub name: Str<'d>,
+    /// Its value.
+    pub value: Value<'d>,
+    /// The name's bytes, quotes included.
+    pub name_written: &'d [u8],
+    /// The value's bytes, quotes or brackets included.
+    pub value_written: &'d [u8],
 }
 
 impl<'d> Array<'d> {

@@ -208,6 +208,27 @@ fn document_says_what_it_says() {
 }
 
 #[test]
+fn members_are_found_as_they_were_written() {
+    let input = br#" {"z" : [1, {"k":2} ],"a\u0062": "\u0041" , "n":-1.50,"e":{}}"#;
+    let mut tape = Tape::default();
+    let document = read(input, &mut tape, Limits::POSTBACK).unwrap();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let members: Vec<_> = document
+        .object()
+        .unwrap()
+        .written()
+        .map(|member| (member.name.to_string(), text(member.name_written), text(member.value_written)))
+        .collect();
+    let expected = [
+        ("ab", r#""a\u0062""#, r#""\u0041""#),
+        ("e", r#""e""#, "{}"),
+        ("n", r#""n""#, "-1.50"),
+        ("z", r#""z""#, r#"[1, {"k":2} ]"#),
+    ];
+    assert_eq!(members, expected.map(|(name, one, two)| (name.into(), one.into(), two.into())));
+}
+
+#[test]
 fn tape_keeps_nothing_of_the_document_before() {
     let mut tape = Tape::default();
     for broken in ["{\"b\":1,\"a\":[[[", "{\"x\":{\"y\":1,\"x\":", "[1,2,3"] {
