@@ -14,6 +14,7 @@ use clap::Args;
 use countersign_core::policy::{Environment, Policy, sandbox};
 use countersign_host::http::HttpRequest;
 use countersign_host::spin::{Serving, SpinApp, SpinOptions, State, variables_from_environment};
+use countersign_ledger::rules::Rules;
 
 use crate::failure::unusable;
 use crate::keys::Secrets;
@@ -121,7 +122,8 @@ impl Start<'_> {
 
     async fn start(&self, state: &Path, address: SocketAddr) -> Result<(Serving, log::Log)> {
         let mut options = SpinOptions::new(State::directory(state)?);
-        let names = Policy::secret_names(&self.document).unwrap_or_default();
+        let mut names = Policy::secret_names(&self.document).unwrap_or_default();
+        names.extend(Rules::secret_names(&self.document).unwrap_or_default());
         for name in &names {
             if let Some(value) = secret(&self.arguments.secrets, name) {
                 let value = String::from_utf8(value).map_err(|_| {
@@ -153,6 +155,7 @@ impl Start<'_> {
         println!("Countersign is up ({environment}).");
         println!("  postbacks       {base}/postback/{{partner}}");
         println!("  from a filter   {base}/collect");
+        println!("  administration  {base}/internal/… (docs/ledger.md)");
         println!("  health          {base}/.well-known/spin/health");
         println!(
             "  inbox           {}",

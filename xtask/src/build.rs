@@ -44,7 +44,7 @@ pub(crate) enum Packaging {
 }
 
 /// Every wasm file of the product.
-pub(crate) const ARTEFACTS: [Artefact; 4] = [
+pub(crate) const ARTEFACTS: [Artefact; 5] = [
     Artefact {
         package: "countersign-envoy",
         folder: "envoy",
@@ -60,6 +60,14 @@ pub(crate) const ARTEFACTS: [Artefact; 4] = [
         file: "gate.wasm",
         packaging: Packaging::AsBuilt,
         size_kib_max: 1228,
+    },
+    Artefact {
+        package: "countersign-worker",
+        folder: "components/worker",
+        target: "wasm32-wasip2",
+        file: "worker.wasm",
+        packaging: Packaging::AsBuilt,
+        size_kib_max: 1536,
     },
     Artefact {
         package: "countersign-embed",

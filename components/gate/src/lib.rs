@@ -4,6 +4,8 @@
 // Spin's export names do not link natively.
 #![cfg(target_arch = "wasm32")]
 
+mod wake;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,7 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use countersign_core::drive;
 use countersign_core::gate::{Body, Gate, Mode, Outcome, Peer, Request, Scratch};
 use countersign_core::headers::Headers;
-use countersign_core::outcome::Reply;
+use countersign_core::outcome::{Code, Reply};
 use countersign_core::time::Timestamp;
 use countersign_spin::config::{self, NotConfigured};
 use countersign_spin::exchange::{self, Received, Response};
@@ -71,6 +73,9 @@ async fn answer(request: spin_sdk::http::Request) -> Response {
         Err(problem) => Gate::internal_error(problem.as_str()),
     };
     log(&reply.facts);
+    if reply.facts.code == Code::Accepted {
+        wake::worker();
+    }
     exchange::respond(*reply)
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use countersign_core::policy::{ConfigError, Policy};
+use countersign_ledger::rules::Rules;
 use spin_sdk::variables::{self, Error};
 
 /// Where `spin.toml` mounts the configuration document.
@@ -23,12 +24,35 @@ pub enum NotConfigured {
 /// # Errors
 /// [`NotConfigured`] with every mistake of the document, or with the variable that Spin did not provide.
 pub async fn load() -> Result<Policy, NotConfigured> {
-    let document = std::fs::read_to_string(PATH).map_err(|error| {
+    let document = document()?;
+    let secrets = secrets(Policy::secret_names(&document)).await?;
+    Policy::compile(&document, &mut |name| secrets.get(name).cloned())
+        .map_err(|errors| not_configured(&errors))
+}
+
+/// Reads the document's other half, the tracker's, and resolves its secrets.
+///
+/// # Errors
+/// As [`load`].
+pub async fn rules() -> Result<Rules, NotConfigured> {
+    let document = document()?;
+    let secrets = secrets(Rules::secret_names(&document)).await?;
+    Rules::compile(&document, &mut |name| secrets.get(name).cloned())
+        .map_err(|errors| not_configured(&errors))
+}
+
+fn document() -> Result<String, NotConfigured> {
+    std::fs::read_to_string(PATH).map_err(|error| {
         let remedy = "mount it with `files` in spin.toml: [{ source = \"countersign.json\", destination = \"/countersign.json\" }]";
         NotConfigured::Wrong(vec![format!("countersign: {PATH}: {error}; {remedy}")])
-    })?;
+    })
+}
+
+async fn secrets(
+    names: Result<Vec<String>, Vec<ConfigError>>,
+) -> Result<BTreeMap<String, Vec<u8>>, NotConfigured> {
     let mut secrets = BTreeMap::new();
-    for name in Policy::secret_names(&document).map_err(|errors| not_configured(&errors))? {
+    for name in names.map_err(|errors| not_configured(&errors))? {
         match variables::get(&name).await {
             Ok(value) => {
                 secrets.insert(name, value.into_bytes());
@@ -39,8 +63,7 @@ pub async fn load() -> Result<Policy, NotConfigured> {
             Err(Error::Provider(_) | Error::Other(_)) => return Err(NotConfigured::Unanswered(name)),
         }
     }
-    Policy::compile(&document, &mut |name| secrets.get(name).cloned())
-        .map_err(|errors| not_configured(&errors))
+    Ok(secrets)
 }
 
 fn not_configured(errors: &[ConfigError]) -> NotConfigured {

@@ -5,7 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::Bytes;
 use countersign_core::gate::Gate;
 use countersign_core::outcome::Reply;
-use http_body_util::BodyExt as _;
+use http_body_util::BodyExt;
+use serde::Serialize;
+
 use spin_sdk::http::{FullBody, HeaderMap, HeaderValue, Request, StatusCode};
 
 /// A request that has arrived, with its body as far as the limit goes.
@@ -36,7 +38,7 @@ pub struct Interrupted;
 /// # Errors
 /// [`Interrupted`] where the body does not arrive.
 pub async fn receive(request: Request, gate: &Gate) -> Result<Received, Interrupted> {
-    let (head, mut body) = request.into_parts();
+    let (head, body) = request.into_parts();
     let headers: Vec<(String, Vec<u8>)> = head
         .headers
         .iter()
@@ -44,16 +46,10 @@ pub async fn receive(request: Request, gate: &Gate) -> Result<Received, Interrup
         .collect();
     let body_bytes_max = gate.policy().limits.body_bytes_max;
     let declared = head.headers.get("content-length").map(HeaderValue::as_bytes);
-    let mut received = (!declared.is_some_and(|length| gate.declares_too_much(length))).then(Vec::new);
-    while let Some(whole) = &mut received {
-        let Some(frame) = body.frame().await else { break };
-        if let Some(data) = frame.map_err(|_| Interrupted)?.data_ref() {
-            whole.extend_from_slice(data);
-            if whole.len() > body_bytes_max {
-                received = None;
-            }
-        }
-    }
+    let received = match declared {
+        Some(length) if gate.declares_too_much(length) => None,
+        Some(_) | None => self::body(body, body_bytes_max).await?,
+    };
     Ok(Received {
         method: head.method.as_str().to_owned(),
         path: head.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
@@ -61,6 +57,26 @@ pub async fn receive(request: Request, gate: &Gate) -> Result<Received, Interrup
         headers,
         body: received,
     })
+}
+
+/// Reads a body of at most `bytes_max`; `None` where it is longer, and then no more than one frame beyond was read.
+///
+/// # Errors
+/// [`Interrupted`] where it does not arrive.
+pub async fn body(
+    mut body: impl BodyExt<Data = Bytes> + Unpin,
+    bytes_max: usize,
+) -> Result<Option<Vec<u8>>, Interrupted> {
+    let mut whole = Vec::new();
+    while let Some(frame) = body.frame().await {
+        if let Some(data) = frame.map_err(|_| Interrupted)?.data_ref() {
+            whole.extend_from_slice(data);
+            if whole.len() > bytes_max {
+                return Ok(None);
+            }
+        }
+    }
+    Ok(Some(whole))
 }
 
 /// The peer's address. Spin appends its own `spin-client-addr` behind any that the sender wrote, so only the last one counts.
@@ -81,4 +97,36 @@ pub fn respond(reply: Reply) -> Response {
     }
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
     (status, headers, FullBody::new(Bytes::from(reply.body)))
+}
+
+/// A reply with a JSON document.
+#[must_use]
+pub fn json(status: u16, document: &impl Serialize) -> Response {
+    // Nothing that is written here can fail to be JSON.
+    let body = serde_json::to_vec(document).unwrap_or_default();
+    whole(status, "application/json", body)
+}
+
+/// A refusal: the source's members (§14) and those of RFC 9457, as the gate's.
+#[must_use]
+pub fn problem(status: u16, code: &str, hint: &str) -> Response {
+    let body = serde_json::json!({ "error": code, "hint": hint, "title": code, "status": status });
+    whole(status, "application/problem+json", body.to_string().into_bytes())
+}
+
+/// A reply without a body.
+#[must_use]
+pub fn empty(status: u16) -> Response {
+    whole(status, "", Vec::new())
+}
+
+fn whole(status: u16, content_type: &'static str, body: Vec<u8>) -> Response {
+    let mut headers = HeaderMap::new();
+    if !content_type.is_empty() {
+        headers.insert("content-type", HeaderValue::from_static(content_type));
+    }
+    headers.insert("content-length", HeaderValue::from(body.len()));
+    headers.insert("cache-control", HeaderValue::from_static("no-store"));
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    (status, headers, FullBody::new(Bytes::from(body)))
 }

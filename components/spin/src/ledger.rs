@@ -7,6 +7,8 @@
 //! * **Nothing is posted twice.** An entry's id is its event's, and partner and event id are unique; a batch that another worker
 //!   overtook fails as a whole, and is decided again on what is there then.
 
+mod admin;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,6 +30,8 @@ use spin_sdk::wasip3::random::random::get_random_u64;
 
 use crate::database::{Database, Row, fault, first, instant, rows, run, text};
 use crate::inbox::{self, NotOpened};
+
+pub use admin::{DeadLetter, Queue, Selection, Total};
 
 /// Events that one batch takes.
 pub const BATCH_MAX: i64 = 256;

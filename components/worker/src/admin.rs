@@ -26,7 +26,8 @@ pub(crate) async fn answer(instance: &Instance, request: Request) -> Response {
     let fields: Vec<(&[u8], &[u8])> =
         head.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect();
     if !is_admitted(instance, &fields) {
-        let mut response = exchange::problem(401, "token_invalid", "send Authorization: Bearer and one of admin.tokens");
+        let mut response =
+            exchange::problem(401, "token_invalid", "send Authorization: Bearer and one of admin.tokens");
         response.1.insert("www-authenticate", HeaderValue::from_static("Bearer"));
         return response;
     }
@@ -49,11 +50,7 @@ pub(crate) async fn answer(instance: &Instance, request: Request) -> Response {
         Ok(None) => return exchange::problem(413, "payload_too_large", "send at most 16 MiB"),
         Err(_) => return exchange::problem(400, "payload_malformed", "the request broke off before its end"),
     };
-    let answered = if is_post {
-        post(instance, path, &body).await
-    } else {
-        get(instance, path, query).await
-    };
+    let answered = if is_post { post(instance, path, &body).await } else { get(instance, path, query).await };
     answered.unwrap_or_else(|fault| exchange::problem(503, "store_unavailable", fault.as_str()))
 }
 
@@ -98,9 +95,14 @@ async fn post(instance: &Instance, path: &str, body: &[u8]) -> Result<Response, 
             Ok(order) if path == "dead-letters/discard" => match order.because {
                 Some(because) => {
                     let ids = ledger.discard(&order.select, &because, order.dry_run).await?;
-                    exchange::json(200, &json!({ "discarded": ids.len(), "dry_run": order.dry_run, "ids": ids }))
+                    exchange::json(
+                        200,
+                        &json!({ "discarded": ids.len(), "dry_run": order.dry_run, "ids": ids }),
+                    )
                 }
-                None => exchange::problem(422, "order_invalid", "say \"because\": why the events may be given up"),
+                None => {
+                    exchange::problem(422, "order_invalid", "say \"because\": why the events may be given up")
+                }
             },
             Ok(order) => {
                 let ids = ledger.replay(&order.select, order.dry_run).await?;
@@ -136,16 +138,25 @@ impl Order {
 
 /// Every bad line with its number; nothing was imported.
 fn bad_lines<P: std::fmt::Display>(faults: &Faults<P>) -> Response {
-    let lines: Vec<_> =
-        faults.list().iter().map(|fault| json!({ "line": fault.line, "problem": fault.problem.to_string() })).collect();
-    exchange::json(422, &json!({ "error": "csv_invalid", "hint": "nothing was imported; mend these lines and send all of it again",
-        "lines": lines, "more": faults.more() }))
+    let lines: Vec<_> = faults
+        .list()
+        .iter()
+        .map(|fault| json!({ "line": fault.line, "problem": fault.problem.to_string() }))
+        .collect();
+    exchange::json(
+        422,
+        &json!({ "error": "csv_invalid", "hint": "nothing was imported; mend these lines and send all of it again",
+        "lines": lines, "bad_lines": faults.count() }),
+    )
 }
 
 async fn get(instance: &Instance, path: &str, query: &str) -> Result<Response, StoreFault> {
     let ledger = &instance.ledger;
     let parameter = |name: &str| {
-        query.split('&').find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name)).map(|(_, value)| value.to_owned())
+        query
+            .split('&')
+            .find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name))
+            .map(|(_, value)| value.to_owned())
     };
     Ok(match path {
         "queue" => exchange::json(200, &ledger.queue().await?),
@@ -154,10 +165,13 @@ async fn get(instance: &Instance, path: &str, query: &str) -> Result<Response, S
             None => exchange::problem(422, "by_invalid", "write by=month, day, partner, campaign or account"),
         },
         "dead-letters" => {
-            let limit = parameter("limit").and_then(|limit| limit.parse().ok()).unwrap_or(100).clamp(1, PAGE_MAX);
+            let limit =
+                parameter("limit").and_then(|limit| limit.parse().ok()).unwrap_or(100).clamp(1, PAGE_MAX);
             let select = Selection {
                 ids: None,
-                from: parameter("after").and_then(|after| after.parse::<i64>().ok()).map(|after| after.saturating_add(1)),
+                from: parameter("after")
+                    .and_then(|after| after.parse::<i64>().ok())
+                    .map(|after| after.saturating_add(1)),
                 to: None,
                 reason: parameter("reason"),
                 partner: parameter("partner"),

@@ -124,6 +124,18 @@ CREATE TRIGGER IF NOT EXISTS posting_stands BEFORE UPDATE ON posting BEGIN
   SELECT RAISE(ABORT, 'a posting is never changed; post a correction');
 END
 
+-- Publishing rates is one insert here: days, and [day, currency, quote]. A day that was there is replaced; what waits for a rate
+-- is due at once.
+CREATE VIEW IF NOT EXISTS publishing (days, quotes, source, published_at) AS SELECT NULL, NULL, NULL, NULL
+
+CREATE TRIGGER IF NOT EXISTS publish INSTEAD OF INSERT ON publishing BEGIN
+  DELETE FROM rate WHERE date IN (SELECT value FROM json_each(NEW.days));
+  INSERT OR REPLACE INTO rate_day (date, source) SELECT value, NEW.source FROM json_each(NEW.days);
+  INSERT INTO rate (date, currency, quote) SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(NEW.quotes);
+  INSERT INTO rate_import (imported_at, days) SELECT NEW.published_at, count(*) FROM json_each(NEW.days);
+  UPDATE queue SET due_at = NEW.published_at WHERE waits_for = 'rate' AND lease IS NULL;
+END
+
 -- How many batches were settled. What a batch decides rests on what it read, so it fails where another came between.
 CREATE TABLE IF NOT EXISTS generation (
   id    INTEGER PRIMARY KEY CHECK (id = 1),

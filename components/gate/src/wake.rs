@@ -1,0 +1,55 @@
+//! Wakes the worker after an event was accepted, so that it is posted within seconds without a scheduler.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use spin_sdk::http::{self, Method, Request};
+use spin_sdk::time::sleep;
+use spin_sdk::wasip3::spawn;
+
+/// Where the worker listens, inside the application.
+const WORKER: &str = "http://worker.spin.internal/wake";
+/// The least time between two calls of an instance.
+const PAUSE: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// Whether a call is under way, or was made within the last [`PAUSE`].
+    static IS_PAUSED: Cell<bool> = const { Cell::new(false) };
+    /// Whether an event came meanwhile.
+    static IS_WANTED: Cell<bool> = const { Cell::new(false) };
+    /// Whether it was logged that there is no worker.
+    static IS_TOLD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Sees to it that the worker hears of an event that was just accepted, behind the reply: no sender waits for it.
+pub(crate) fn worker() {
+    IS_WANTED.set(true);
+    if !IS_PAUSED.replace(true) {
+        spawn(async {
+            while IS_WANTED.replace(false) {
+                call().await;
+                sleep(PAUSE).await;
+            }
+            IS_PAUSED.set(false);
+        });
+    }
+}
+
+async fn call() {
+    let request = Request::builder().method(Method::POST).uri(WORKER).body(String::new());
+    let woken = match request {
+        Ok(request) => http::send(request).await.is_ok_and(|response| response.status().is_success()),
+        Err(_) => false,
+    };
+    if !woken && !IS_TOLD.replace(true) {
+        complain();
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "Spin collects a component's standard error as its log")]
+fn complain() {
+    eprintln!(
+        "countersign: the worker does not hear of events: let the gate call {WORKER} (allowed_outbound_hosts), or let cron send \
+         POST /internal/tick; what is accepted stays in the queue"
+    );
+}

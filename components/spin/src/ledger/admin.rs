@@ -1,0 +1,388 @@
+//! What administrators see of the ledger and do to it: the queue, dead letters, imports, totals, retention.
+
+use countersign_core::store::StoreFault;
+use countersign_ledger::cost::Cost;
+use countersign_ledger::fx::Day;
+use serde::{Deserialize, Serialize};
+use spin_sdk::sqlite::Value;
+
+use super::{Ledger, json};
+use crate::database::{Row, first, instant, rows, run, text};
+
+/// Published days that one statement brings in.
+const DAYS_MAX: usize = 250;
+/// Rows that one statement of a purge takes out.
+const PURGE_MAX: i64 = 500;
+
+/// Which dead letters: every condition that is there must hold.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Selection {
+    /// These, by id.
+    pub ids: Option<Vec<i64>>,
+    /// From this id on.
+    pub from: Option<i64>,
+    /// Up to this id.
+    pub to: Option<i64>,
+    /// Of this reason.
+    pub reason: Option<String>,
+    /// Of this partner.
+    pub partner: Option<String>,
+}
+
+/// An event that could not be posted.
+#[derive(Clone, Debug, Serialize)]
+pub struct DeadLetter {
+    /// Its row in the inbox.
+    pub id: i64,
+    /// Who sent it.
+    pub partner: String,
+    /// Its own id.
+    pub event_id: String,
+    /// Its type.
+    pub event: String,
+    /// Why it could not be posted.
+    pub reason: String,
+    /// The last error, with what to do.
+    pub detail: String,
+    /// How often it was tried.
+    pub attempts: i64,
+    /// When it was accepted, in milliseconds since the Unix epoch.
+    pub received_at: i64,
+    /// When it was given up.
+    pub died_at: i64,
+    /// When it was discarded, if it was.
+    pub discarded_at: Option<i64>,
+    /// The reason that was given.
+    pub discarded_as: Option<String>,
+    /// Its receipt; of a single one only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<String>,
+    /// Its canonical payload; of a single one only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
+}
+
+/// What is still to be posted.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Queue {
+    /// Events in the queue.
+    pub queued: i64,
+    /// Those of them that wait for something, by reason.
+    pub waiting: Vec<(String, i64)>,
+    /// When the oldest was accepted, in milliseconds since the Unix epoch.
+    pub oldest_received_at: Option<i64>,
+    /// Dead letters that may be replayed, by reason.
+    pub dead_letters: Vec<(String, i64)>,
+}
+
+/// Sums of one group of entries, in minor units.
+#[derive(Clone, Debug, Serialize)]
+pub struct Total {
+    /// The group: a month, a day, a partner, a campaign (empty: unattributed), or a partner's account.
+    pub group: String,
+    /// Events.
+    pub events: i64,
+    /// Registrations.
+    pub registrations: i64,
+    /// First deposits, by our verdict.
+    pub first_deposits: i64,
+    /// The currency of the sums.
+    pub currency: String,
+    /// Its decimals.
+    pub exponent: i64,
+    /// Deposits.
+    pub deposits: i64,
+    /// Refunds and chargebacks, below zero.
+    pub reversals: i64,
+    /// Deposits less refunds and chargebacks.
+    pub ngr: i64,
+    /// What first deposits brought.
+    pub cpa: i64,
+    /// The share of the net revenue.
+    pub revenue_share: i64,
+}
+
+/// The conditions of a [`Selection`] as SQL, over its JSON as `?1`.
+const SELECTED: &str = "(?1 ->> 'ids' IS NULL OR dead_letter.inbox_id IN (SELECT value FROM json_each(?1, '$.ids'))) \
+    AND (?1 ->> 'from' IS NULL OR dead_letter.inbox_id >= ?1 ->> 'from') \
+    AND (?1 ->> 'to' IS NULL OR dead_letter.inbox_id <= ?1 ->> 'to') \
+    AND (?1 ->> 'reason' IS NULL OR dead_letter.reason = ?1 ->> 'reason') \
+    AND (?1 ->> 'partner' IS NULL OR (SELECT partner FROM inbox WHERE id = dead_letter.inbox_id) = ?1 ->> 'partner')";
+
+impl Selection {
+    fn value(&self) -> Result<Value, StoreFault> {
+        json(&serde_json::json!({
+            "ids": self.ids, "from": self.from, "to": self.to, "reason": self.reason, "partner": self.partner,
+        }))
+    }
+}
+
+impl Ledger {
+    /// What is still to be posted.
+    ///
+    /// # Errors
+    /// What the database failed with.
+    pub async fn queue(&self) -> Result<Queue, StoreFault> {
+        let connection = self.database.connect().await?;
+        let counted = |rows: Vec<Row>| {
+            rows.iter()
+                .map(|row| Ok((row.text(0)?.to_owned(), row.integer(1)?)))
+                .collect::<Result<Vec<_>, StoreFault>>()
+        };
+        let sql = "SELECT count(*), (SELECT received_at FROM queue JOIN inbox ON inbox.id = inbox_id ORDER BY inbox_id LIMIT 1) FROM queue";
+        let all = first(&connection, sql, []).await?.ok_or(StoreFault::Corrupt)?;
+        let sql = "SELECT CAST(reason AS BLOB), count(*) FROM queue WHERE reason IS NOT NULL GROUP BY reason ORDER BY reason";
+        let waiting = counted(rows(&connection, sql, []).await?)?;
+        let sql = "SELECT CAST(reason AS BLOB), count(*) FROM dead_letter WHERE discarded_at IS NULL GROUP BY reason ORDER BY reason";
+        let dead_letters = counted(rows(&connection, sql, []).await?)?;
+        let queue = Queue {
+            queued: all.integer(0)?,
+            oldest_received_at: all.optional_integer(1)?,
+            waiting,
+            dead_letters,
+        };
+        self.database.keep(connection);
+        Ok(queue)
+    }
+
+    /// Dead letters, discarded ones too, by id.
+    ///
+    /// # Errors
+    /// What the database failed with.
+    pub async fn dead_letters(&self, select: &Selection, limit: u32) -> Result<Vec<DeadLetter>, StoreFault> {
+        let connection = self.database.connect().await?;
+        let sql =
+            format!("{LETTER} NULL, NULL {FROM} WHERE {SELECTED} ORDER BY dead_letter.inbox_id LIMIT ?2");
+        let found = rows(&connection, &sql, [select.value()?, Value::Integer(i64::from(limit))]).await?;
+        self.database.keep(connection);
+        found.iter().map(letter).collect()
+    }
+
+    /// One dead letter, with its payload.
+    ///
+    /// # Errors
+    /// What the database failed with.
+    pub async fn dead_letter(&self, id: i64) -> Result<Option<DeadLetter>, StoreFault> {
+        let connection = self.database.connect().await?;
+        let sql = format!(
+            "{LETTER} CAST(inbox.receipt AS BLOB), CAST(inbox.payload AS BLOB) {FROM} WHERE dead_letter.inbox_id = ?1"
+        );
+        let found = first(&connection, &sql, [Value::Integer(id)]).await?;
+        self.database.keep(connection);
+        found.as_ref().map(letter).transpose()
+    }
+
+    /// Puts dead letters back into the queue; their event ids stay. Answers which; with `dry_run` nothing changes.
+    ///
+    /// # Errors
+    /// What the database failed with.
+    pub async fn replay(&self, select: &Selection, dry_run: bool) -> Result<Vec<i64>, StoreFault> {
+        let connection = self.database.connect().await?;
+        let ids = open_letters(&connection, select).await?;
+        if !dry_run {
+            let sql = "INSERT INTO replay SELECT value, ?2 FROM json_each(?1)";
+            run(&connection, sql, [json(&ids)?, instant((self.clock)())]).await?;
+        }
+        self.database.keep(connection);
+        Ok(ids)
+    }
+
+    /// Gives dead letters up, for a reason that is kept. Answers which; with `dry_run` nothing changes.
+    ///
+    /// # Errors
+    /// What the database failed with.
+    pub async fn discard(
+        &self,
+        select: &Selection,
+        because: &str,
+        dry_run: bool,
+    ) -> Result<Vec<i64>, StoreFault> {
+        let connection = self.database.connect().await?;
+        let ids = open_letters(&connection, select).await?;
+        if !dry_run {
+            let sql = "UPDATE dead_letter SET discarded_at = ?2, discarded_as = ?3 \
+                       WHERE discarded_at IS NULL AND inbox_id IN (SELECT value FROM json_each(?1))";
+            run(&connection, sql, [json(&ids)?, instant((self.clock)()), text(because)]).await?;
+        }
+        self.database.keep(connection);
+        Ok(ids)
+    }
+
+    /// Brings in exchange rates; a day that is there already is replaced. What waits for a rate is due at once.
+    ///
+    /// # Errors
+    /// What the database failed with. Days are brought in some hundred at a time: after a failure, import the file again.
+    pub async fn import_rates(&self, days: &[Day]) -> Result<(), StoreFault> {
+        let connection = self.database.connect().await?;
+        let now = instant((self.clock)());
+        for days in days.chunks(DAYS_MAX) {
+            let dates: Vec<String> = days.iter().map(|day| day.date.to_string()).collect();
+            let quotes: Vec<(String, &str, String)> = days
+                .iter()
+                .flat_map(|day| {
+                    day.quotes
+                        .iter()
+                        .map(|(code, quote)| (day.date.to_string(), code.as_str(), quote.to_string()))
+                })
+                .collect();
+            run(
+                &connection,
+                "INSERT INTO publishing VALUES (?1, ?2, 'ECB', ?3)",
+                [json(&dates)?, json(&quotes)?, now.clone()],
+            )
+            .await?;
+        }
+        self.database.keep(connection);
+        Ok(())
+    }
+
+    /// Brings in ad spend; what is there of the same day, campaign and currency is replaced. All or nothing.
+    ///
+    /// # Errors
+    /// What the database failed with.
+    pub async fn import_costs(&self, costs: &[Cost]) -> Result<(), StoreFault> {
+        let connection = self.database.connect().await?;
+        let costs: Vec<_> = costs
+            .iter()
+            .map(|cost| {
+                let currency = cost.amount.currency;
+                (
+                    cost.date.to_string(),
+                    &cost.campaign,
+                    currency.code(),
+                    cost.amount.minor,
+                    currency.decimals(),
+                )
+            })
+            .collect();
+        let sql = "INSERT INTO cost SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, ?2 FROM json_each(?1) \
+                   WHERE true ON CONFLICT (date, campaign, currency) DO UPDATE SET minor = excluded.minor, imported_at = excluded.imported_at";
+        run(&connection, sql, [json(&costs)?, instant((self.clock)())]).await?;
+        self.database.keep(connection);
+        Ok(())
+    }
+
+    /// Sums of the ledger in the currency of the reports, by `month`, `day`, `partner`, `campaign` or `account`; `None` for any
+    /// other word.
+    ///
+    /// # Errors
+    /// What the database failed with.
+    pub async fn totals(&self, by: &str) -> Result<Option<Vec<Total>>, StoreFault> {
+        let group = match by {
+            "month" => "strftime('%Y-%m', entry.ts_event / 1000, 'unixepoch')",
+            "day" => "date(entry.ts_event / 1000, 'unixepoch')",
+            "partner" => "entry.partner",
+            "campaign" => "coalesce(entry.campaign, '')",
+            "account" => "entry.partner || '/' || coalesce(entry.account_id, '')",
+            _ => return Ok(None),
+        };
+        let report = self.rules.report_currency;
+        let sql = format!(
+            "SELECT CAST({group} AS BLOB), count(DISTINCT entry.id), count(DISTINCT CASE WHEN entry.event = 'registration' THEN entry.id END), \
+             count(DISTINCT first_deposit.entry), {}, {}, {}, {} \
+             FROM entry LEFT JOIN posting ON posting.entry = entry.id AND posting.report_currency = ?1 \
+             LEFT JOIN first_deposit ON first_deposit.entry = entry.id GROUP BY 1 ORDER BY 1",
+            sum("'deposit'"),
+            sum("'refund', 'chargeback'"),
+            sum("'cpa'"),
+            sum("'revenue_share'"),
+        );
+        let connection = self.database.connect().await?;
+        let found = rows(&connection, &sql, [text(report.code())]).await?;
+        self.database.keep(connection);
+        let totals = found.iter().map(|row| {
+            let (deposits, reversals) = (row.integer(4)?, row.integer(5)?);
+            Ok(Total {
+                group: row.text(0)?.to_owned(),
+                events: row.integer(1)?,
+                registrations: row.integer(2)?,
+                first_deposits: row.integer(3)?,
+                currency: report.code().to_owned(),
+                exponent: i64::from(report.decimals()),
+                deposits,
+                reversals,
+                ngr: deposits.saturating_add(reversals),
+                cpa: row.integer(6)?,
+                revenue_share: row.integer(7)?,
+            })
+        });
+        totals.collect::<Result<Vec<_>, StoreFault>>().map(Some)
+    }
+
+    /// Takes out some of what is over its retention (source §9): a small batch of each class, so that nobody waits long.
+    ///
+    /// # Errors
+    /// What the database failed with.
+    pub async fn purge(&self) -> Result<(), StoreFault> {
+        let connection = self.database.connect().await?;
+        let (now, retention) = ((self.clock)().as_ms(), self.rules.retention);
+        let before = |kept_ms: u64| Value::Integer(i64::try_from(now.saturating_sub(kept_ms)).unwrap_or(0));
+        let purges = [
+            // The row stays: its id is the entry's, and its fingerprint knows a repeat.
+            (
+                "UPDATE inbox SET payload = '', source = NULL WHERE id IN (SELECT id FROM inbox WHERE received_at < ?1 AND payload <> '' \
+              AND NOT EXISTS (SELECT 1 FROM queue WHERE inbox_id = inbox.id) \
+              AND NOT EXISTS (SELECT 1 FROM dead_letter WHERE inbox_id = inbox.id AND discarded_at IS NULL) ORDER BY id LIMIT ?2)",
+                before(retention.raw_ms),
+            ),
+            (
+                "UPDATE click SET utm_source = NULL, utm_medium = NULL, utm_campaign = NULL, utm_term = NULL, utm_content = NULL, \
+              sub1 = NULL, sub2 = NULL, sub3 = NULL, sub4 = NULL, sub5 = NULL, creative_id = NULL, consent_version = NULL, \
+              consent_analytics = NULL, consent_ads = NULL, cut = NULL, referrer_host = NULL, geo = NULL, device_class = NULL, \
+              ip_prefix = NULL, ip = NULL, agent = NULL, user_agent = NULL \
+              WHERE click_id IN (SELECT click_id FROM click WHERE clicked_at < ?1 AND coalesce(device_class, ip_prefix, agent, geo) IS NOT NULL \
+              ORDER BY click_id LIMIT ?2)",
+                before(retention.clicks_ms),
+            ),
+            (
+                "DELETE FROM dead_letter WHERE inbox_id IN (SELECT inbox_id FROM dead_letter WHERE discarded_at < ?1 LIMIT ?2)",
+                before(retention.rejections_ms),
+            ),
+        ];
+        for (sql, before) in purges {
+            run(&connection, sql, [before, Value::Integer(PURGE_MAX)]).await?;
+        }
+        self.database.keep(connection);
+        Ok(())
+    }
+}
+
+fn sum(kinds: &str) -> String {
+    format!("coalesce(sum(CASE WHEN posting.kind IN ({kinds}) THEN posting.report_minor END), 0)")
+}
+
+const LETTER: &str = "SELECT dead_letter.inbox_id, CAST(inbox.partner AS BLOB), CAST(inbox.event_id AS BLOB), CAST(inbox.event AS BLOB), \
+    CAST(dead_letter.reason AS BLOB), CAST(dead_letter.detail AS BLOB), dead_letter.attempts, inbox.received_at, dead_letter.died_at, \
+    dead_letter.discarded_at, CAST(dead_letter.discarded_as AS BLOB),";
+const FROM: &str = "FROM dead_letter JOIN inbox ON inbox.id = dead_letter.inbox_id";
+
+fn letter(row: &Row) -> Result<DeadLetter, StoreFault> {
+    // A damaged row is among those that are shown: what cannot be read of it is left empty.
+    let readable = |column: usize| row.text(column).unwrap_or("").to_owned();
+    Ok(DeadLetter {
+        id: row.integer(0)?,
+        partner: readable(1),
+        event_id: readable(2),
+        event: readable(3),
+        reason: readable(4),
+        detail: readable(5),
+        attempts: row.integer(6)?,
+        received_at: row.integer(7).unwrap_or(0),
+        died_at: row.integer(8)?,
+        discarded_at: row.optional_integer(9)?,
+        discarded_as: row.optional_text(10)?.map(str::to_owned),
+        receipt: row.optional_text(11).unwrap_or(None).map(str::to_owned),
+        payload: row.optional_text(12).unwrap_or(None).map(str::to_owned),
+    })
+}
+
+/// The ids of dead letters that may be replayed.
+async fn open_letters(
+    connection: &spin_sdk::sqlite::Connection,
+    select: &Selection,
+) -> Result<Vec<i64>, StoreFault> {
+    let sql = format!(
+        "SELECT inbox_id FROM dead_letter WHERE discarded_at IS NULL AND {SELECTED} ORDER BY inbox_id"
+    );
+    rows(connection, &sql, [select.value()?]).await?.iter().map(|row| row.integer(0)).collect()
+}
