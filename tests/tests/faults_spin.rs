@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 
 const AT_MS: u64 = 1_767_225_600_000;
 /// More calls of one name than any request makes, the start of an instance and the making of the tables included.
-const CALLS_MAX: u64 = 40;
+const CALLS_MAX: u64 = 120;
 const DOCUMENT: &str = r#"{
   "version": 1,
   "environment": "production",

@@ -48,6 +48,10 @@ impl Log {
 /// A component's line of JSON as a person reads it; any other line as it is.
 fn request(text: &str, now: Timestamp) -> String {
     let Ok(Value::Object(mut facts)) = serde_json::from_str::<Value>(text) else { return text.to_owned() };
+    if !facts.contains_key("code") {
+        let members: Vec<String> = facts.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        return format!("{}  {}", now.write_rfc3339().as_str(), members.join(" "));
+    }
     let mut take = |name: &str| take(&mut facts, name);
     let (code, detail) = (take("code"), take("detail"));
     let rest: Vec<String> = ["partner", "key_id", "event", "event_id"]
@@ -76,6 +80,8 @@ mod tests {
         assert_eq!(request(line, Timestamp::from_ms(1000)), expected);
         let line = r#"{"code":"not_found","detail":"the path is no route of the gate"}"#;
         assert!(request(line, Timestamp::from_ms(0)).ends_with(" (the path is no route of the gate)"));
+        let line = r#"{"posted":3,"dead":0}"#;
+        assert_eq!(request(line, Timestamp::from_ms(0)), "1970-01-01T00:00:00.000Z  dead=0 posted=3");
         assert_eq!(request("plain", Timestamp::from_ms(0)), "plain");
     }
 }

@@ -4,6 +4,7 @@
 // Spin's export names do not link natively.
 #![cfg(target_arch = "wasm32")]
 
+mod minimised;
 mod wake;
 
 use std::cell::RefCell;
@@ -18,13 +19,17 @@ use countersign_core::time::Timestamp;
 use countersign_spin::config::{self, NotConfigured};
 use countersign_spin::exchange::{self, Received, Response};
 use countersign_spin::inbox::{Inbox, NotOpened};
+
+use minimised::Minimised;
 use spin_sdk::http::IntoResponse;
 use spin_sdk::http_service;
 
 /// What an instance keeps between requests; it may serve several at once, which meet at every `await`.
 struct Instance {
     gate: Gate,
-    inbox: Inbox,
+    inbox: Minimised,
+    /// Where the worker listens, inside the application; `None`: it is left to cron.
+    worker: Option<Rc<str>>,
 }
 
 /// Why an instance does not serve.
@@ -68,13 +73,16 @@ async fn handle(request: spin_sdk::http::Request) -> impl IntoResponse {
 }
 
 async fn answer(request: spin_sdk::http::Request) -> Response {
-    let reply = match instance().await {
-        Ok(instance) => reply(&instance, request).await,
+    let instance = instance().await;
+    let reply = match &instance {
+        Ok(instance) => reply(instance, request).await,
         Err(problem) => Gate::internal_error(problem.as_str()),
     };
     log(&reply.facts);
-    if reply.facts.code == Code::Accepted {
-        wake::worker();
+    if let (Code::Accepted, Some(url)) =
+        (reply.facts.code, instance.ok().and_then(|instance| instance.worker.clone()))
+    {
+        wake::worker(&url);
     }
     exchange::respond(*reply)
 }
@@ -130,7 +138,22 @@ async fn instance() -> Result<Rc<Instance>, Problem> {
 }
 
 async fn start() -> Result<Instance, (Problem, Vec<String>)> {
-    let policy = config::load().await.map_err(|problem| match problem {
+    let policy = config::load().await.map_err(not_configured)?;
+    let rules = config::rules().await.map_err(not_configured)?;
+    match Inbox::open("default", now).await {
+        Ok(inbox) => {
+            let inbox = Minimised::new(inbox, &policy, &rules);
+            let worker = config::worker_url().await;
+            Ok(Instance { gate: Gate::new(policy, Mode::Inbox), inbox, worker })
+        }
+        Err(problem) => {
+            Err((Problem::Inbox(problem), vec![format!("countersign: no inbox: {}", problem.as_str())]))
+        }
+    }
+}
+
+fn not_configured(problem: NotConfigured) -> (Problem, Vec<String>) {
+    match problem {
         NotConfigured::Wrong(lines) => (Problem::Configuration, lines),
         NotConfigured::Unanswered(name) => {
             let remedy = "check the provider in Spin's runtime configuration, and that it has the variable";
@@ -138,12 +161,6 @@ async fn start() -> Result<Instance, (Problem, Vec<String>)> {
                 Problem::Variables,
                 vec![format!("countersign: the variable {name} cannot be asked for; {remedy}")],
             )
-        }
-    })?;
-    match Inbox::open("default", now).await {
-        Ok(inbox) => Ok(Instance { gate: Gate::new(policy, Mode::Inbox), inbox }),
-        Err(problem) => {
-            Err((Problem::Inbox(problem), vec![format!("countersign: no inbox: {}", problem.as_str())]))
         }
     }
 }

@@ -1,14 +1,13 @@
 //! Wakes the worker after an event was accepted, so that it is posted within seconds without a scheduler.
 
 use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use spin_sdk::http::{self, Method, Request};
 use spin_sdk::time::sleep;
 use spin_sdk::wasip3::spawn;
 
-/// Where the worker listens, inside the application.
-const WORKER: &str = "http://worker.spin.internal/wake";
 /// The least time between two calls of an instance.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -22,12 +21,13 @@ thread_local! {
 }
 
 /// Sees to it that the worker hears of an event that was just accepted, behind the reply: no sender waits for it.
-pub(crate) fn worker() {
+pub(crate) fn worker(url: &Rc<str>) {
     IS_WANTED.set(true);
     if !IS_PAUSED.replace(true) {
-        spawn(async {
+        let url = Rc::clone(url);
+        spawn(async move {
             while IS_WANTED.replace(false) {
-                call().await;
+                call(&url).await;
                 sleep(PAUSE).await;
             }
             IS_PAUSED.set(false);
@@ -35,21 +35,21 @@ pub(crate) fn worker() {
     }
 }
 
-async fn call() {
-    let request = Request::builder().method(Method::POST).uri(WORKER).body(String::new());
+async fn call(url: &str) {
+    let request = Request::builder().method(Method::POST).uri(url).body(String::new());
     let woken = match request {
         Ok(request) => http::send(request).await.is_ok_and(|response| response.status().is_success()),
         Err(_) => false,
     };
     if !woken && !IS_TOLD.replace(true) {
-        complain();
+        complain(url);
     }
 }
 
 #[expect(clippy::print_stderr, reason = "Spin collects a component's standard error as its log")]
-fn complain() {
+fn complain(url: &str) {
     eprintln!(
-        "countersign: the worker does not hear of events: let the gate call {WORKER} (allowed_outbound_hosts), or let cron send \
+        "countersign: the worker does not hear of events: let the gate call {url} (allowed_outbound_hosts), or let cron send \
          POST /internal/tick; what is accepted stays in the queue"
     );
 }

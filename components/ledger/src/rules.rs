@@ -1,7 +1,7 @@
 //! The tracker's half of the configuration, validated: campaigns, contracts, privacy.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::sync::Arc;
@@ -17,6 +17,7 @@ use countersign_core::time::Timestamp;
 use countersign_core::token::{OpaqueToken, TokenPolicy};
 
 use crate::document::{self as written, CampaignClick, Document, Durability, Kyc, Probable};
+use crate::minimise::{self, RuleProblem};
 
 /// Most campaigns of one document.
 pub const CAMPAIGNS_MAX: usize = 10_000;
@@ -24,8 +25,6 @@ pub const CAMPAIGNS_MAX: usize = 10_000;
 pub const LANDING_BYTES_MAX: usize = 2_048;
 /// Most terms of one contract.
 pub const TERMS_MAX: usize = 64;
-/// Most names in each list of `partners.*.privacy`.
-pub const MEMBERS_MAX: usize = 64;
 
 const SECOND_MS: u64 = 1_000;
 const DAY_MS: u64 = 86_400_000;
@@ -113,8 +112,8 @@ pub struct Retention {
 pub struct Partner {
     /// The terms, the oldest first.
     pub contract: Vec<Terms>,
-    /// What is kept of its payloads.
-    pub minimise: Minimise,
+    /// What is kept of its payloads; `None`: all of them.
+    pub minimise: Option<minimise::Rules>,
 }
 
 /// The commercial terms from one instant on (source §8).
@@ -136,30 +135,8 @@ pub struct Terms {
     pub probable: Probable,
 }
 
-/// What is kept of a partner's payloads (source §9).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Minimise {
-    /// The members that are kept beside those that always are; `None`: all.
-    pub keep: Option<BTreeSet<String>>,
-    /// Members that are replaced by their salted hash.
-    pub hash: BTreeSet<String>,
-    /// Members of which the beginning is kept.
-    pub truncate: BTreeSet<String>,
-}
-
-impl Minimise {
-    /// Whether payloads are kept as they are.
-    #[must_use]
-    pub fn is_nothing(&self) -> bool {
-        self.keep.is_none() && self.hash.is_empty() && self.truncate.is_empty()
-    }
-}
-
 /// What is agreed with a partner that the document says nothing of.
-static NOTHING_AGREED: Partner = Partner {
-    contract: Vec::new(),
-    minimise: Minimise { keep: None, hash: BTreeSet::new(), truncate: BTreeSet::new() },
-};
+static NOTHING_AGREED: Partner = Partner { contract: Vec::new(), minimise: None };
 
 impl Rules {
     /// Compiles the tracker's half of a document, with the secrets that the host resolves. The gate's half is
@@ -247,7 +224,7 @@ impl Compiler<'_, '_> {
         let retention = self.retention();
         let salt = self.salt();
         let admin = self.admin();
-        let partners = self.partners();
+        let partners = self.partners(salt.as_ref());
         Some(Rules {
             campaigns,
             redirect,
@@ -424,16 +401,18 @@ impl Compiler<'_, '_> {
         }
     }
 
-    fn partners(&mut self) -> BTreeMap<String, Partner> {
+    fn partners(&mut self, salt: Option<&MacKey>) -> BTreeMap<String, Partner> {
         let path = Path::Root.member("partners");
         let mut partners = BTreeMap::new();
         for (name, partner) in self.document.partners.iter().flatten() {
             let path = path.member(name);
             let contract =
                 self.contract(&path.member("contract"), partner.contract.as_deref().unwrap_or_default());
-            let minimise =
-                partner.privacy.as_ref().map(|minimise| self.minimise(&path.member("privacy"), minimise));
-            partners.insert(name.clone(), Partner { contract, minimise: minimise.unwrap_or_default() });
+            let minimise = partner
+                .privacy
+                .as_ref()
+                .map(|minimise| self.minimise(&path.member("privacy"), minimise, salt));
+            partners.insert(name.clone(), Partner { contract, minimise });
         }
         partners
     }
@@ -497,56 +476,31 @@ impl Compiler<'_, '_> {
         }
     }
 
-    fn minimise(&mut self, path: &Path<'_>, written: &written::Minimise) -> Minimise {
-        let mut list = |name: &str, names: &Option<Vec<String>>| {
-            let path = path.member(name);
-            let names = names.as_deref().unwrap_or_default();
-            count(self.faults, &path, names.len(), MEMBERS_MAX);
-            for (index, name) in names.iter().enumerate() {
-                if ALWAYS_KEPT.contains(&name.as_str()) {
-                    let problem = format!("names {name:?}, which is always kept as it is");
-                    self.faults.add(&path.element(index), problem, "leave it out");
-                } else if names.iter().take(index).any(|other| other == name) {
-                    self.faults.add(&path.element(index), format!("names {name:?} again"), "leave it out");
-                }
-            }
-            names.iter().cloned().collect::<BTreeSet<_>>()
+    fn minimise(
+        &mut self,
+        path: &Path<'_>,
+        written: &written::Minimise,
+        salt: Option<&MacKey>,
+    ) -> minimise::Rules {
+        let list = |names: &[String]| names.iter().map(|name| Box::from(name.as_str())).collect();
+        let rules = minimise::Rules {
+            keep: written.keep.as_deref().map(list),
+            hash: list(written.hash.as_deref().unwrap_or_default()),
+            truncate: list(written.truncate.as_deref().unwrap_or_default()),
+            salt: salt.cloned(),
+            signature: None,
         };
-        let hash = list("hash", &written.hash);
-        let truncate = list("truncate", &written.truncate);
-        let keep = written.keep.is_some().then(|| list("keep", &written.keep));
-        let salted = self.document.privacy.as_ref().is_some_and(|privacy| privacy.salt.is_some());
-        if !hash.is_empty() && !salted {
-            let remedy = "write \"salt\": { \"name\": … } in `privacy` at the top of the document";
-            self.faults.add(&path.member("hash"), "needs a salt, and the document has none", remedy);
+        if let Err(fault) = rules.check() {
+            let problem = match fault.problem {
+                RuleProblem::TooMany => "is one too many",
+                RuleProblem::Signature => "is the signature",
+                RuleProblem::Needed => "is what an event is posted by",
+                RuleProblem::Twice => "is named before",
+                RuleProblem::SaltMissing => "needs `privacy.salt`, which the document lacks",
+            };
+            let list = path.member(fault.list);
+            self.faults.add(&list.element(fault.index), problem, fault.problem.as_str());
         }
-        for name in hash.iter().filter(|name| truncate.contains(*name)) {
-            self.faults.add(
-                &path.member("truncate"),
-                format!("names {name:?}, which is hashed"),
-                "choose one",
-            );
-        }
-        for name in hash.iter().chain(&truncate) {
-            if keep.as_ref().is_some_and(|keep| !keep.contains(name)) {
-                let problem = format!("lacks {name:?}, which is hashed or truncated");
-                self.faults.add(&path.member("keep"), problem, "add it, or leave it out of the other list");
-            }
-        }
-        Minimise { keep, hash, truncate }
+        rules
     }
 }
-
-/// Members without which no event can be posted; `signature` is never kept.
-pub const ALWAYS_KEPT: [&str; 10] = [
-    "event",
-    "event_id",
-    "click_id",
-    "ts_event",
-    "amount",
-    "currency",
-    "original_event_id",
-    "is_ftd",
-    "bonus",
-    "consent",
-];

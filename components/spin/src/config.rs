@@ -1,6 +1,7 @@
 //! The configuration of a Spin component: a document from a file, secrets from variables (hence from Vault, where Spin is told so).
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use countersign_core::policy::{ConfigError, Policy};
 use countersign_ledger::rules::Rules;
@@ -39,6 +40,11 @@ pub async fn rules() -> Result<Rules, NotConfigured> {
     let secrets = secrets(Rules::secret_names(&document)).await?;
     Rules::compile(&document, &mut |name| secrets.get(name).cloned())
         .map_err(|errors| not_configured(&errors))
+}
+
+/// Where the worker listens, from the variable `worker_url`; `None` where it is empty or missing.
+pub async fn worker_url() -> Option<Rc<str>> {
+    variables::get("worker_url").await.ok().filter(|url| !url.is_empty()).map(Rc::from)
 }
 
 fn document() -> Result<String, NotConfigured> {

@@ -263,6 +263,12 @@ impl Ledger {
 }
 
 impl Tally {
+    /// Events that left the queue.
+    #[must_use]
+    pub const fn settled(&self) -> u64 {
+        self.posted.saturating_add(self.repeated).saturating_add(self.dead)
+    }
+
     fn count(&mut self, decision: &Decision) {
         let counter = match decision {
             Decision::Post => &mut self.posted,

@@ -59,7 +59,8 @@ async fn run(instance: Rc<Instance>) {
     loop {
         let posted = instance.ledger.post_due(now().plus_ms(STRETCH_MS)).await;
         match &posted {
-            Ok(tally) if *tally == Default::default() => {}
+            // That something waits on is no news.
+            Ok(tally) if tally.settled() == 0 => {}
             Ok(tally) => log(tally),
             Err(fault) => complain(fault.as_str()),
         }
