@@ -1,4 +1,4 @@
-//! The one build tool: `cargo xtask setup | build | up | envoy | test | bench | vectors | tidy`.
+//! The one build tool: `cargo xtask setup | build | up | envoy | test | bench | vectors | replay-cdnow | tidy`.
 
 mod bench;
 mod build;
@@ -32,6 +32,7 @@ Usage: cargo xtask COMMAND [ARGUMENTS]
   test               run every check and test of the project; the last line counts them
   bench [NAME] …     run the benches: all, or one by name (core, wasm, envoy) with its options
   vectors …          list, check or regenerate the vectors
+  replay-cdnow [N]   send 69,659 real purchases through the application from N senders, and compare the ledger with the file
   tidy               check the house rules that can be computed
 
 Everything it makes is below target/ (or CARGO_TARGET_DIR), apart from the wasm targets in the Rust toolchain.
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         "envoy" => in_steps(&context, |context, steps| envoy(context, steps, &rest)),
         "bench" => in_steps(&context, |context, steps| bench::run(context, steps, &rest)),
         "vectors" => in_steps(&context, |context, steps| vectors(context, steps, &rest)),
+        "replay-cdnow" => in_steps(&context, |context, steps| replay_cdnow(context, steps, &rest)),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
             true
@@ -111,6 +113,19 @@ fn envoy(context: &Context, steps: &mut Steps, rest: &[String]) -> Result<()> {
     steps.run("build", build::REMEDY, || build::build_chain(context))?;
     let countersign = steps.run("command", build::REMEDY, || build::command_line(context))?;
     steps.run("envoy", chain::REMEDY, || chain::run(context, &envoy, &countersign, rest))
+}
+
+fn replay_cdnow(context: &Context, steps: &mut Steps, rest: &[String]) -> Result<()> {
+    steps.run("setup", setup::REMEDY, || setup::ensure_targets(context))?;
+    steps.run("build", build::REMEDY, || build::build_application(context))?;
+    let program = steps.run("command", build::REMEDY, || build::command_line(context))?;
+    let remedy = "the message above says what differs; the state stays in target/replay";
+    steps.run("replay", remedy, || {
+        let mut command = context.cargo(&["run", "--quiet", "--bin", "replay_cdnow", "--"]);
+        command.env("COUNTERSIGN", &program).env("COUNTERSIGN_STATE", context.target.join("replay"));
+        test::with_artefacts(context, &mut command);
+        process::run(command.args(rest))
+    })
 }
 
 fn vectors(context: &Context, steps: &mut Steps, rest: &[String]) -> Result<()> {
