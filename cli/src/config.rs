@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use clap::Subcommand;
 use countersign_core::document::{self, Document};
 use countersign_core::policy::Policy;
+use countersign_ledger::click::Redirector;
 use countersign_ledger::rules::Rules;
 
 use crate::failure::unusable;
@@ -74,6 +75,7 @@ pub(crate) fn compile(
 ) -> Result<Policy> {
     Policy::compile(text, secrets)
         .and_then(|policy| Rules::compile(text, secrets).map(|_rules| policy))
+        .and_then(|policy| Redirector::compile(text, secrets).map(|_redirector| policy))
         .map_err(|errors| {
             let lines: String = errors.iter().map(|error| format!("\n  {error}")).collect();
             let count = match errors.len() {

@@ -14,6 +14,7 @@ use clap::Args;
 use countersign_core::policy::{Environment, Policy, sandbox};
 use countersign_host::http::HttpRequest;
 use countersign_host::spin::{Serving, SpinApp, SpinOptions, State, variables_from_environment};
+use countersign_ledger::click::Redirector;
 use countersign_ledger::rules::Rules;
 
 use crate::failure::unusable;
@@ -23,7 +24,7 @@ use crate::{config, curl, input, sign};
 
 use manifest::Application;
 
-/// Run the application: the gate and its inbox, on an embedded host
+/// Run the application: redirector, gate, inbox and ledger, on an embedded host
 #[derive(Args, Debug)]
 #[command(after_help = "\
 The configuration is checked first; a bad one stops the start. Secrets that it names are read from --secrets, or from
@@ -135,7 +136,8 @@ impl Start<'_> {
         let (logs, log) = log::Log::to_the_terminal(!self.arguments.once);
         options.logs = logs;
         let manifest = state.join("spin.toml");
-        let text = self.application.for_folder(state, &self.configuration, &names)?;
+        let of_redirector = Redirector::secret_names(&self.document).unwrap_or_default();
+        let text = self.application.for_folder(state, &self.configuration, &names, &of_redirector)?;
         fs::write(&manifest, text).with_context(|| format!("writing {}", manifest.display()))?;
         let app = SpinApp::load(&manifest, options)?;
         answers(&app).await?;
@@ -152,7 +154,12 @@ impl Start<'_> {
             Environment::Sandbox => "sandbox",
         };
         let partners: Vec<&str> = self.policy.partners().map(|partner| &*partner.name).collect();
+        let redirector =
+            Redirector::compile(&self.document, &mut |name| secret(&self.arguments.secrets, name));
+        let campaigns = redirector.map(|redirector| redirector.campaigns).unwrap_or_default();
+        let campaigns: Vec<&str> = campaigns.keys().map(String::as_str).collect();
         println!("Countersign is up ({environment}).");
+        println!("  clicks          {base}/c/{{campaign}}");
         println!("  postbacks       {base}/postback/{{partner}}");
         println!("  from a filter   {base}/collect");
         println!("  administration  {base}/internal/… (docs/ledger.md)");
@@ -163,6 +170,7 @@ impl Start<'_> {
         );
         println!("  configuration   {}", self.configuration.display());
         println!("  partners        {}", shortened(&partners));
+        println!("  campaigns       {}", shortened(&campaigns));
         match self.example(&base)? {
             Some(command) => {
                 println!("\nA postback to paste, signed with the sandbox's published key:\n\n{command}")
@@ -192,23 +200,25 @@ impl Start<'_> {
     }
 }
 
-/// Asks the application one question before it is announced: without its configuration or its inbox it answers 503.
+/// Asks gate and redirector one question before the application is announced: without configuration or inbox they answer 503.
 async fn answers(app: &SpinApp) -> Result<()> {
-    let question = HttpRequest {
-        method: b"GET".into(),
-        path: b"/postback".into(),
-        authority: b"localhost".into(),
-        headers: Vec::new(),
-        body: Vec::new(),
-        peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        certificate: None,
-    };
-    let reply = app.handle(question).await?;
-    if reply.status != 405 {
-        bail!(
-            "the application does not start: it answers {} to GET /postback; its log above has the cause",
-            reply.status
-        );
+    for (path, status) in [("/postback", 405), ("/c/", 404)] {
+        let question = HttpRequest {
+            method: b"GET".into(),
+            path: path.into(),
+            authority: b"localhost".into(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            certificate: None,
+        };
+        let reply = app.handle(question).await?;
+        if reply.status != status {
+            bail!(
+                "the application does not start: it answers {} to GET {path}; its log above has the cause",
+                reply.status
+            );
+        }
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The gate as a Spin component, in an application of its own: what the vectors and the faults have in common.
+//! The gate as a Spin component, in an application of its own, alone or with the redirector: what tests have in common.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -28,10 +28,30 @@ impl SpinGate {
     /// # Errors
     /// Where the component is not built, with the remedy; or where the application does not load.
     pub fn new(document: &str, secrets: &BTreeMap<String, String>, faults: Faults) -> anyhow::Result<Self> {
+        Self::with_components(&[("gate", "/...")], document, secrets, faults)
+    }
+
+    /// The same with the redirector, `click.wasm`, on the same database.
+    ///
+    /// # Errors
+    /// As [`SpinGate::new`].
+    pub fn with_redirector(
+        document: &str,
+        secrets: &BTreeMap<String, String>,
+        faults: Faults,
+    ) -> anyhow::Result<Self> {
+        Self::with_components(&[("gate", "/..."), ("click", "/c/...")], document, secrets, faults)
+    }
+
+    fn with_components(
+        components: &[(&str, &str)],
+        document: &str,
+        secrets: &BTreeMap<String, String>,
+        faults: Faults,
+    ) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
-        let wasm = wasm()?;
         std::fs::write(directory.path().join("countersign.json"), document)?;
-        std::fs::write(directory.path().join("spin.toml"), manifest(&wasm, secrets)?)?;
+        std::fs::write(directory.path().join("spin.toml"), manifest(components, secrets)?)?;
         let state = State::directory(&directory.path().join("state"))?;
         let clock = Clock::fixed(0);
         let (logs, lines) = Logs::collected();
@@ -98,43 +118,43 @@ impl SpinGate {
     }
 }
 
-/// The component's file: in the folder `COUNTERSIGN_WASM`, else in `target/wasm`.
-fn wasm() -> anyhow::Result<PathBuf> {
+/// A component's file: in the folder `COUNTERSIGN_WASM`, else in `target/wasm`.
+fn wasm(component: &str) -> anyhow::Result<PathBuf> {
     let folder = std::env::var_os("COUNTERSIGN_WASM")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/wasm"), PathBuf::from);
-    let path = folder.join("gate.wasm");
+    let path = folder.join(format!("{component}.wasm"));
     path.canonicalize().with_context(|| {
         let path = path.display();
         format!("{path} cannot be found: run `cargo xtask build`, or set COUNTERSIGN_WASM to the folder of the wasm files")
     })
 }
 
-/// The manifest: the gate, its document, its database, and a variable for each secret.
-fn manifest(wasm: &std::path::Path, secrets: &BTreeMap<String, String>) -> anyhow::Result<String> {
-    let mut declared = String::new();
+/// The manifest: the components by route, their document, their database, and a variable for each secret.
+fn manifest(components: &[(&str, &str)], secrets: &BTreeMap<String, String>) -> anyhow::Result<String> {
+    let mut manifest =
+        "spin_manifest_version = 2\n[application]\nname = \"countersign\"\n[variables]\n".to_owned();
     let mut passed = String::new();
     for name in secrets.keys() {
-        writeln!(declared, "{name} = {{ required = true, secret = true }}")?;
+        writeln!(manifest, "{name} = {{ required = true, secret = true }}")?;
         writeln!(passed, "{name} = \"{{{{ {name} }}}}\"")?;
     }
-    Ok(format!(
-        r#"spin_manifest_version = 2
-
-[application]
-name = "countersign"
-
-[variables]
-{declared}
+    for (component, route) in components {
+        let wasm = wasm(component)?;
+        write!(
+            manifest,
+            r#"
 [[trigger.http]]
-route = "/..."
-component = "gate"
+route = "{route}"
+component = "{component}"
 
-[component.gate]
+[component.{component}]
 source = {wasm:?}
 files = ["countersign.json"]
 sqlite_databases = ["default"]
 
-[component.gate.variables]
+[component.{component}.variables]
 {passed}"#
-    ))
+        )?;
+    }
+    Ok(manifest)
 }

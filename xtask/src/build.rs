@@ -44,7 +44,7 @@ pub(crate) enum Packaging {
 }
 
 /// Every wasm file of the product.
-pub(crate) const ARTEFACTS: [Artefact; 5] = [
+pub(crate) const ARTEFACTS: [Artefact; 6] = [
     Artefact {
         package: "countersign-envoy",
         folder: "envoy",
@@ -58,6 +58,14 @@ pub(crate) const ARTEFACTS: [Artefact; 5] = [
         folder: "components/gate",
         target: "wasm32-wasip2",
         file: "gate.wasm",
+        packaging: Packaging::AsBuilt,
+        size_kib_max: 1228,
+    },
+    Artefact {
+        package: "countersign-click",
+        folder: "components/click",
+        target: "wasm32-wasip2",
+        file: "click.wasm",
         packaging: Packaging::AsBuilt,
         size_kib_max: 1228,
     },
@@ -107,7 +115,7 @@ pub(crate) fn build(context: &Context) -> Result<()> {
 /// # Errors
 /// As [`build`].
 pub(crate) fn build_application(context: &Context) -> Result<()> {
-    build_those(context, |artefact| artefact.package == "countersign-gate")
+    build_those(context, is_of_application)
 }
 
 /// Builds the filter, and what the application behind it consists of.
@@ -115,7 +123,12 @@ pub(crate) fn build_application(context: &Context) -> Result<()> {
 /// # Errors
 /// As [`build`].
 pub(crate) fn build_chain(context: &Context) -> Result<()> {
-    build_those(context, |artefact| matches!(artefact.package, "countersign-envoy" | "countersign-gate"))
+    build_those(context, |artefact| artefact.package == "countersign-envoy" || is_of_application(artefact))
+}
+
+/// Whether `spin.toml` has the artefact as a component.
+fn is_of_application(artefact: &Artefact) -> bool {
+    matches!(artefact.package, "countersign-gate" | "countersign-click" | "countersign-worker")
 }
 
 /// Builds the command line, and answers the path of the program.

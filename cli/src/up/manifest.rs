@@ -15,6 +15,8 @@ use crate::input;
 const CONFIGURATION: &str = "/countersign.json";
 /// Names the folder of the wasm files, where it is not the one in the manifest.
 const WASM_FOLDER: &str = "COUNTERSIGN_WASM";
+/// The component that the whole world may call.
+const REDIRECTOR: &str = "click";
 
 /// A `spin.toml`.
 #[derive(Debug)]
@@ -57,7 +59,7 @@ impl Application {
         Ok(here.unwrap_or(path))
     }
 
-    /// The manifest for `folder`, with this configuration, and with a variable for each secret.
+    /// The manifest for `folder`, with this configuration, and with a variable for each secret. The redirector gets its own alone.
     ///
     /// # Errors
     /// The manifest has a part that cannot be moved.
@@ -66,6 +68,7 @@ impl Application {
         folder: &Path,
         configuration: &Path,
         secrets: &[String],
+        of_redirector: &[String],
     ) -> Result<String> {
         let mut manifest = self.manifest.clone();
         for (id, component) in table(&mut manifest, "component")? {
@@ -73,7 +76,7 @@ impl Application {
             self.place(component)?;
             if self.mount(component, folder, configuration)? {
                 let variables = table(component, "variables")?;
-                for name in secrets {
+                for name in if id == REDIRECTOR { of_redirector } else { secrets } {
                     variables.insert(name.clone(), format!("{{{{ {name} }}}}").into());
                 }
             }

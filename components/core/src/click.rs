@@ -275,7 +275,8 @@ fn read<const N: usize>(digits: &str, whole: usize) -> Result<[u8; N], ClickFaul
 }
 
 /// Whether an id is a tracker's macro that nobody replaced, as it is or percent-encoded. No id of ours looks like one.
-fn is_macro(id: &str) -> bool {
+#[must_use]
+pub fn is_macro(id: &str) -> bool {
     const PAIRS: [(&str, &str); 9] = [
         ("{", "}"),
         ("${", "}"),

@@ -5,6 +5,7 @@
 
 pub mod check;
 mod compile;
+mod minting;
 mod partner;
 pub mod sandbox;
 mod secret;
@@ -25,6 +26,7 @@ use crate::source::{Cidr, SourcePolicy};
 use crate::token::TokenPolicy;
 
 pub use self::compile::{CLICK_KEYS_MAX, PARTNERS_MAX, TRUSTED_PROXIES_MAX};
+pub use self::minting::Minting;
 pub use self::partner::{CERTIFICATES_MAX, EVENT_RULES_MAX, NETWORKS_MAX, PARTNER_NAME_BYTES_MAX};
 pub use self::secret::{Encoding as SecretEncoding, decode as decode_secret};
 pub use self::secret::{SECRET_BYTES_MAX, SECRET_BYTES_MIN, Secrets};

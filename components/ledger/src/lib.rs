@@ -8,6 +8,7 @@
 extern crate alloc;
 
 pub mod book;
+pub mod click;
 pub mod client;
 pub mod cost;
 pub mod csv;

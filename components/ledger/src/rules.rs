@@ -188,6 +188,24 @@ impl Partner {
     }
 }
 
+/// The campaigns of a document, and how their clicks are redirected: all that the redirector follows, and it needs no secret.
+///
+/// # Errors
+/// Every mistake in the shape of the document and in these parts.
+pub(crate) fn redirects(json: &str) -> Result<(BTreeMap<String, Campaign>, Redirect), Vec<ConfigError>> {
+    let mut faults = Faults::default();
+    let redirects = read_leniently(json, &mut faults).map(|document: Document| {
+        let mut none = |_: &str| None;
+        let secrets = Secrets::new(document.environment, &mut none);
+        let mut compiler = Compiler { faults: &mut faults, secrets, document: &document };
+        (compiler.campaigns(), compiler.redirect())
+    });
+    match redirects {
+        Some(redirects) if faults.is_empty() => Ok(redirects),
+        Some(_) | None => Err(faults.into_errors()),
+    }
+}
+
 struct Compiler<'c, 's> {
     faults: &'c mut Faults,
     secrets: Secrets<'s>,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use countersign_core::policy::{ConfigError, Policy};
+use countersign_ledger::click::Redirector;
 use countersign_ledger::rules::Rules;
 use spin_sdk::variables::{self, Error};
 
@@ -45,6 +46,17 @@ pub async fn rules() -> Result<Rules, NotConfigured> {
 /// Where the worker listens, from the variable `worker_url`; `None` where it is empty or missing.
 pub async fn worker_url() -> Option<Rc<str>> {
     variables::get("worker_url").await.ok().filter(|url| !url.is_empty()).map(Rc::from)
+}
+
+/// Reads what the redirector follows, and resolves the secrets of click ids: it holds no other.
+///
+/// # Errors
+/// As [`load`], of the redirector's part.
+pub async fn redirector() -> Result<Redirector, NotConfigured> {
+    let document = document()?;
+    let secrets = secrets(Redirector::secret_names(&document)).await?;
+    Redirector::compile(&document, &mut |name| secrets.get(name).cloned())
+        .map_err(|errors| not_configured(&errors))
 }
 
 fn document() -> Result<String, NotConfigured> {

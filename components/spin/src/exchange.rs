@@ -8,7 +8,7 @@ use countersign_core::outcome::Reply;
 use http_body_util::BodyExt;
 use serde::Serialize;
 
-use spin_sdk::http::{FullBody, HeaderMap, HeaderValue, Request, StatusCode};
+use spin_sdk::http::{FullBody, HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 
 /// A request that has arrived, with its body as far as the limit goes.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub struct Received {
     pub path: String,
     /// Names and values in order.
     pub headers: Vec<(String, Vec<u8>)>,
-    /// The body; `None` where it is over the limit.
+    /// The body; `None` where it is over the limit, or was not read.
     pub body: Option<Vec<u8>>,
     /// The sender's address.
     pub peer: Option<IpAddr>,
@@ -38,25 +38,29 @@ pub struct Interrupted;
 /// # Errors
 /// [`Interrupted`] where the body does not arrive.
 pub async fn receive(request: Request, gate: &Gate) -> Result<Received, Interrupted> {
-    let (head, body) = request.into_parts();
-    let headers: Vec<(String, Vec<u8>)> = head
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
-        .collect();
+    let head = receive_head(&request);
     let body_bytes_max = gate.policy().limits.body_bytes_max;
-    let declared = head.headers.get("content-length").map(HeaderValue::as_bytes);
+    let declared = request.headers().get("content-length").map(HeaderValue::as_bytes);
     let received = match declared {
         Some(length) if gate.declares_too_much(length) => None,
-        Some(_) | None => self::body(body, body_bytes_max).await?,
+        Some(_) | None => body(request.into_body(), body_bytes_max).await?,
     };
-    Ok(Received {
-        method: head.method.as_str().to_owned(),
-        path: head.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
-        peer: peer(&head.headers),
-        headers,
-        body: received,
-    })
+    Ok(Received { body: received, ..head })
+}
+
+/// Reads what stands before a request's body.
+#[must_use]
+pub fn receive_head(request: &Request) -> Received {
+    let headers = request.headers();
+    let field =
+        |(name, value): (&HeaderName, &HeaderValue)| (name.as_str().to_owned(), value.as_bytes().to_vec());
+    Received {
+        method: request.method().as_str().to_owned(),
+        path: request.uri().path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
+        peer: peer(headers),
+        headers: headers.iter().map(field).collect(),
+        body: None,
+    }
 }
 
 /// Reads a body of at most `bytes_max`; `None` where it is longer, and then no more than one frame beyond was read.
@@ -112,6 +116,19 @@ pub fn json(status: u16, document: &impl Serialize) -> Response {
 pub fn problem(status: u16, code: &str, hint: &str) -> Response {
     let body = serde_json::json!({ "error": code, "hint": hint, "title": code, "status": status });
     whole(status, "application/problem+json", body.to_string().into_bytes())
+}
+
+/// A redirect to `location`, visible ASCII. No cache may answer in our stead, no search engine lists the link, and `location` does not
+/// hear through which page the visitor came.
+#[must_use]
+pub fn redirect(location: &str) -> Response {
+    // The configuration lets no other character into a landing page.
+    let Ok(location) = HeaderValue::from_str(location) else { return empty(503) };
+    let mut response = empty(302);
+    response.1.insert("location", location);
+    response.1.insert("referrer-policy", HeaderValue::from_static("no-referrer"));
+    response.1.insert("x-robots-tag", HeaderValue::from_static("noindex"));
+    response
 }
 
 /// A reply without a body.

@@ -1,7 +1,9 @@
-//! The only crate that knows spin-sdk: requests and replies, the SQLite inbox, configuration.
+//! The only crate that knows spin-sdk: requests and replies, the SQLite inbox, clicks, the ledger, configuration.
 
+pub mod clicks;
 pub mod config;
 mod database;
 pub mod exchange;
 pub mod inbox;
 pub mod ledger;
+pub mod task;

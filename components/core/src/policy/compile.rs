@@ -127,7 +127,7 @@ impl Compiler<'_, '_> {
         (limits, u64::from(future).saturating_mul(1_000))
     }
 
-    fn trusted_proxies(&mut self, proxies: &[String]) -> Vec<Cidr> {
+    pub(super) fn trusted_proxies(&mut self, proxies: &[String]) -> Vec<Cidr> {
         let path = Path::Root.member("trusted_proxies");
         count(self.faults, &path, proxies.len(), TRUSTED_PROXIES_MAX);
         let trusted = partner::networks(self.faults, &path, proxies);
@@ -154,7 +154,7 @@ impl Compiler<'_, '_> {
         })
     }
 
-    fn click_id(&mut self, click_id: Option<&written::ClickId>) -> Option<ClickPolicy> {
+    pub(super) fn click_id(&mut self, click_id: Option<&written::ClickId>) -> Option<ClickPolicy> {
         let path = Path::Root.member("click_id");
         let Some(click_id) = click_id else {
             let key = ClickKey::new(Arc::from(sandbox::CLICK_KEY_ID), sandbox::CLICK_SECRET.as_bytes());
