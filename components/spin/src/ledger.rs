@@ -37,6 +37,8 @@ pub use admin::{DeadLetter, Queue, Selection, Total};
 pub const BATCH_MAX: i64 = 256;
 /// How long a batch may take; then another worker may have its events.
 pub const LEASE_MS: u64 = 30_000;
+/// How long a run lasts without a sign of life, in milliseconds; longer than a stretch of posting and a batch.
+pub const RUN_MS: u64 = 20_000;
 /// How often a batch is decided anew because another worker came between.
 const TRIES_MAX: u32 = 8;
 
@@ -119,6 +121,34 @@ impl Ledger {
         }
         self.database.keep(connection);
         Ok(tally)
+    }
+
+    /// Makes `worker` the one whose run goes on by itself, for the next [`RUN_MS`]; `false`: another one's does. Two at once would do
+    /// no harm, and get in each other's way.
+    ///
+    /// # Errors
+    /// What the database failed with.
+    pub async fn run_as(&self, worker: i64) -> Result<bool, StoreFault> {
+        let connection = self.database.connect().await?;
+        let now = (self.clock)();
+        let sql = "INSERT INTO run (id, worker, until) VALUES (1, ?1, ?2) ON CONFLICT (id) DO UPDATE SET worker = excluded.worker, \
+                   until = excluded.until WHERE worker = excluded.worker OR until <= ?3 OR until > ?2 RETURNING worker";
+        let row =
+            first(&connection, sql, [Value::Integer(worker), instant(now.plus_ms(RUN_MS)), instant(now)])
+                .await?;
+        self.database.keep(connection);
+        Ok(row.is_some())
+    }
+
+    /// Ends the run of `worker`.
+    ///
+    /// # Errors
+    /// What the database failed with; the run then ends by itself.
+    pub async fn end_run(&self, worker: i64) -> Result<(), StoreFault> {
+        let connection = self.database.connect().await?;
+        run(&connection, "DELETE FROM run WHERE worker = ?1", [Value::Integer(worker)]).await?;
+        self.database.keep(connection);
+        Ok(())
     }
 
     /// When the next event is due; `None` where the queue is empty.
@@ -499,8 +529,12 @@ async fn write(
         json(&settlement.waiting)?,
         json(&settlement.dead)?,
     ];
-    match connection.execute(sql, values).await {
-        Ok(answer) => answer.collect().await.map(|_rows| true).map_err(fault),
+    let written = match connection.execute(sql, values).await {
+        Ok(answer) => answer.collect().await.map(|_rows| ()),
+        Err(error) => Err(error),
+    };
+    match written {
+        Ok(()) => Ok(true),
         // The schema's own words (`RAISE`), or its keys.
         Err(Error::Io(text)) if text.contains("countersign: ") || text.contains("UNIQUE constraint") => {
             Ok(false)

@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use countersign_core::time::Timestamp;
 use countersign_spin::exchange::{self, Response};
+use countersign_spin::task;
 use spin_sdk::http::{IntoResponse, Request};
 use spin_sdk::http_service;
 use spin_sdk::time::sleep;
-use spin_sdk::wasip3::spawn;
 
 use start::{Instance, instance, now};
 
@@ -47,16 +47,18 @@ async fn answer(request: Request) -> Response {
     };
     if request.uri().path() == "/wake" {
         if !RUNNING.replace(true) {
-            spawn(run(instance));
+            task::after_reply(run(instance));
         }
         return exchange::empty(202);
     }
     admin::answer(&instance, request).await
 }
 
-/// Posts until nothing is due soon.
+/// Posts until nothing is due soon, unless another instance does already.
 async fn run(instance: Rc<Instance>) {
-    loop {
+    let worker = i64::from_be_bytes(task::random());
+    // Where the database does not answer, nothing can be posted either.
+    while instance.ledger.run_as(worker).await.unwrap_or(false) {
         let posted = instance.ledger.post_due(now().plus_ms(STRETCH_MS)).await;
         match &posted {
             // That something waits on is no news.
@@ -71,6 +73,8 @@ async fn run(instance: Rc<Instance>) {
             Some(_) | None => break,
         }
     }
+    // Where this fails, the run ends by itself.
+    let _ended = instance.ledger.end_run(worker).await;
     RUNNING.set(false);
 }
 

@@ -17,6 +17,13 @@ CREATE TRIGGER IF NOT EXISTS inbox_queued AFTER INSERT ON inbox BEGIN
   INSERT INTO queue (inbox_id, due_at) VALUES (NEW.id, NEW.received_at);
 END
 
+-- Whose run goes on by itself.
+CREATE TABLE IF NOT EXISTS run (
+  id     INTEGER PRIMARY KEY CHECK (id = 1),
+  worker INTEGER NOT NULL,
+  until  INTEGER NOT NULL                     -- ms: without a sign of life, another one's may begin
+) STRICT
+
 -- Events that cannot be posted, until they are replayed. A discarded one stays for the length of the retention.
 CREATE TABLE IF NOT EXISTS dead_letter (
   inbox_id     INTEGER PRIMARY KEY,           -- the event
