@@ -161,8 +161,8 @@ CREATE VIEW IF NOT EXISTS settling (
 ) AS SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 
 CREATE TRIGGER IF NOT EXISTS settle INSTEAD OF INSERT ON settling BEGIN
-  UPDATE generation SET count = count + 1 WHERE count = NEW.generation;
-  SELECT RAISE(ABORT, 'countersign: raced') WHERE (SELECT count FROM generation) <> NEW.generation + 1;
+  SELECT RAISE(ABORT, 'countersign: raced') WHERE (SELECT count FROM generation) <> NEW.generation;
+  UPDATE generation SET count = count + 1;
   SELECT RAISE(ABORT, 'countersign: lease lost') WHERE EXISTS (
     SELECT 1 FROM (SELECT value AS id FROM json_each(NEW.done) UNION ALL SELECT value ->> 0 FROM json_each(NEW.waiting)) AS mine
     WHERE NOT EXISTS (SELECT 1 FROM queue WHERE inbox_id = mine.id AND lease = NEW.lease));
