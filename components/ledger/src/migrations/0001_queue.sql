@@ -17,6 +17,9 @@ CREATE TRIGGER IF NOT EXISTS inbox_queued AFTER INSERT ON inbox BEGIN
   INSERT INTO queue (inbox_id, due_at) VALUES (NEW.id, NEW.received_at);
 END
 
+-- Payloads that are over their retention are found without reading all that are not.
+CREATE INDEX IF NOT EXISTS inbox_by_age ON inbox (received_at) WHERE payload <> ''
+
 -- Events that cannot be posted, until they are replayed. A discarded one stays for the length of the retention.
 CREATE TABLE IF NOT EXISTS dead_letter (
   inbox_id     INTEGER PRIMARY KEY,           -- the event
