@@ -81,9 +81,12 @@ impl Key {
 }
 
 /// The text in a file, less one line break at its end, which most programs leave there.
-fn from_file(file: &Path) -> Result<Vec<u8>> {
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) fn from_file(file: &Path) -> Result<Vec<u8>> {
     let mut text =
-        fs::read(file).map_err(|error| unusable(format!("the key file {}: {error}", file.display())))?;
+        fs::read(file).map_err(|error| unusable(format!("the secret's file {}: {error}", file.display())))?;
     if text.ends_with(b"\n") {
         text.pop();
         if text.ends_with(b"\r") {

@@ -3,11 +3,13 @@
 //! Ends with 0 where all is well, with 1 where something is refused or fails, and with 2 where the call or a configuration is
 //! wrong. Secrets come from the environment or from files, never from the command line, which every process can read.
 
+mod admin;
 mod click;
 mod config;
 mod curl;
 mod failure;
 mod headers;
+mod http;
 mod input;
 mod keygen;
 mod keys;
@@ -42,6 +44,8 @@ enum Command {
     Click(click::Command),
     #[command(subcommand)]
     Config(config::Command),
+    #[command(flatten)]
+    Admin(admin::Command),
 }
 
 fn main() -> ExitCode {
@@ -53,6 +57,7 @@ fn main() -> ExitCode {
         Command::Token(command) => token::run(&command),
         Command::Click(command) => click::run(&command),
         Command::Config(command) => config::run(&command),
+        Command::Admin(command) => admin::run(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,5 @@
 //! `countersign up`: the application on an embedded host, with its inbox in SQLite.
 
-mod client;
 mod flow;
 mod log;
 mod manifest;

@@ -5,10 +5,11 @@ use countersign_core::headers::Headers;
 use countersign_core::json::Tape;
 use countersign_core::policy::{Partner, Policy, sandbox};
 use countersign_core::{receipt, signature};
+use hyper::Method;
 use serde_json::Value;
 
-use super::client::{self, Reply};
 use crate::failure::unusable;
+use crate::http::{self, Reply};
 use crate::sample::{self, Player};
 use crate::{input, sign};
 
@@ -43,7 +44,8 @@ pub(super) async fn play(base: &str, policy: &Policy) -> Result<()> {
     println!("  {:32} {:44} verdict", "request", "answer");
     let mut wrong = 0_u32;
     for step in steps(policy, partner)? {
-        let reply = client::post(&url, &[("x-signature", &step.signature)], &step.body).await?;
+        let headers = [("content-type", "application/json"), ("x-signature", &*step.signature)];
+        let reply = http::send(Method::POST, &url, &headers, step.body.clone().into_bytes()).await?;
         let fault = judge(&step, &reply, policy, partner).err();
         wrong = wrong.saturating_add(fault.is_some().into());
         let verdict = fault.map_or_else(|| "ok".to_owned(), |fault| format!("WRONG: {fault}"));

@@ -78,8 +78,10 @@ pub(crate) async fn unless_ruled_out(
 ) -> Result<bool, StoreFault> {
     match execute(connection, sql, values).await {
         Ok(_) => Ok(true),
-        // The schema's own words (`RAISE`).
-        Err(Error::Io(text)) if text.contains("countersign: ") => Ok(false),
+        // The schema's own words (`RAISE`), or its keys.
+        Err(Error::Io(text)) if text.contains("countersign: ") || text.contains("UNIQUE constraint") => {
+            Ok(false)
+        }
         Err(error) => Err(fault(error)),
     }
 }

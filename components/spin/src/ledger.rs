@@ -25,10 +25,10 @@ use countersign_ledger::retry;
 use countersign_ledger::rules::Rules;
 use countersign_ledger::settlement::Settlement;
 use serde::Serialize;
-use spin_sdk::sqlite::{Connection, Error, Value};
+use spin_sdk::sqlite::{Connection, Value};
 use spin_sdk::wasip3::random::random::get_random_u64;
 
-use crate::database::{Database, Row, fault, first, instant, rows, run, text};
+use crate::database::{Database, Row, first, instant, rows, run, text, unless_ruled_out, unsigned};
 use crate::inbox::{self, NotOpened};
 
 pub use admin::{DeadLetter, Queue, Selection, Total};
@@ -105,14 +105,14 @@ impl Ledger {
             let now = (self.clock)();
             let worker = random() >> 1;
             let lease = i64::try_from(worker).unwrap_or(i64::MAX);
-            let taken = take(&connection, lease, now).await?;
-            if taken.is_empty() {
-                break;
-            }
-            if let Err(fault) = self.settle(&connection, lease, &taken, &mut tally).await {
+            let settled = match take(&connection, lease, now).await {
+                Ok(taken) if taken.is_empty() => break,
+                Ok(taken) => self.settle(&connection, lease, &taken, &mut tally).await,
+                Err(fault) => Err(fault),
+            };
+            if let Err(fault) = settled {
                 // Where this fails too, the lease runs out.
-                let sql = "UPDATE queue SET lease = NULL, due_at = ?2 WHERE lease = ?1";
-                let _given_back = run(&connection, sql, [Value::Integer(lease), instant(now)]).await;
+                let _given_back = give_back(&connection, lease, now).await;
                 return Err(fault);
             }
             if (self.clock)() >= until {
@@ -157,8 +157,12 @@ impl Ledger {
     /// What the database failed with.
     pub async fn next_due(&self) -> Result<Option<Timestamp>, StoreFault> {
         let connection = self.database.connect().await?;
-        let row = first(&connection, "SELECT due_at FROM queue ORDER BY due_at LIMIT 1", []).await?;
-        let due = row.map(|row| row.instant(0)).transpose()?;
+        let now = (self.clock)();
+        // As `take` sees it.
+        let sql = "SELECT min(iif(due_at > ?2, ?1, due_at)) FROM (SELECT * FROM (SELECT due_at FROM queue ORDER BY due_at LIMIT 1) \
+                   UNION ALL SELECT * FROM (SELECT due_at FROM queue ORDER BY due_at DESC LIMIT 1))";
+        let row = first(&connection, sql, [instant(now), instant(now.plus_ms(retry::CAP_MS))]).await?;
+        let due = row.ok_or(StoreFault::Corrupt)?.optional_instant(0)?;
         self.database.keep(connection);
         Ok(due)
     }
@@ -327,13 +331,16 @@ enum Taken {
     },
 }
 
-/// Takes up to [`BATCH_MAX`] events that are due, the oldest first.
+/// Takes up to [`BATCH_MAX`] events that are due, the oldest first. No pause and no lease is longer than [`retry::CAP_MS`], so what
+/// is due later than that was written by a clock that has been set back since: it is due too.
 async fn take(connection: &Connection, lease: i64, now: Timestamp) -> Result<Vec<Taken>, StoreFault> {
     let sql = "UPDATE queue SET lease = ?1, due_at = ?2, attempts = attempts + 1 WHERE inbox_id IN ( \
-               SELECT inbox_id FROM queue WHERE due_at <= ?3 ORDER BY due_at, inbox_id LIMIT ?4)";
+               SELECT * FROM (SELECT inbox_id FROM queue WHERE due_at <= ?3 ORDER BY due_at, inbox_id LIMIT ?4) UNION ALL \
+               SELECT * FROM (SELECT inbox_id FROM queue WHERE due_at > ?5 ORDER BY due_at, inbox_id LIMIT ?4) LIMIT ?4)";
     let until = now.plus_ms(LEASE_MS);
-    run(connection, sql, [Value::Integer(lease), instant(until), instant(now), Value::Integer(BATCH_MAX)])
-        .await?;
+    let latest = instant(now.plus_ms(retry::CAP_MS));
+    let values = [Value::Integer(lease), instant(until), instant(now), Value::Integer(BATCH_MAX), latest];
+    run(connection, sql, values).await?;
     let sql = "SELECT inbox.id, queue.attempts, CAST(inbox.partner AS BLOB), CAST(inbox.event_id AS BLOB), \
                CAST(inbox.event AS BLOB), CAST(inbox.click_id AS BLOB), inbox.ts_event, inbox.received_at, \
                inbox.payload_hash, CAST(inbox.payload AS BLOB) \
@@ -348,6 +355,15 @@ async fn take(connection: &Connection, lease: i64, now: Timestamp) -> Result<Vec
                 .map_or(Taken::Damaged { id, attempts }, |arrival| Taken::Whole(Box::new(arrival))))
         })
         .collect()
+}
+
+/// Gives back what a fault kept this worker from settling. Each event has a pause of its own, so that one which brings the fault
+/// about soon comes alone, and holds up nobody else.
+async fn give_back(connection: &Connection, lease: i64, now: Timestamp) -> Result<(), StoreFault> {
+    let sql = "UPDATE queue SET lease = NULL, \
+               due_at = ?2 + 1 + (random() & 9223372036854775807) % min(?4, ?3 << min(attempts - 1, 20)) WHERE lease = ?1";
+    let pause = [retry::BASE_MS, retry::CAP_MS].map(unsigned);
+    run(connection, sql, [Value::Integer(lease), instant(now)].into_iter().chain(pause)).await
 }
 
 fn arrival(row: &Row, id: i64, attempts: u32, tape: &mut Tape) -> Option<Arrival> {
@@ -529,18 +545,7 @@ async fn write(
         json(&settlement.waiting)?,
         json(&settlement.dead)?,
     ];
-    let written = match connection.execute(sql, values).await {
-        Ok(answer) => answer.collect().await.map(|_rows| ()),
-        Err(error) => Err(error),
-    };
-    match written {
-        Ok(()) => Ok(true),
-        // The schema's own words (`RAISE`), or its keys.
-        Err(Error::Io(text)) if text.contains("countersign: ") || text.contains("UNIQUE constraint") => {
-            Ok(false)
-        }
-        Err(error) => Err(fault(error)),
-    }
+    unless_ruled_out(connection, sql, values).await
 }
 
 /// Rows as JSON text: how a statement takes a list.

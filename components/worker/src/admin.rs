@@ -7,7 +7,7 @@ use countersign_core::token::{self, Bearer};
 use countersign_ledger::csv::Faults;
 use countersign_ledger::{cost, ecb};
 use countersign_spin::exchange::{self, Response};
-use countersign_spin::ledger::Selection;
+use countersign_spin::ledger::{Ledger, Selection};
 use serde::Deserialize;
 use serde_json::json;
 use spin_sdk::http::{HeaderValue, Request};
@@ -91,48 +91,59 @@ async fn post(instance: &Instance, path: &str, body: &[u8]) -> Result<Response, 
             }
             Err(faults) => bad_lines(&faults),
         },
-        _ => match serde_json::from_slice::<Order>(body).map_err(|_| ()).and_then(Order::check) {
-            Ok(order) if path == "dead-letters/discard" => match order.because {
-                Some(because) => {
-                    let ids = ledger.discard(&order.select, &because, order.dry_run).await?;
-                    exchange::json(
-                        200,
-                        &json!({ "discarded": ids.len(), "dry_run": order.dry_run, "ids": ids }),
-                    )
-                }
-                None => {
-                    exchange::problem(422, "order_invalid", "say \"because\": why the events may be given up")
-                }
-            },
-            Ok(order) => {
-                let ids = ledger.replay(&order.select, order.dry_run).await?;
-                exchange::json(200, &json!({ "replayed": ids.len(), "dry_run": order.dry_run, "ids": ids }))
+        _ => match Order::read(body) {
+            Some(order) if path == "dead-letters/discard" => discard(ledger, order).await?,
+            Some(order) => {
+                let dry_run = order.dry_run;
+                let ids = ledger.replay(&order.select(), dry_run).await?;
+                exchange::json(200, &json!({ "replayed": ids.len(), "dry_run": dry_run, "ids": ids }))
             }
-            Err(()) => exchange::problem(
+            None => exchange::problem(
                 422,
                 "order_invalid",
-                "send { \"ids\": […] }, { \"from\": …, \"to\": … } or { \"reason\": … }, with \"partner\" and \"dry_run\" as you like",
+                "send an object with \"ids\", \"from\" and \"to\", \"reason\" or \"partner\", and with \"dry_run\" as you like",
             ),
         },
     })
 }
 
-/// Which dead letters, and what for.
+async fn discard(ledger: &Ledger, mut order: Order) -> Result<Response, StoreFault> {
+    let Some(because) = order.because.take().filter(|because| !because.trim().is_empty()) else {
+        let hint = "say \"because\": why the events may be given up";
+        return Ok(exchange::problem(422, "order_invalid", hint));
+    };
+    let dry_run = order.dry_run;
+    let ids = ledger.discard(&order.select(), &because, dry_run).await?;
+    Ok(exchange::json(200, &json!({ "discarded": ids.len(), "dry_run": dry_run, "ids": ids })))
+}
+
+/// Which dead letters, and what for. A member that it does not know is a mistake: a `dry_run` that is misspelt must change nothing.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Order {
-    #[serde(flatten)]
-    select: Selection,
+    ids: Option<Vec<i64>>,
+    from: Option<i64>,
+    to: Option<i64>,
+    reason: Option<String>,
+    partner: Option<String>,
     #[serde(default)]
     dry_run: bool,
     because: Option<String>,
 }
 
 impl Order {
-    /// An order that selects nothing in particular is a mistake, not an order for everything.
-    fn check(self) -> Result<Self, ()> {
-        let Selection { ids, from, to, reason, .. } = &self.select;
-        let is_range = from.is_some() && to.is_some();
-        if ids.is_some() || is_range || reason.is_some() { Ok(self) } else { Err(()) }
+    /// The order in a body. One that selects nothing in particular is a mistake, not an order for everything.
+    fn read(body: &[u8]) -> Option<Self> {
+        let order: Self = serde_json::from_slice(body).ok()?;
+        let is_range = order.from.is_some() && order.to.is_some();
+        let is_selective =
+            order.ids.is_some() || is_range || order.reason.is_some() || order.partner.is_some();
+        is_selective.then_some(order)
+    }
+
+    fn select(self) -> Selection {
+        let Self { ids, from, to, reason, partner, .. } = self;
+        Selection { ids, from, to, reason, partner }
     }
 }
 
@@ -164,23 +175,22 @@ async fn get(instance: &Instance, path: &str, query: &str) -> Result<Response, S
             Some(totals) => exchange::json(200, &json!({ "totals": totals })),
             None => exchange::problem(422, "by_invalid", "write by=month, day, partner, campaign or account"),
         },
-        "dead-letters" => {
-            let limit =
-                parameter("limit").and_then(|limit| limit.parse().ok()).unwrap_or(100).clamp(1, PAGE_MAX);
-            let select = Selection {
-                ids: None,
-                from: parameter("after")
-                    .and_then(|after| after.parse::<i64>().ok())
-                    .map(|after| after.saturating_add(1)),
-                to: None,
-                reason: parameter("reason"),
-                partner: parameter("partner"),
-            };
-            let letters = ledger.dead_letters(&select, limit).await?;
-            let is_full = letters.len() == usize::try_from(limit).unwrap_or(usize::MAX);
-            let next = letters.last().map(|letter| letter.id).filter(|_| is_full);
-            exchange::json(200, &json!({ "dead_letters": letters, "next": next }))
-        }
+        "dead-letters" => match (number(parameter("after"), 0), number(parameter("limit"), 100)) {
+            (Some(after), Some(limit)) => {
+                let limit = u32::try_from(limit).unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
+                let select = Selection {
+                    from: after.checked_add(1),
+                    reason: parameter("reason"),
+                    partner: parameter("partner"),
+                    ..Selection::default()
+                };
+                let letters = ledger.dead_letters(&select, limit).await?;
+                let is_full = u32::try_from(letters.len()).is_ok_and(|length| length == limit);
+                let next = letters.last().map(|letter| letter.id).filter(|_| is_full);
+                exchange::json(200, &json!({ "dead_letters": letters, "next": next }))
+            }
+            _ => exchange::problem(422, "query_invalid", "write after= and limit= as whole numbers"),
+        },
         _ => match dead_letter(path) {
             Some(id) => match ledger.dead_letter(id).await? {
                 Some(letter) => exchange::json(200, &letter),
@@ -189,4 +199,9 @@ async fn get(instance: &Instance, path: &str, query: &str) -> Result<Response, S
             None => exchange::problem(404, "not_found", "docs/ledger.md has the paths"),
         },
     })
+}
+
+/// A whole number of a query, not negative; `default` where there is none.
+fn number(written: Option<String>, default: i64) -> Option<i64> {
+    written.map_or(Some(default), |written| written.parse().ok().filter(|number| *number >= 0))
 }

@@ -13,8 +13,10 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use countersign_core::store::StoreFault;
 use countersign_core::time::Timestamp;
 use countersign_spin::exchange::{self, Response};
+use countersign_spin::ledger::{Ledger, Tally};
 use countersign_spin::task;
 use spin_sdk::http::{IntoResponse, Request};
 use spin_sdk::http_service;
@@ -29,6 +31,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 const SOON_MS: u64 = 75_000;
 /// How long a run posts before it looks at the clock again, in milliseconds.
 const STRETCH_MS: u64 = 10_000;
+
+/// A run that meets so many faults in a row ends: what is queued stays there for the next one.
+const FAULTS_MAX: u32 = 60;
 
 thread_local! {
     /// Whether a run of this instance is under way. It looks at the queue every second, so one is enough.
@@ -54,33 +59,53 @@ async fn answer(request: Request) -> Response {
     admin::answer(&instance, request).await
 }
 
-/// Posts until nothing is due soon, unless another instance does already.
+/// Posts until nothing is due soon, unless another instance does already, and takes out some of what is over its retention.
 async fn run(instance: Rc<Instance>) {
     let worker = i64::from_be_bytes(task::random());
-    // Where the database does not answer, nothing can be posted either.
-    while instance.ledger.run_as(worker).await.unwrap_or(false) {
-        let posted = instance.ledger.post_due(now().plus_ms(STRETCH_MS)).await;
-        match &posted {
-            // That something waits on is no news.
-            Ok(tally) if tally.settled() == 0 => {}
-            Ok(tally) => log(tally),
-            Err(fault) => complain(fault.as_str()),
-        }
-        let next_due = instance.ledger.next_due().await.ok().flatten();
-        match next_due {
-            Some(due) if due <= now() && posted.is_ok() => {}
-            Some(due) if due <= now().plus_ms(SOON_MS) => sleep(PAUSE).await,
-            Some(_) | None => break,
+    let mut faults = 0_u32;
+    loop {
+        match post(&instance.ledger, worker).await {
+            Ok(Some(due)) if due <= now() => faults = 0,
+            Ok(Some(due)) if due <= now().plus_ms(SOON_MS) => {
+                faults = 0;
+                sleep(PAUSE).await;
+            }
+            Ok(Some(_) | None) => break,
+            Err(fault) => {
+                if faults == 0 {
+                    complain(fault.as_str());
+                }
+                faults = faults.saturating_add(1);
+                if faults == FAULTS_MAX {
+                    break;
+                }
+                sleep(PAUSE).await;
+            }
         }
     }
-    // Where this fails, the run ends by itself.
-    let _ended = instance.ledger.end_run(worker).await;
+    // Where the run is not ended here, it ends by itself.
+    if let Err(fault) = instance.ledger.purge().await.and(instance.ledger.end_run(worker).await) {
+        complain(fault.as_str());
+    }
     RUNNING.set(false);
+}
+
+/// Posts what is due, and says when the next event is; `None` where there is none, or another instance's run goes on.
+async fn post(ledger: &Ledger, worker: i64) -> Result<Option<Timestamp>, StoreFault> {
+    if !ledger.run_as(worker).await? {
+        return Ok(None);
+    }
+    let tally = ledger.post_due(stretch()).await?;
+    // That something waits on is no news.
+    if tally.settled() > 0 {
+        log(&tally);
+    }
+    ledger.next_due().await
 }
 
 /// One line of JSON per run that did something.
 #[expect(clippy::print_stdout, reason = "Spin collects a component's standard output as its log")]
-fn log(tally: &countersign_spin::ledger::Tally) {
+fn log(tally: &Tally) {
     if let Ok(line) = serde_json::to_string(tally) {
         println!("{line}");
     }
@@ -91,7 +116,7 @@ fn complain(problem: &str) {
     eprintln!("countersign: posting: {problem}; what was not posted stays in the queue");
 }
 
-/// The end of a stretch of posting that an administrator waits for.
+/// The end of a stretch of posting.
 fn stretch() -> Timestamp {
     now().plus_ms(STRETCH_MS)
 }

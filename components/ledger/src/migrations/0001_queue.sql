@@ -24,6 +24,9 @@ CREATE TABLE IF NOT EXISTS run (
   until  INTEGER NOT NULL                     -- ms: without a sign of life, another one's may begin
 ) STRICT
 
+-- Payloads that are over their retention are found without reading all that are not.
+CREATE INDEX IF NOT EXISTS inbox_by_age ON inbox (received_at) WHERE payload <> ''
+
 -- Events that cannot be posted, until they are replayed. A discarded one stays for the length of the retention.
 CREATE TABLE IF NOT EXISTS dead_letter (
   inbox_id     INTEGER PRIMARY KEY,           -- the event

@@ -124,8 +124,16 @@ CREATE TRIGGER IF NOT EXISTS posting_stands BEFORE UPDATE ON posting BEGIN
   SELECT RAISE(ABORT, 'a posting is never changed; post a correction');
 END
 
+-- How often a batch was settled, or rates came in. What a batch decides rests on what it read, so it fails where another came between.
+CREATE TABLE IF NOT EXISTS generation (
+  id    INTEGER PRIMARY KEY CHECK (id = 1),
+  count INTEGER NOT NULL
+) STRICT
+
+INSERT OR IGNORE INTO generation VALUES (1, 0)
+
 -- Publishing rates is one insert here: days, and [day, currency, quote]. A day that was there is replaced; what waits for a rate
--- is due at once.
+-- is due at once, and what is being decided at this moment is decided anew.
 CREATE VIEW IF NOT EXISTS publishing (days, quotes, source, published_at) AS SELECT NULL, NULL, NULL, NULL
 
 CREATE TRIGGER IF NOT EXISTS publish INSTEAD OF INSERT ON publishing BEGIN
@@ -134,15 +142,8 @@ CREATE TRIGGER IF NOT EXISTS publish INSTEAD OF INSERT ON publishing BEGIN
   INSERT INTO rate (date, currency, quote) SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(NEW.quotes);
   INSERT INTO rate_import (imported_at, days) SELECT NEW.published_at, count(*) FROM json_each(NEW.days);
   UPDATE queue SET due_at = NEW.published_at WHERE waits_for = 'rate' AND lease IS NULL;
+  UPDATE generation SET count = count + 1;
 END
-
--- How many batches were settled. What a batch decides rests on what it read, so it fails where another came between.
-CREATE TABLE IF NOT EXISTS generation (
-  id    INTEGER PRIMARY KEY CHECK (id = 1),
-  count INTEGER NOT NULL
-) STRICT
-
-INSERT OR IGNORE INTO generation VALUES (1, 0)
 
 -- A batch is one insert here: what is posted, what waits on and what is dead, all or none (docs/decisions/0010). It fails as a
 -- whole where the lease was lost, or where another worker was first; then look again. From `done` on, columns are JSON arrays.

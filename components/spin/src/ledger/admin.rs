@@ -3,7 +3,7 @@
 use countersign_core::store::StoreFault;
 use countersign_ledger::cost::Cost;
 use countersign_ledger::fx::Day;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use spin_sdk::sqlite::Value;
 
 use super::{Ledger, json};
@@ -15,7 +15,7 @@ const DAYS_MAX: usize = 250;
 const PURGE_MAX: i64 = 500;
 
 /// Which dead letters: every condition that is there must hold.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub struct Selection {
     /// These, by id.
     pub ids: Option<Vec<i64>>,
@@ -322,7 +322,7 @@ impl Ledger {
             (
                 "UPDATE inbox SET payload = '', source = NULL WHERE id IN (SELECT id FROM inbox WHERE received_at < ?1 AND payload <> '' \
               AND NOT EXISTS (SELECT 1 FROM queue WHERE inbox_id = inbox.id) \
-              AND NOT EXISTS (SELECT 1 FROM dead_letter WHERE inbox_id = inbox.id AND discarded_at IS NULL) ORDER BY id LIMIT ?2)",
+              AND NOT EXISTS (SELECT 1 FROM dead_letter WHERE inbox_id = inbox.id AND discarded_at IS NULL) ORDER BY received_at LIMIT ?2)",
                 before(retention.raw_ms),
             ),
             (
@@ -330,8 +330,8 @@ impl Ledger {
               sub1 = NULL, sub2 = NULL, sub3 = NULL, sub4 = NULL, sub5 = NULL, creative_id = NULL, consent_version = NULL, \
               consent_analytics = NULL, consent_ads = NULL, cut = NULL, referrer_host = NULL, geo = NULL, device_class = NULL, \
               ip_prefix = NULL, ip = NULL, agent = NULL, user_agent = NULL \
-              WHERE click_id IN (SELECT click_id FROM click WHERE clicked_at < ?1 AND coalesce(device_class, ip_prefix, agent, geo) IS NOT NULL \
-              ORDER BY click_id LIMIT ?2)",
+              WHERE click_id IN (SELECT click_id FROM click WHERE clicked_at < ?1 AND device_class IS NOT NULL \
+              ORDER BY clicked_at LIMIT ?2)",
                 before(retention.clicks_ms),
             ),
             (
