@@ -54,7 +54,7 @@ fn request(text: &str, now: Timestamp) -> String {
     }
     let mut take = |name: &str| take(&mut facts, name);
     let (code, detail) = (take("code"), take("detail"));
-    let rest: Vec<String> = ["partner", "key_id", "event", "event_id"]
+    let rest: Vec<String> = ["campaign", "partner", "kind", "key_id", "event", "event_id"]
         .into_iter()
         .filter_map(|name| {
             Some(take(name)).filter(|value| !value.is_empty()).map(|value| format!("{name}={value}"))
@@ -82,6 +82,11 @@ mod tests {
         assert!(request(line, Timestamp::from_ms(0)).ends_with(" (the path is no route of the gate)"));
         let line = r#"{"posted":3,"dead":0}"#;
         assert_eq!(request(line, Timestamp::from_ms(0)), "1970-01-01T00:00:00.000Z  dead=0 posted=3");
+        let line =
+            r#"{"code":"click_stored","campaign":"demo","partner":"sandbox","kind":"bot","counted":false}"#;
+        let expected =
+            "1970-01-01T00:00:00.000Z  click_stored             campaign=demo partner=sandbox kind=bot";
+        assert_eq!(request(line, Timestamp::from_ms(0)), expected);
         assert_eq!(request("plain", Timestamp::from_ms(0)), "plain");
     }
 }

@@ -16,6 +16,7 @@ fn wasm(test: &str) -> Option<PathBuf> {
 struct Up {
     child: Child,
     lines: std::io::Lines<BufReader<ChildStdout>>,
+    announced: Vec<String>,
     base: String,
     curl: String,
 }
@@ -39,7 +40,7 @@ impl Up {
             .cloned()
             .collect::<Vec<_>>()
             .join("\n");
-        Self { child, lines, base, curl }
+        Self { child, lines, announced, base, curl }
     }
 
     /// Sends a request and answers status and body.
@@ -116,6 +117,33 @@ fn the_announced_curl_works_when_pasted() {
     std::thread::sleep(std::time::Duration::from_millis(1500));
     let answer = paste();
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"idempotent\":true"), "{answer}");
+}
+
+#[test]
+fn the_demo_campaign_leads_to_its_landing_page_and_is_one_line() {
+    let Some(wasm) = wasm("the_demo_campaign_leads_to_its_landing_page_and_is_one_line") else { return };
+    let folder = Folder::new();
+    let mut up = Up::start(&wasm, &folder.path("state"));
+    assert!(
+        up.announced.iter().any(|line| line.trim() == format!("clicks          {}/c/{{campaign}}", up.base))
+    );
+    assert!(up.announced.iter().any(|line| line.trim() == "campaigns       demo"), "{:?}", up.announced);
+    let mut stream = TcpStream::connect(up.base.trim_start_matches("http://")).unwrap();
+    stream.write_all(b"GET /c/demo?sub1=a HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    let (_, location) = reply.split_once("location: https://operator.example/welcome?click_id=").unwrap();
+    let click_id = location.split_once("\r\n").unwrap().0;
+    let said = countersign(&["click", "inspect", "--sandbox", click_id]).stdout();
+    assert!(said.contains(click_id), "{said}");
+    let line =
+        up.lines.by_ref().map(|line| line.unwrap()).find(|line| line.contains("click_stored")).unwrap();
+    assert!(line.ends_with("campaign=demo partner=sandbox kind=click"), "{line}");
+    // The manifest that runs gives the redirector no key but those of click ids.
+    let manifest = std::fs::read_to_string(folder.path("state").join("spin.toml")).unwrap();
+    let (_, variables) = manifest.split_once("[component.click.variables]\n").unwrap();
+    let variables: Vec<&str> = variables.lines().take_while(|line| !line.is_empty()).collect();
+    assert_eq!(variables, ["click_key = \"{{ click_key }}\""]);
 }
 
 #[test]
