@@ -8,6 +8,7 @@ mod minimised;
 mod wake;
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -19,6 +20,8 @@ use countersign_core::time::Timestamp;
 use countersign_spin::config::{self, NotConfigured};
 use countersign_spin::exchange::{self, Received, Response};
 use countersign_spin::inbox::{Inbox, NotOpened};
+use countersign_spin::rejections::Rejections;
+use countersign_spin::task;
 
 use minimised::Minimised;
 use spin_sdk::http::IntoResponse;
@@ -30,6 +33,7 @@ struct Instance {
     inbox: Minimised,
     /// Where the worker listens, inside the application; `None`: it is left to cron.
     worker: Option<Rc<str>>,
+    rejections: Rejections,
 }
 
 /// Why an instance does not serve.
@@ -73,32 +77,46 @@ async fn handle(request: spin_sdk::http::Request) -> impl IntoResponse {
 }
 
 async fn answer(request: spin_sdk::http::Request) -> Response {
-    let instance = instance().await;
-    let reply = match &instance {
-        Ok(instance) => reply(instance, request).await,
+    let reply = match instance().await {
+        Ok(instance) => {
+            let (reply, source) = reply(&instance, request).await;
+            after(&instance, &reply, source);
+            reply
+        }
         Err(problem) => Gate::internal_error(problem.as_str()),
     };
     log(&reply.facts);
-    if let (Code::Accepted, Some(url)) =
-        (reply.facts.code, instance.ok().and_then(|instance| instance.worker.clone()))
-    {
-        wake::worker(&url);
-    }
     exchange::respond(*reply)
 }
 
-async fn reply(instance: &Instance, request: spin_sdk::http::Request) -> Box<Reply> {
+/// What follows from an answer, once it is on its way: an event that was accepted is to be posted, a refusal is kept.
+fn after(instance: &Rc<Instance>, reply: &Reply, source: Option<IpAddr>) {
+    if reply.facts.code == Code::Accepted {
+        if let Some(url) = &instance.worker {
+            wake::worker(url);
+        }
+    } else if !reply.facts.code.is_success() {
+        let (instance, facts) = (Rc::clone(instance), reply.facts.clone());
+        task::after_reply(async move {
+            // Its line in the log is there in any case.
+            let _kept = instance.rejections.keep(&facts, source, now()).await;
+        });
+    }
+}
+
+async fn reply(instance: &Instance, request: spin_sdk::http::Request) -> (Box<Reply>, Option<IpAddr>) {
     let Ok(received) = exchange::receive(request, &instance.gate).await else {
-        return Gate::internal_error("the request broke off before its end");
+        return (Gate::internal_error("the request broke off before its end"), None);
     };
     let mut scratch = SCRATCH.with_borrow_mut(Vec::pop).unwrap_or_default();
     let outcome = decide(instance, &received, &mut scratch).await;
     SCRATCH.with_borrow_mut(|kept| kept.push(scratch));
-    match outcome {
+    let reply = match outcome {
         Outcome::Answer(answer) => answer.reply,
         // `Mode::Inbox` never forwards: the claim is the hand-on.
         Outcome::Forward(_) => Gate::internal_error("an event without a hand-on"),
-    }
+    };
+    (reply, received.peer)
 }
 
 async fn decide(instance: &Instance, received: &Received, scratch: &mut Scratch) -> Outcome {
@@ -144,7 +162,8 @@ async fn start() -> Result<Instance, (Problem, Vec<String>)> {
         Ok(inbox) => {
             let inbox = Minimised::new(inbox, &policy, &rules);
             let worker = config::worker_url().await;
-            Ok(Instance { gate: Gate::new(policy, Mode::Inbox), inbox, worker })
+            let rejections = Rejections::new("default");
+            Ok(Instance { gate: Gate::new(policy, Mode::Inbox), inbox, worker, rejections })
         }
         Err(problem) => {
             Err((Problem::Inbox(problem), vec![format!("countersign: no inbox: {}", problem.as_str())]))

@@ -2,11 +2,12 @@
 //! every statement may be carried out again.
 
 /// The migrations; a blank line between statements. They come after the inbox's own tables.
-pub const MIGRATIONS: [&str; 3] = [
+pub const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/0001_queue.sql"),
     include_str!("migrations/0002_click.sql"),
     include_str!("migrations/0003_ledger.sql"),
+    include_str!("migrations/0004_rejection.sql"),
 ];
 
 /// Where this is there, all of [`MIGRATIONS`] are.
-pub const LAST: &str = "settle";
+pub const LAST: &str = "refused";

@@ -6,4 +6,5 @@ mod database;
 pub mod exchange;
 pub mod inbox;
 pub mod ledger;
+pub mod rejections;
 pub mod task;

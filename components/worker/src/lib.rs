@@ -59,48 +59,69 @@ async fn answer(request: Request) -> Response {
     admin::answer(&instance, request).await
 }
 
-/// Posts until nothing is due soon, unless another instance does already, and takes out some of what is over its retention.
+/// Runs until nothing is due soon, and once more where an event came while the run was ending: its wake-up call fell on deaf ears.
 async fn run(instance: Rc<Instance>) {
+    loop {
+        let has_emptied = post_all(&instance.ledger).await;
+        RUNNING.set(false);
+        let is_due = instance.ledger.next_due().await.ok().flatten().is_some_and(|due| due <= now());
+        if !has_emptied || !is_due || RUNNING.replace(true) {
+            break;
+        }
+    }
+}
+
+/// Posts until nothing is due soon, unless another instance does already, and takes out some of what is over its retention. `false`:
+/// too many faults, or another instance's run goes on.
+async fn post_all(ledger: &Ledger) -> bool {
     let worker = i64::from_be_bytes(task::random());
     let mut faults = 0_u32;
-    loop {
-        match post(&instance.ledger, worker).await {
-            Ok(Some(due)) if due <= now() => faults = 0,
-            Ok(Some(due)) if due <= now().plus_ms(SOON_MS) => {
+    while faults < FAULTS_MAX {
+        match post(ledger, worker).await {
+            Ok(Next::Due(due)) if due <= now() => faults = 0,
+            Ok(Next::Due(due)) if due <= now().plus_ms(SOON_MS) => {
                 faults = 0;
                 sleep(PAUSE).await;
             }
-            Ok(Some(_) | None) => break,
+            Ok(Next::Due(_) | Next::Nothing) => break,
+            Ok(Next::Anothers) => return false,
             Err(fault) => {
                 if faults == 0 {
                     complain(fault.as_str());
                 }
                 faults = faults.saturating_add(1);
-                if faults == FAULTS_MAX {
-                    break;
-                }
                 sleep(PAUSE).await;
             }
         }
     }
     // Where the run is not ended here, it ends by itself.
-    if let Err(fault) = instance.ledger.purge().await.and(instance.ledger.end_run(worker).await) {
+    if let Err(fault) = ledger.purge().await.and(ledger.end_run(worker).await) {
         complain(fault.as_str());
     }
-    RUNNING.set(false);
+    faults < FAULTS_MAX
 }
 
-/// Posts what is due, and says when the next event is; `None` where there is none, or another instance's run goes on.
-async fn post(ledger: &Ledger, worker: i64) -> Result<Option<Timestamp>, StoreFault> {
+/// What is next after a stretch of posting.
+enum Next {
+    /// An event that is due then.
+    Due(Timestamp),
+    /// The queue is empty.
+    Nothing,
+    /// Another instance's run goes on.
+    Anothers,
+}
+
+/// Posts what is due.
+async fn post(ledger: &Ledger, worker: i64) -> Result<Next, StoreFault> {
     if !ledger.run_as(worker).await? {
-        return Ok(None);
+        return Ok(Next::Anothers);
     }
     let tally = ledger.post_due(stretch()).await?;
     // That something waits on is no news.
     if tally.settled() > 0 {
         log(&tally);
     }
-    ledger.next_due().await
+    Ok(ledger.next_due().await?.map_or(Next::Nothing, Next::Due))
 }
 
 /// One line of JSON per run that did something.
