@@ -385,7 +385,12 @@ impl Plan {
         if amount.minor > left {
             return Err(Dead::OverRefund.into());
         }
-        let kind = if arrival.event == "refund" { "refund" } else { "chargeback" };
+        // A bonus was no income, so it is no loss either.
+        let kind = match (original.bonus, arrival.event.as_str()) {
+            (true, _) => "bonus",
+            (false, "refund") => "refund",
+            (false, _) => "chargeback",
+        };
         let negative = Amount { minor: 0_i64.saturating_sub(amount.minor), currency: amount.currency };
         self.postings.push(poster.posting(arrival.id, kind, negative, arrival.ts_event)?);
         if self.attribution == Attribution::None {
