@@ -120,8 +120,12 @@ fn trace(
         return Ok((own(Some(campaign.clone())), Attribution::Click));
     }
     let known = |touch: &&Touch| touch.campaign.is_some();
-    if let Some(touch) = account.and_then(|account| account.touch.as_ref()).filter(known) {
-        return Ok((touch.clone(), Attribution::Account));
+    if let Some(account) = account
+        && let Some(touch) = account.touch.as_ref().filter(known)
+    {
+        // A player who was matched by probability brings nothing that is surer.
+        let probable = account.attribution.filter(|how| matches!(how, Attribution::Probable { .. }));
+        return Ok((touch.clone(), probable.unwrap_or(Attribution::Account)));
     }
     let install = arrival.payload.install_id.clone().map(|install_id| (arrival.partner.clone(), install_id));
     if let Some(touch) = install.and_then(|name| book.installs.get(&name)).filter(known) {
