@@ -276,6 +276,7 @@ impl Plan {
         if arrival.payload.account_id.is_none() {
             return Ok(());
         }
+        let before = account;
         let mut account = account.cloned().unwrap_or_default();
         if arrival.event == "registration" {
             account.registered_at = account.registered_at.or(Some(arrival.ts_event));
@@ -288,7 +289,7 @@ impl Plan {
         }
         let mut candidates = core::mem::take(&mut account.candidates);
         candidates.sort_by_key(|candidate| (candidate.ts_event, candidate.id));
-        for candidate in candidates {
+        for candidate in &candidates {
             let verdict = poster.judge(candidate.amount, candidate.ts_event, false, Some(&account))?;
             if verdict == Verdict::First {
                 account.first_deposit = Some(candidate.id);
@@ -296,10 +297,16 @@ impl Plan {
                 let price = poster.cpa(candidate.id, candidate.ts_event, candidate.attribution)?;
                 self.postings.extend(price);
             }
+        }
+        for candidate in candidates {
+            let judge = |account| poster.judge(candidate.amount, candidate.ts_event, false, account);
+            let verdict =
+                if self.first == Some(candidate.id) { Verdict::First } else { judge(Some(&account))? };
+            if !verdict.may_change() || verdict != judge(before)? {
+                self.verdicts.push((candidate.id, verdict));
+            }
             if verdict.may_change() {
                 account.candidates.push(candidate);
-            } else {
-                self.verdicts.push((candidate.id, verdict));
             }
         }
         self.account = Some(account);
@@ -323,6 +330,9 @@ impl Plan {
             self.postings.extend(poster.cpa(arrival.id, arrival.ts_event, self.attribution)?);
             if let Some(account) = &mut account {
                 account.first_deposit = Some(arrival.id);
+                // What waits to become the first waits for nothing now.
+                let late = core::mem::take(&mut account.candidates).into_iter();
+                self.verdicts.extend(late.map(|candidate| (candidate.id, Verdict::NotTheFirst)));
             }
             self.account = account;
         } else if verdict.may_change() {
