@@ -64,6 +64,7 @@ impl From<Dead> for Refused {
 struct Plan {
     touch: Touch,
     attribution: Attribution,
+    account_id: Option<String>,
     original: Option<(String, i64, i64)>,
     postings: Vec<PostingRow>,
     verdicts: Vec<(i64, Verdict)>,
@@ -84,10 +85,23 @@ fn post(rules: &Rules, book: &Book, arrival: &Arrival, now: Timestamp) -> Result
     let account_name =
         arrival.payload.account_id.clone().map(|account_id| (arrival.partner.clone(), account_id));
     let account = account_name.as_ref().and_then(|name| book.accounts.get(name));
-    let (touch, attribution) = trace(rules, book, arrival, account, now)?;
+    // What takes back a deposit is booked where the deposit is, or net revenue would go below zero there and stay too high here.
+    let taken_back = match arrival.event.as_str() {
+        "refund" | "chargeback" => Some(original(rules, book, arrival, now)?),
+        _ => None,
+    };
+    let (touch, attribution) = match taken_back {
+        Some(deposit) => (
+            Touch { click_id: arrival.click_id.clone(), campaign: deposit.campaign.clone() },
+            deposit.attribution,
+        ),
+        None => trace(rules, book, arrival, account, now)?,
+    };
+    let account_id = taken_back.map_or(&arrival.payload.account_id, |deposit| &deposit.account_id).clone();
     let mut plan = Plan {
         touch,
         attribution,
+        account_id,
         original: None,
         postings: Vec::new(),
         verdicts: Vec::new(),
@@ -96,14 +110,35 @@ fn post(rules: &Rules, book: &Book, arrival: &Arrival, now: Timestamp) -> Result
         candidate: None,
     };
     let poster = Poster { rules, rates: &book.rates, arrival, now };
-    match arrival.event.as_str() {
-        "registration" | "kyc_approved" => plan.meet(&poster, account)?,
-        "deposit_success" => plan.deposit(&poster, account)?,
-        "refund" | "chargeback" => plan.take_back(&poster, book)?,
-        "install" => {}
-        _ => plan.custom(&poster)?,
+    match (arrival.event.as_str(), taken_back) {
+        (_, Some(deposit)) => plan.take_back(&poster, deposit)?,
+        ("registration" | "kyc_approved", None) => plan.meet(&poster, account)?,
+        ("deposit_success", None) => plan.deposit(&poster, account)?,
+        ("install", None) => {}
+        (_, None) => plan.custom(&poster)?,
     }
     Ok(Some(plan))
+}
+
+/// What a refund or a chargeback takes back; it waits for it.
+fn original<'b>(
+    rules: &Rules,
+    book: &'b Book,
+    arrival: &Arrival,
+    now: Timestamp,
+) -> Result<&'b Posted, Refused> {
+    let (Some(_), Some(original_id)) = (arrival.payload.amount, &arrival.payload.original_event_id) else {
+        return Err(Dead::RowDamaged.into());
+    };
+    if let Some(original) = book.entries.get(&(arrival.partner.clone(), original_id.clone())) {
+        return Ok(original);
+    }
+    let until = arrival.received_at.plus_ms(rules.patience.original_ms);
+    if now >= until {
+        return Err(Dead::OriginalUnknown.into());
+    }
+    let waits_for = ["event:", &arrival.partner, ":", original_id].concat();
+    Err(Refused::Wait(Wait { reason: "original_unknown", waits_for, until }))
 }
 
 /// The click that an event is traced back to: its own, else its player's, else its install's, else none, once it has waited long
@@ -374,19 +409,11 @@ impl Plan {
     }
 
     /// A refund or a chargeback: negative income, linked to the deposit. What was counted as a conversion stays one.
-    fn take_back(&mut self, poster: &Poster<'_>, book: &Book) -> Result<(), Refused> {
+    fn take_back(&mut self, poster: &Poster<'_>, original: &Posted) -> Result<(), Refused> {
         let arrival = poster.arrival;
         let (Some(amount), Some(original_id)) = (arrival.payload.amount, &arrival.payload.original_event_id)
         else {
             return Err(Dead::RowDamaged.into());
-        };
-        let Some(original) = book.entries.get(&(arrival.partner.clone(), original_id.clone())) else {
-            let until = arrival.received_at.plus_ms(poster.rules.patience.original_ms);
-            if poster.now >= until {
-                return Err(Dead::OriginalUnknown.into());
-            }
-            let waits_for = ["event:", &arrival.partner, ":", original_id].concat();
-            return Err(Refused::Wait(Wait { reason: "original_unknown", waits_for, until }));
         };
         let Some((paid, taken_back)) = original.money.filter(|_| original.event == "deposit_success") else {
             return Err(Dead::OriginalIsNoDeposit.into());
@@ -407,10 +434,6 @@ impl Plan {
         };
         let negative = Amount { minor: 0_i64.saturating_sub(amount.minor), currency: amount.currency };
         self.postings.push(poster.posting(arrival.id, kind, negative, arrival.ts_event)?);
-        if self.attribution == Attribution::None {
-            self.attribution = original.attribution;
-            self.touch.campaign.clone_from(&original.campaign);
-        }
         if !original.bonus {
             let after = left.saturating_sub(amount.minor);
             self.revenue_share(poster, original.ts_event, amount.currency, left, after)?;
@@ -440,7 +463,7 @@ impl Plan {
             self.attribution.as_str(),
             score,
             None,
-            arrival.payload.account_id.clone(),
+            self.account_id.clone(),
             self.original.as_ref().map(|(_, id, _)| *id),
             arrival.payload.is_ftd.map(u8::from),
         ));
@@ -481,7 +504,7 @@ impl Plan {
             event: arrival.event.clone(),
             ts_event: arrival.ts_event,
             money: arrival.payload.amount.map(|amount| (amount, 0)),
-            account_id: arrival.payload.account_id.clone(),
+            account_id: self.account_id,
             campaign: self.touch.campaign,
             attribution: self.attribution,
             bonus: arrival.payload.bonus,
