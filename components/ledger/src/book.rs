@@ -108,7 +108,7 @@ pub struct Posted {
     pub campaign: Option<String>,
     /// How it was traced back.
     pub attribution: Attribution,
-    /// Whether it was the player's money, not a bonus.
+    /// Whether it was a bonus, not the player's money.
     pub bonus: bool,
 }
 

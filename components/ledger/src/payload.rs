@@ -42,7 +42,9 @@ impl Payload {
 fn amount(object: Object<'_>) -> Option<Amount> {
     let currency = Currency::of(&text(object, "currency")?)?;
     match object.get("amount")? {
-        Value::Number(number) => Amount::parse(number.literal(), currency).ok(),
+        Value::Number(number) => {
+            Amount::parse(number.literal(), currency).ok().filter(|amount| amount.minor >= 0)
+        }
         Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }

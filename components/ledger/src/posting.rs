@@ -64,6 +64,7 @@ impl From<Dead> for Refused {
 struct Plan {
     touch: Touch,
     attribution: Attribution,
+    account_id: Option<String>,
     original: Option<(String, i64, i64)>,
     postings: Vec<PostingRow>,
     verdicts: Vec<(i64, Verdict)>,
@@ -84,10 +85,23 @@ fn post(rules: &Rules, book: &Book, arrival: &Arrival, now: Timestamp) -> Result
     let account_name =
         arrival.payload.account_id.clone().map(|account_id| (arrival.partner.clone(), account_id));
     let account = account_name.as_ref().and_then(|name| book.accounts.get(name));
-    let (touch, attribution) = trace(rules, book, arrival, account, now)?;
+    // What takes back a deposit is booked where the deposit is, or net revenue would go below zero there and stay too high here.
+    let taken_back = match arrival.event.as_str() {
+        "refund" | "chargeback" => Some(original(rules, book, arrival, now)?),
+        _ => None,
+    };
+    let (touch, attribution) = match taken_back {
+        Some(deposit) => (
+            Touch { click_id: arrival.click_id.clone(), campaign: deposit.campaign.clone() },
+            deposit.attribution,
+        ),
+        None => trace(rules, book, arrival, account, now)?,
+    };
+    let account_id = taken_back.map_or(&arrival.payload.account_id, |deposit| &deposit.account_id).clone();
     let mut plan = Plan {
         touch,
         attribution,
+        account_id,
         original: None,
         postings: Vec::new(),
         verdicts: Vec::new(),
@@ -96,14 +110,35 @@ fn post(rules: &Rules, book: &Book, arrival: &Arrival, now: Timestamp) -> Result
         candidate: None,
     };
     let poster = Poster { rules, rates: &book.rates, arrival, now };
-    match arrival.event.as_str() {
-        "registration" | "kyc_approved" => plan.meet(&poster, account)?,
-        "deposit_success" => plan.deposit(&poster, account)?,
-        "refund" | "chargeback" => plan.take_back(&poster, book)?,
-        "install" => {}
-        _ => plan.custom(&poster)?,
+    match (arrival.event.as_str(), taken_back) {
+        (_, Some(deposit)) => plan.take_back(&poster, deposit)?,
+        ("registration" | "kyc_approved", None) => plan.meet(&poster, account)?,
+        ("deposit_success", None) => plan.deposit(&poster, account)?,
+        ("install", None) => {}
+        (_, None) => plan.custom(&poster)?,
     }
     Ok(Some(plan))
+}
+
+/// What a refund or a chargeback takes back; it waits for it.
+fn original<'b>(
+    rules: &Rules,
+    book: &'b Book,
+    arrival: &Arrival,
+    now: Timestamp,
+) -> Result<&'b Posted, Refused> {
+    let (Some(_), Some(original_id)) = (arrival.payload.amount, &arrival.payload.original_event_id) else {
+        return Err(Dead::RowDamaged.into());
+    };
+    if let Some(original) = book.entries.get(&(arrival.partner.clone(), original_id.clone())) {
+        return Ok(original);
+    }
+    let until = arrival.received_at.plus_ms(rules.patience.original_ms);
+    if now >= until {
+        return Err(Dead::OriginalUnknown.into());
+    }
+    let waits_for = ["event:", &arrival.partner, ":", original_id].concat();
+    Err(Refused::Wait(Wait { reason: "original_unknown", waits_for, until }))
 }
 
 /// The click that an event is traced back to: its own, else its player's, else its install's, else none, once it has waited long
@@ -120,8 +155,12 @@ fn trace(
         return Ok((own(Some(campaign.clone())), Attribution::Click));
     }
     let known = |touch: &&Touch| touch.campaign.is_some();
-    if let Some(touch) = account.and_then(|account| account.touch.as_ref()).filter(known) {
-        return Ok((touch.clone(), Attribution::Account));
+    if let Some(account) = account
+        && let Some(touch) = account.touch.as_ref().filter(known)
+    {
+        // A player who was matched by probability brings nothing that is surer.
+        let probable = account.attribution.filter(|how| matches!(how, Attribution::Probable { .. }));
+        return Ok((touch.clone(), probable.unwrap_or(Attribution::Account)));
     }
     let install = arrival.payload.install_id.clone().map(|install_id| (arrival.partner.clone(), install_id));
     if let Some(touch) = install.and_then(|name| book.installs.get(&name)).filter(known) {
@@ -272,6 +311,7 @@ impl Plan {
         if arrival.payload.account_id.is_none() {
             return Ok(());
         }
+        let before = account;
         let mut account = account.cloned().unwrap_or_default();
         if arrival.event == "registration" {
             account.registered_at = account.registered_at.or(Some(arrival.ts_event));
@@ -284,7 +324,7 @@ impl Plan {
         }
         let mut candidates = core::mem::take(&mut account.candidates);
         candidates.sort_by_key(|candidate| (candidate.ts_event, candidate.id));
-        for candidate in candidates {
+        for candidate in &candidates {
             let verdict = poster.judge(candidate.amount, candidate.ts_event, false, Some(&account))?;
             if verdict == Verdict::First {
                 account.first_deposit = Some(candidate.id);
@@ -292,10 +332,16 @@ impl Plan {
                 let price = poster.cpa(candidate.id, candidate.ts_event, candidate.attribution)?;
                 self.postings.extend(price);
             }
+        }
+        for candidate in candidates {
+            let judge = |account| poster.judge(candidate.amount, candidate.ts_event, false, account);
+            let verdict =
+                if self.first == Some(candidate.id) { Verdict::First } else { judge(Some(&account))? };
+            if !verdict.may_change() || verdict != judge(before)? {
+                self.verdicts.push((candidate.id, verdict));
+            }
             if verdict.may_change() {
                 account.candidates.push(candidate);
-            } else {
-                self.verdicts.push((candidate.id, verdict));
             }
         }
         self.account = Some(account);
@@ -319,6 +365,9 @@ impl Plan {
             self.postings.extend(poster.cpa(arrival.id, arrival.ts_event, self.attribution)?);
             if let Some(account) = &mut account {
                 account.first_deposit = Some(arrival.id);
+                // What waits to become the first waits for nothing now.
+                let late = core::mem::take(&mut account.candidates).into_iter();
+                self.verdicts.extend(late.map(|candidate| (candidate.id, Verdict::NotTheFirst)));
             }
             self.account = account;
         } else if verdict.may_change() {
@@ -360,19 +409,11 @@ impl Plan {
     }
 
     /// A refund or a chargeback: negative income, linked to the deposit. What was counted as a conversion stays one.
-    fn take_back(&mut self, poster: &Poster<'_>, book: &Book) -> Result<(), Refused> {
+    fn take_back(&mut self, poster: &Poster<'_>, original: &Posted) -> Result<(), Refused> {
         let arrival = poster.arrival;
         let (Some(amount), Some(original_id)) = (arrival.payload.amount, &arrival.payload.original_event_id)
         else {
             return Err(Dead::RowDamaged.into());
-        };
-        let Some(original) = book.entries.get(&(arrival.partner.clone(), original_id.clone())) else {
-            let until = arrival.received_at.plus_ms(poster.rules.patience.original_ms);
-            if poster.now >= until {
-                return Err(Dead::OriginalUnknown.into());
-            }
-            let waits_for = ["event:", &arrival.partner, ":", original_id].concat();
-            return Err(Refused::Wait(Wait { reason: "original_unknown", waits_for, until }));
         };
         let Some((paid, taken_back)) = original.money.filter(|_| original.event == "deposit_success") else {
             return Err(Dead::OriginalIsNoDeposit.into());
@@ -385,13 +426,14 @@ impl Plan {
         if amount.minor > left {
             return Err(Dead::OverRefund.into());
         }
-        let kind = if arrival.event == "refund" { "refund" } else { "chargeback" };
+        // A bonus was no income, so it is no loss either.
+        let kind = match (original.bonus, arrival.event.as_str()) {
+            (true, _) => "bonus",
+            (false, "refund") => "refund",
+            (false, _) => "chargeback",
+        };
         let negative = Amount { minor: 0_i64.saturating_sub(amount.minor), currency: amount.currency };
         self.postings.push(poster.posting(arrival.id, kind, negative, arrival.ts_event)?);
-        if self.attribution == Attribution::None {
-            self.attribution = original.attribution;
-            self.touch.campaign.clone_from(&original.campaign);
-        }
         if !original.bonus {
             let after = left.saturating_sub(amount.minor);
             self.revenue_share(poster, original.ts_event, amount.currency, left, after)?;
@@ -421,7 +463,7 @@ impl Plan {
             self.attribution.as_str(),
             score,
             None,
-            arrival.payload.account_id.clone(),
+            self.account_id.clone(),
             self.original.as_ref().map(|(_, id, _)| *id),
             arrival.payload.is_ftd.map(u8::from),
         ));
@@ -462,7 +504,7 @@ impl Plan {
             event: arrival.event.clone(),
             ts_event: arrival.ts_event,
             money: arrival.payload.amount.map(|amount| (amount, 0)),
-            account_id: arrival.payload.account_id.clone(),
+            account_id: self.account_id,
             campaign: self.touch.campaign,
             attribution: self.attribution,
             bonus: arrival.payload.bonus,

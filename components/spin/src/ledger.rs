@@ -424,7 +424,7 @@ async fn load_entries(
                entry.ts_event, CAST(entry.account_id AS BLOB), CAST(entry.campaign AS BLOB), CAST(entry.attribution AS BLOB), \
                entry.score, CAST(money.kind AS BLOB), CAST(money.currency AS BLOB), money.minor, ( \
                  SELECT coalesce(sum(back.minor), 0) FROM entry AS reversal JOIN posting AS back ON back.entry = reversal.id \
-                 AND back.kind IN ('refund', 'chargeback') WHERE reversal.original = entry.id) \
+                 AND back.kind IN ('refund', 'chargeback', 'bonus') WHERE reversal.original = entry.id) \
                FROM json_each(?1) CROSS JOIN entry ON entry.partner = value ->> 0 AND entry.event_id = value ->> 1 \
                LEFT JOIN posting AS money ON money.entry = entry.id AND money.cause = entry.id \
                AND money.kind IN ('deposit', 'bonus')";

@@ -1,0 +1,284 @@
+//! What each event becomes: the table (`*.txt`) through [`posting::decide`] and through the SQL, and every order of arrival.
+#![cfg(test)]
+#![expect(clippy::arithmetic_side_effects, reason = "a test that stops has failed")]
+
+mod orders;
+mod sql;
+mod table;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use countersign_core::money::Amount;
+use countersign_ledger::book::Book;
+use countersign_ledger::decision::{Dead, Decision, Verdict};
+use countersign_ledger::fx::{Code, Quote, Rate};
+use countersign_ledger::posting::{self, share};
+use countersign_ledger::settlement::{PostingRow, Settlement};
+
+use table::{Block, Event, Step};
+
+/// The table's files, each with its text.
+const FILES: [(&str, &str); 6] = [
+    ("first_deposits.txt", include_str!("first_deposits.txt")),
+    ("reversals.txt", include_str!("reversals.txt")),
+    ("payouts.txt", include_str!("payouts.txt")),
+    ("currencies.txt", include_str!("currencies.txt")),
+    ("attribution.txt", include_str!("attribution.txt")),
+    ("queue.txt", include_str!("queue.txt")),
+];
+
+/// Every block of every file, under a name to find it by.
+fn blocks() -> impl Iterator<Item = (&'static str, Block)> {
+    FILES.into_iter().flat_map(|(file, text)| table::read(text).into_iter().map(move |block| (file, block)))
+}
+
+/// Carries out what is not an event; decides what is, into rows of its own.
+fn play(block: &Block, book: &mut Book, step: &Step) -> Option<(Decision, Settlement)> {
+    match step {
+        Step::Click { click_id, campaign } => {
+            drop(book.clicks.insert(click_id.clone(), campaign.clone()));
+            None
+        }
+        Step::Rates(day) => {
+            book.rates.insert(day.clone());
+            None
+        }
+        Step::Account { name, account } => {
+            drop(book.accounts.insert(name.clone(), account.clone()));
+            None
+        }
+        Step::Event(event) => {
+            let mut rows = Settlement::default();
+            let decision = posting::decide(&block.rules, book, &event.arrival, event.now, &mut rows);
+            Some((decision, rows))
+        }
+    }
+}
+
+#[test]
+fn each_event_becomes_what_its_line_says() {
+    let mut seen = Seen::default();
+    let mut wrong = Vec::new();
+    for (file, block) in blocks() {
+        let mut book = Book::default();
+        let mut posted = BTreeMap::new();
+        for step in &block.steps {
+            let (Some((decision, rows)), Step::Event(event)) = (play(&block, &mut book, step), step) else {
+                continue;
+            };
+            if decision == Decision::Post {
+                let earlier = posted.insert(event.name(), event.as_ref());
+                assert!(earlier.is_none(), "{}: posted twice", event.line);
+            }
+            check_rows(event, &decision, &rows, &posted);
+            let became = written(&block, event, &decision, &rows, &book);
+            if became != event.expected {
+                wrong.push(format!("{file}: {}\n{:>9} {became}", event.line, "became"));
+            }
+            seen.note(&decision, &rows);
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), seen.events, wrong.join("\n"));
+    seen.check();
+}
+
+/// The rows that follow from the line, whatever it expects.
+fn check_rows(
+    event: &Event,
+    decision: &Decision,
+    rows: &Settlement,
+    posted: &BTreeMap<(String, String), &Event>,
+) {
+    let (id, line) = (event.arrival.id, &event.line);
+    let leaves = !matches!(decision, Decision::Wait(_));
+    assert_eq!(rows.done, if leaves { vec![id] } else { vec![] }, "{line}");
+    assert!(rows.waiting.is_empty(), "{line}: when it is due is the caller's");
+    let dead = match decision {
+        Decision::Dead(dead) => vec![(id, dead.as_str(), dead.detail(), event.arrival.attempts)],
+        Decision::Post | Decision::Repeat | Decision::Wait(_) => vec![],
+    };
+    assert_eq!(rows.dead, dead, "{line}");
+    assert_eq!(rows.entries.len(), usize::from(*decision == Decision::Post), "{line}");
+    for entry in &rows.entries {
+        let payload = &event.arrival.payload;
+        let original_id = payload.original_event_id.as_ref();
+        let original = original_id
+            .filter(|_| matches!(event.arrival.event.as_str(), "refund" | "chargeback"))
+            .and_then(|original_id| posted.get(&(event.arrival.partner.clone(), original_id.clone())));
+        let owner = original.map_or(payload, |original| &original.arrival.payload);
+        assert_eq!((entry.0, &entry.4, &entry.5), (id, &None, &owner.account_id), "{line}");
+        assert_eq!(entry.6, original.map(|original| original.arrival.id), "{line}");
+        assert_eq!(entry.7, payload.is_ftd.map(u8::from), "{line}");
+    }
+    assert!(rows.postings.iter().all(|posting| posting.cause == id), "{line}");
+    assert!(rows.verdicts.iter().all(|(_, cause, _)| *cause == id), "{line}");
+    let account_id = event.arrival.payload.account_id.clone().unwrap_or_default();
+    let firsts = rows.verdicts.iter().filter(|(_, _, verdict)| *verdict == Verdict::First.as_str());
+    let firsts: Vec<_> =
+        firsts.map(|(entry, ..)| (event.arrival.partner.clone(), account_id.clone(), *entry)).collect();
+    assert_eq!(rows.firsts, firsts, "{line}");
+}
+
+/// What became of an event, as lines write it.
+fn written(block: &Block, event: &Event, decision: &Decision, rows: &Settlement, book: &Book) -> String {
+    let entry_name = |id: i64| {
+        let name = block.events().find(|event| event.arrival.id == id).unwrap().arrival.event_id.clone();
+        if id == event.arrival.id { String::new() } else { format!(" for {name}") }
+    };
+    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    let mut items = Vec::new();
+    match decision {
+        Decision::Post => {}
+        Decision::Repeat => items.push("repeat".to_owned()),
+        Decision::Wait(wait) => {
+            let until = block.write_time(wait.until);
+            items.push(format!("wait {} {} until {until}", wait.reason, wait.waits_for));
+        }
+        Decision::Dead(dead) => items.push(format!("dead {}", dead.as_str())),
+    }
+    for (_, campaign, attribution, score, ..) in &rows.entries {
+        let score = score.map_or(String::new(), |score| format!(":{score}"));
+        let own = book.clicks.get(&event.arrival.click_id);
+        if *attribution != "click" || campaign.as_ref() != own {
+            items.push(format!("by {attribution}{score} {}", or_none(campaign)));
+        }
+    }
+    for posting in &rows.postings {
+        let PostingRow { entry, kind, amount, report, .. } = posting;
+        let value = match &report.rate {
+            Rate::Identity => {
+                assert_eq!(*amount, report.amount, "{}", event.line);
+                String::new()
+            }
+            Rate::Ecb { date, from, to } => {
+                let quoted = block.quotes(*date);
+                assert_eq!((from, to), (&quoted(*amount), &quoted(report.amount)), "{}", event.line);
+                format!(" = {} @{date}", report.amount)
+            }
+        };
+        items.push(format!("{kind} {amount}{value}{}", entry_name(*entry)));
+    }
+    for (entry, _, verdict) in &rows.verdicts {
+        items.push(format!("{verdict}{}", entry_name(*entry)));
+    }
+    for (_, _, click_id, campaign, attribution, registered_at, kyc_at) in &rows.accounts {
+        let time = |ms: &Option<u64>| ms.map_or("-".to_owned(), |ms| block.write_ms(ms));
+        items.push(format!(
+            "account {} {} {} {} {}",
+            time(registered_at),
+            time(kyc_at),
+            or_none(click_id),
+            or_none(campaign),
+            attribution.unwrap_or("-")
+        ));
+    }
+    for (_, install_id, click_id, campaign) in &rows.installs {
+        items.push(format!("install {install_id} {click_id} {}", or_none(campaign)));
+    }
+    if items.is_empty() { "posted".to_owned() } else { items.join("; ") }
+}
+
+/// What the whole table has shown.
+#[derive(Default)]
+struct Seen {
+    events: usize,
+    results: BTreeSet<String>,
+    pairs: BTreeSet<(u8, u8)>,
+    kinds: BTreeSet<&'static str>,
+    extremes: BTreeSet<i64>,
+}
+
+impl Seen {
+    fn note(&mut self, decision: &Decision, rows: &Settlement) {
+        self.events += 1;
+        let result = match decision {
+            Decision::Post => "post",
+            Decision::Repeat => "repeat",
+            Decision::Wait(wait) => wait.reason,
+            Decision::Dead(dead) => dead.as_str(),
+        };
+        self.results.insert(result.to_owned());
+        self.results.extend(rows.verdicts.iter().map(|(_, _, verdict)| (*verdict).to_owned()));
+        self.results.extend(rows.entries.iter().map(|entry| format!("by {}", entry.2)));
+        for posting in &rows.postings {
+            self.kinds.insert(posting.kind);
+            self.extremes.extend([posting.amount.minor, posting.report.amount.minor]);
+            let (from, to) = (posting.amount.currency.decimals(), posting.report.amount.currency.decimals());
+            self.pairs.insert((from, to));
+        }
+    }
+
+    /// The table leaves nothing out that an event can become.
+    fn check(&self) {
+        assert!(self.events >= 200, "{} events", self.events);
+        let dead = [
+            Dead::EventIdReused,
+            Dead::OriginalUnknown,
+            Dead::OriginalIsNoDeposit,
+            Dead::CurrencyDiffers,
+            Dead::OverRefund,
+            Dead::RateUnknown,
+            Dead::AmountOutOfRange,
+            Dead::RowDamaged,
+        ];
+        let verdicts = [
+            Verdict::First,
+            Verdict::Bonus,
+            Verdict::Zero,
+            Verdict::BelowMinimum,
+            Verdict::NoAccount,
+            Verdict::NotRegistered,
+            Verdict::OutsideWindow,
+            Verdict::NotKnown,
+            Verdict::NotTheFirst,
+        ];
+        let others = ["post", "repeat", "click_unknown", "original_unknown", "rate_unknown"];
+        let traced = ["by click", "by account", "by install", "by probable", "by none"];
+        let results = dead.map(Dead::as_str).into_iter().chain(verdicts.map(Verdict::as_str));
+        let missing: Vec<_> =
+            results.chain(others).chain(traced).filter(|result| !self.results.contains(*result)).collect();
+        assert!(missing.is_empty(), "no line shows {missing:?}");
+        let kinds = ["bonus", "chargeback", "cpa", "custom", "deposit", "refund", "revenue_share"];
+        assert_eq!(self.kinds.iter().copied().collect::<Vec<_>>(), kinds);
+        for from in [0, 2, 3, 4] {
+            for to in [0, 2, 3, 4] {
+                assert!(self.pairs.contains(&(from, to)), "no line converts {from} decimals to {to}");
+            }
+        }
+        assert!([0, i64::MAX, -i64::MAX].iter().all(|minor| self.extremes.contains(minor)));
+    }
+}
+
+/// The quotes of one day as the block has them.
+fn quote_of(quotes: &[(Code, Quote)], amount: Amount) -> Quote {
+    let code = amount.currency.code();
+    let found = quotes.iter().find(|(quoted, _)| quoted.as_str() == code).map(|(_, quote)| *quote);
+    if code == "EUR" { Quote::EURO } else { found.unwrap_or_else(|| panic!("no quote of {code}")) }
+}
+
+#[test]
+fn a_share_is_exact_and_rounded_half_to_even() {
+    for (minor, basis_points, expected) in [
+        (0, 10_000, 0),
+        (10_000, 1, 1),
+        (4_999, 1, 0),
+        (5_000, 1, 0),
+        (5_001, 1, 1),
+        (15_000, 1, 2),
+        (25_000, 1, 2),
+        (-5_000, 1, 0),
+        (-15_000, 1, -2),
+        (-25_000, 1, -2),
+        (1, 5_000, 0),
+        (3, 5_000, 2),
+        (5, 5_000, 2),
+        (-1, 5_000, 0),
+        (-3, 5_000, -2),
+        (i64::MAX, 10_000, i64::MAX),
+        (i64::MIN, 10_000, i64::MIN),
+        (i64::MAX, 0, 0),
+        (i64::MAX, 5_000, i64::MAX / 2 + 1),
+    ] {
+        assert_eq!(share(minor, basis_points), expected, "{basis_points} of {minor}");
+    }
+}

@@ -1,0 +1,292 @@
+//! Every order of arrival: random players, each world played in many orders, comes to the same sums.
+
+use std::collections::BTreeMap;
+
+use countersign_core::money::{Amount, Currency};
+use countersign_core::time::Timestamp;
+use countersign_ledger::book::{Arrival, Book};
+use countersign_ledger::decision::Decision;
+use countersign_ledger::fx::{Code, Date, Day, Quote};
+use countersign_ledger::payload::Payload;
+use countersign_ledger::posting;
+use countersign_ledger::rules::Rules;
+use countersign_ledger::settlement::Settlement;
+use serde_json::json;
+
+const SEED: u64 = 0x00C0_FFEE;
+const WORLDS: u64 = 40;
+const ORDERS: u64 = 200;
+/// 2026-10-29, noon: the day's contract changes then.
+const NOON_MS: u64 = 1_793_275_200_000;
+const HOUR_MS: u64 = 3_600_000;
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    fn one_in(&mut self, chances: u64) -> bool {
+        self.below(chances) == 0
+    }
+
+    fn shuffle<T>(&mut self, items: &mut [T]) {
+        for end in (1..items.len()).rev() {
+            items.swap(end, usize::try_from(self.below(u64::try_from(end).unwrap() + 1)).unwrap());
+        }
+    }
+}
+
+/// A contract that changes at noon, in everything but the price: which of two deposits is the first is a matter of the order,
+/// and what it brings must not be.
+fn rules() -> Rules {
+    let price = json!({ "amount": "80.00", "currency": "EUR" });
+    let minimum = json!({ "amount": "10.00", "currency": "EUR" });
+    let document = json!({ "version": 1, "environment": "sandbox", "partners": { "acme": { "contract": [
+        { "from": "2026-01-01T00:00:00Z", "cpa": price, "ftd_min_deposit": minimum, "ftd_kyc": "required",
+          "revenue_share_percent": "12.5" },
+        { "from": "2026-10-29T12:00:00Z", "cpa": price, "ftd_window_days": 1, "revenue_share_percent": "33.33" },
+        { "from": "2026-10-30T06:00:00Z", "cpa": price, "ftd_window_days": 1, "ftd_kyc": "required" }] } } });
+    Rules::compile(&document.to_string(), &mut |_| None).unwrap()
+}
+
+fn rates() -> impl Iterator<Item = Day> {
+    ["2026-10-28", "2026-10-29", "2026-10-30"].into_iter().zip(["1.25", "1.3", "1.1"]).map(
+        |(date, dollar)| {
+            let quote = |code: &str, quote: &str| (Code::new(code).unwrap(), Quote::parse(quote).unwrap());
+            let quotes = vec![quote("USD", dollar), quote("JPY", "160"), quote("KWD", "0.4")];
+            Day { date: Date::parse(date).unwrap(), quotes }
+        },
+    )
+}
+
+fn arrival(event: &str, event_id: String, account: u64, ts_ms: u64, payload: Payload) -> Arrival {
+    Arrival {
+        id: 0,
+        partner: "acme".to_owned(),
+        event_id,
+        event: event.to_owned(),
+        // One click in four is not known.
+        click_id: format!("c{}", (account + ts_ms) % 4),
+        ts_event: Timestamp::from_ms(ts_ms),
+        received_at: Timestamp::from_ms(NOON_MS + 48 * HOUR_MS),
+        payload_hash: [1; 32],
+        attempts: 1,
+        payload: Payload { account_id: Some(format!("a{account}")), ..payload },
+    }
+}
+
+/// The events of three players. Where `bounded`, what is taken back of a deposit is no more than it.
+fn world(random: &mut Random, bounded: bool) -> Vec<Arrival> {
+    let mut events = Vec::new();
+    for account in 0..3 {
+        let at = |random: &mut Random| NOON_MS - 20 * HOUR_MS + random.below(40 * HOUR_MS);
+        for (event, name) in [("registration", "r"), ("kyc_approved", "k")] {
+            if !random.one_in(4) {
+                let ts = at(random);
+                events.push(arrival(event, format!("{name}{account}"), account, ts, Payload::default()));
+            }
+        }
+        for deposit in 0..=random.below(4) {
+            let code = ["EUR", "USD", "JPY", "KWD"][usize::try_from(random.below(4)).unwrap()];
+            let currency = Currency::of(code).unwrap();
+            let minor = [0, 999, 1_000, 25_001][usize::try_from(random.below(4)).unwrap()];
+            let money =
+                |minor: i64| Payload { amount: Some(Amount { minor, currency }), ..Payload::default() };
+            let event_id = format!("d{account}{deposit}");
+            let payload = Payload { bonus: random.one_in(5), ..money(minor) };
+            events.push(arrival("deposit_success", event_id.clone(), account, at(random), payload));
+            let mut left = minor;
+            for part in 0..random.below(4) {
+                let most = if bounded { left } else { minor + 1 };
+                let back = i64::try_from(random.below(u64::try_from(most).unwrap() + 1)).unwrap();
+                left -= back;
+                let event = if random.one_in(3) { "chargeback" } else { "refund" };
+                let payload = Payload { original_event_id: Some(event_id.clone()), ..money(back) };
+                events.push(arrival(event, format!("{event_id}b{part}"), account, at(random), payload));
+            }
+        }
+    }
+    let repeated = usize::try_from(random.below(u64::try_from(events.len()).unwrap())).unwrap();
+    events.push(events[repeated].clone());
+    events
+}
+
+/// What the ledger holds once every event has been decided.
+#[derive(Default)]
+struct Ledger {
+    book: Book,
+    rows: Settlement,
+    posted: usize,
+    repeated: usize,
+}
+
+/// Plays the events in their order, and what waits again until nothing changes: first before the patience for clicks is over,
+/// then after it.
+fn play(rules: &Rules, events: &[Arrival]) -> Ledger {
+    let mut ledger = Ledger::default();
+    for day in rates() {
+        ledger.book.rates.insert(day);
+    }
+    ledger.book.clicks = (0..3).map(|click| (format!("c{click}"), format!("campaign-{click}"))).collect();
+    let mut waiting: Vec<Arrival> = events.to_vec();
+    for (arrival, id) in waiting.iter_mut().zip(1..) {
+        arrival.id = id;
+    }
+    for after_ms in [0, rules.patience.click_ms, rules.patience.original_ms] {
+        let now = Timestamp::from_ms(NOON_MS + 48 * HOUR_MS + after_ms);
+        loop {
+            let before = waiting.len();
+            waiting.retain(|arrival| {
+                let decision = posting::decide(rules, &mut ledger.book, arrival, now, &mut ledger.rows);
+                ledger.posted += usize::from(decision == Decision::Post);
+                ledger.repeated += usize::from(decision == Decision::Repeat);
+                matches!(decision, Decision::Wait(_))
+            });
+            if waiting.len() == before {
+                break;
+            }
+        }
+    }
+    assert!(waiting.is_empty(), "{} events wait for ever", waiting.len());
+    assert_eq!(ledger.posted + ledger.repeated + ledger.rows.dead.len(), events.len());
+    ledger
+}
+
+/// Account, and what it is about.
+type Key = (String, String);
+
+impl Ledger {
+    fn account(&self, entry: i64) -> String {
+        let entry = self.rows.entries.iter().find(|row| row.0 == entry).unwrap();
+        entry.5.clone().unwrap_or_default()
+    }
+
+    /// Sums by account, kind and currency, the reports' among them; prices are counted.
+    fn sums(&self) -> BTreeMap<Key, i64> {
+        let mut sums = BTreeMap::new();
+        for posting in &self.rows.postings {
+            let account = self.account(posting.entry);
+            let mut add =
+                |what: String, minor: i64| *sums.entry((account.clone(), what)).or_default() += minor;
+            if posting.kind == "cpa" {
+                add("cpa".to_owned(), 1);
+                continue;
+            }
+            add(format!("{} {}", posting.kind, posting.amount.currency), posting.amount.minor);
+            // What a part of the share is worth depends on the day it goes back, and on what is left then.
+            if posting.kind != "revenue_share" {
+                add(format!("{} in reports", posting.kind), posting.report.amount.minor);
+            }
+        }
+        sums.retain(|_, sum| *sum != 0);
+        sums
+    }
+
+    /// The last verdict on each deposit. Which of several that qualify is the first, and what is said of one that is not, is a
+    /// matter of the order.
+    fn verdicts(&self) -> BTreeMap<String, &'static str> {
+        let names: BTreeMap<i64, &String> =
+            self.book.entries.iter().map(|((_, event_id), posted)| (posted.id, event_id)).collect();
+        let verdicts = self.rows.verdicts.iter().map(|(entry, _, verdict)| {
+            let late = matches!(*verdict, "first" | "not_the_first" | "outside_window");
+            (names[entry].clone(), if late { "late or first" } else { *verdict })
+        });
+        verdicts.collect()
+    }
+
+    /// What holds in every order, whatever is taken back.
+    fn check(&self, what: &str) {
+        let mut firsts = BTreeMap::<_, usize>::new();
+        for (entry, _, verdict) in &self.rows.verdicts {
+            *firsts.entry(self.account(*entry)).or_default() += usize::from(*verdict == "first");
+        }
+        assert!(firsts.values().all(|count| *count <= 1), "{what}: {firsts:?}");
+        assert_eq!(firsts.values().sum::<usize>(), self.rows.firsts.len(), "{what}");
+        let last: BTreeMap<i64, &str> =
+            self.rows.verdicts.iter().map(|(entry, _, verdict)| (*entry, *verdict)).collect();
+        assert!(self.rows.firsts.iter().all(|(_, _, entry)| last[entry] == "first"), "{what}");
+
+        // Unique keys of the tables.
+        let mut said: Vec<_> = self.rows.verdicts.iter().map(|(entry, cause, _)| (entry, cause)).collect();
+        let mut paid: Vec<_> =
+            self.rows.postings.iter().map(|posting| (posting.entry, posting.kind, posting.cause)).collect();
+        said.sort_unstable();
+        paid.sort_unstable();
+        assert!(said.windows(2).all(|pair| pair[0] != pair[1]), "{what}: {said:?}");
+        assert!(paid.windows(2).all(|pair| pair[0] != pair[1]), "{what}: {paid:?}");
+
+        let (mut income, mut gifts, mut shares) =
+            (BTreeMap::<i64, i64>::new(), BTreeMap::<i64, i64>::new(), BTreeMap::<i64, i64>::new());
+        let originals: BTreeMap<i64, i64> =
+            self.rows.entries.iter().filter_map(|entry| Some((entry.0, entry.6?))).collect();
+        for posting in &self.rows.postings {
+            let deposit = *originals.get(&posting.entry).unwrap_or(&posting.entry);
+            let sums = match posting.kind {
+                "deposit" | "refund" | "chargeback" => &mut income,
+                "bonus" => &mut gifts,
+                "revenue_share" => &mut shares,
+                kind => {
+                    assert_eq!(kind, "cpa", "{what}");
+                    continue;
+                }
+            };
+            *sums.entry(deposit).or_default() += posting.amount.minor;
+        }
+        // Nothing is taken back twice: no deposit's net revenue, gift or share ends below zero, so no account's does.
+        for sums in [&income, &gifts, &shares] {
+            assert!(sums.values().all(|sum| *sum >= 0), "{what}: {sums:?}");
+        }
+        for (deposit, share) in &shares {
+            assert!(*share <= income[deposit], "{what}");
+        }
+    }
+}
+
+#[test]
+fn every_order_comes_to_the_same_sums() {
+    let (rules, mut random) = (rules(), Random(SEED));
+    let mut prices = 0;
+    for world_number in 0..WORLDS {
+        let mut events = world(&mut random, true);
+        let first = play(&rules, &events);
+        assert_eq!((first.repeated, first.rows.dead.len()), (1, 0), "seed {SEED:#x}, world {world_number}");
+        prices += first.rows.firsts.len();
+        for order in 0..ORDERS {
+            let what = format!("seed {SEED:#x}, world {world_number}, order {order}");
+            random.shuffle(&mut events);
+            let other = play(&rules, &events);
+            other.check(&what);
+            assert_eq!(other.sums(), first.sums(), "{what}");
+            assert_eq!(other.verdicts(), first.verdicts(), "{what}");
+        }
+    }
+    assert!(prices > 20, "{prices} first deposits");
+}
+
+#[test]
+fn no_order_takes_back_more_than_was_paid() {
+    let (rules, mut random) = (rules(), Random(SEED + 1));
+    let mut refused = 0;
+    for world_number in 0..WORLDS {
+        let mut events = world(&mut random, false);
+        for order in 0..ORDERS / 4 {
+            let what = format!("seed {:#x}, world {world_number}, order {order}", SEED + 1);
+            random.shuffle(&mut events);
+            let ledger = play(&rules, &events);
+            ledger.check(&what);
+            assert!(ledger.rows.dead.iter().all(|(_, reason, ..)| *reason == "over_refund"), "{what}");
+            refused += ledger.rows.dead.len();
+        }
+    }
+    assert!(refused > 100, "{refused} refused");
+}

@@ -1,0 +1,219 @@
+//! The table through the SQL: what a [`Settlement`] says is what the tables hold after one insert into `settling`.
+
+use std::fs;
+
+use countersign_core::time::Timestamp;
+use countersign_ledger::book::Book;
+use countersign_ledger::decision::Decision;
+use countersign_ledger::schema;
+use countersign_ledger::settlement::Settlement;
+use rusqlite::{Connection, params};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::table::{Block, Event, Step};
+use crate::{blocks, play};
+
+const LEASE: i64 = 7;
+
+/// A database with the inbox and the tracker's tables, carried out twice, as every start does.
+fn database() -> Connection {
+    let connection = Connection::open_in_memory().unwrap();
+    let inbox = format!("{}/../spin/src/schema/inbox.sql", env!("CARGO_MANIFEST_DIR"));
+    let inbox = fs::read_to_string(&inbox).unwrap_or_else(|error| panic!("{inbox}: {error}"));
+    for _ in 0..2 {
+        let files = [inbox.as_str()].into_iter().chain(schema::MIGRATIONS);
+        for statement in files.flat_map(|file| file.split("\n\n")) {
+            connection.execute_batch(statement).unwrap_or_else(|error| panic!("{error}: {statement}"));
+        }
+    }
+    connection
+}
+
+fn json(rows: &impl Serialize) -> String {
+    serde_json::to_string(rows).unwrap()
+}
+
+fn ms(time: Timestamp) -> i64 {
+    i64::try_from(time.as_ms()).unwrap()
+}
+
+fn count(connection: &Connection, sql: &str) -> i64 {
+    connection.query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+/// The rows of a query, each a JSON array.
+fn rows(connection: &Connection, sql: &str, id: i64) -> Vec<Value> {
+    let mut statement = connection.prepare(sql).unwrap();
+    let found = statement.query_map([id], |row| row.get::<_, String>(0)).unwrap();
+    found.map(|row| serde_json::from_str(&row.unwrap()).unwrap()).collect()
+}
+
+/// Puts the event into the inbox, where it is not there yet, and takes it out of the queue.
+fn take(connection: &Connection, event: &Event) {
+    let arrival = &event.arrival;
+    if arrival.attempts == 1 {
+        let sql = "INSERT INTO inbox (id, payload_hash, remembered_until, partner, event_id, event, click_id, ts_event, key_id, \
+                   source, receipt, payload, received_at) VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7, 'k1', NULL, 'v1', ?8, ?9)";
+        let values = params![
+            arrival.id,
+            arrival.payload_hash,
+            arrival.partner,
+            arrival.event_id,
+            arrival.event,
+            arrival.click_id,
+            ms(arrival.ts_event),
+            event.payload,
+            ms(arrival.received_at)
+        ];
+        connection.execute(sql, values).unwrap();
+    }
+    // An event that was posted, or died, comes again as a replay, or from a worker that lost its lease.
+    let sql = "INSERT OR IGNORE INTO queue (inbox_id, due_at) VALUES (?1, 0)";
+    connection.execute(sql, [arrival.id]).unwrap();
+    connection.execute("DELETE FROM dead_letter WHERE inbox_id = ?1", [arrival.id]).unwrap();
+    let sql = "UPDATE queue SET lease = ?2, attempts = attempts + 1 WHERE inbox_id = ?1";
+    connection.execute(sql, [arrival.id, LEASE]).unwrap();
+}
+
+fn settle(
+    connection: &Connection,
+    event: &Event,
+    generation: i64,
+    rows: &Settlement,
+) -> rusqlite::Result<usize> {
+    let sql = "INSERT INTO settling VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+    let values = params![
+        LEASE,
+        ms(event.now),
+        generation,
+        json(&rows.done),
+        json(&rows.entries),
+        json(&rows.postings),
+        json(&rows.verdicts),
+        json(&rows.firsts),
+        json(&rows.accounts),
+        json(&rows.installs),
+        json(&rows.waiting),
+        json(&rows.dead)
+    ];
+    connection.execute(sql, values)
+}
+
+/// Each table's rows of one event, in the columns of the settlement.
+const READ_BACK: [&str; 8] = [
+    "SELECT json_array(id, campaign, attribution, score, matched_by, account_id, original, said_ftd) FROM entry WHERE id = ?1",
+    "SELECT json_array(json_array(entry, cause, kind), json_array(currency, minor, exponent), \
+     json_array(report_currency, report_minor, report_exponent), json_array(rate_source, rate_date, rate_from, rate_to)) \
+     FROM posting WHERE cause = ?1 ORDER BY id",
+    "SELECT json_array(entry, cause, verdict) FROM verdict WHERE cause = ?1 ORDER BY id",
+    "SELECT json_array(partner, account_id, entry) FROM first_deposit WHERE entry IN (SELECT entry FROM verdict WHERE cause = ?1 AND \
+     verdict = 'first')",
+    "SELECT json_array(account.partner, account.account_id, account.click_id, account.campaign, account.attribution, registered_at, kyc_at) \
+     FROM account JOIN entry ON entry.partner = account.partner AND entry.account_id = account.account_id \
+     WHERE entry.id = ?1 AND entry.event IN ('registration', 'kyc_approved')",
+    "SELECT json_array(install.partner, install_id, install.click_id, install.campaign) FROM install \
+     JOIN inbox ON inbox.partner = install.partner AND inbox.payload ->> 'install_id' = install_id \
+     WHERE inbox.id = ?1 AND inbox.event = 'install'",
+    "SELECT json_array(inbox_id, due_at, reason, waits_for) FROM queue WHERE inbox_id = ?1 AND lease IS NULL",
+    "SELECT json_array(inbox_id, reason, detail, attempts) FROM dead_letter WHERE inbox_id = ?1",
+];
+
+fn check(connection: &Connection, event: &Event, settled: &Settlement) {
+    let said = [
+        json(&settled.entries),
+        json(&settled.postings),
+        json(&settled.verdicts),
+        json(&settled.firsts),
+        json(&settled.accounts),
+        json(&settled.installs),
+        json(&settled.waiting),
+        json(&settled.dead),
+    ];
+    for (sql, said) in READ_BACK.into_iter().zip(said) {
+        let said: Vec<Value> = serde_json::from_str(&said).unwrap();
+        let is_repeat = settled.entries.is_empty() && sql.contains(" cause = ?1");
+        // The first click of an install stands, so a later one's row is none of its own; a repeat has the rows that it had.
+        if is_repeat
+            || (sql.contains("FROM install") && said.is_empty())
+            || sql.contains("FROM entry") && said.is_empty()
+        {
+            continue;
+        }
+        assert_eq!(rows(connection, sql, event.arrival.id), said, "{}\n{sql}", event.line);
+    }
+}
+
+/// What waits for an event is due once that is posted.
+fn check_woken(connection: &Connection, event: &Event) {
+    let sql = "SELECT count(*) FROM queue JOIN inbox ON inbox.id = ?1 \
+               WHERE waits_for = 'event:' || inbox.partner || ':' || inbox.event_id AND queue.due_at > ?2";
+    let late: i64 =
+        connection.query_row(sql, params![event.arrival.id, ms(event.now)], |row| row.get(0)).unwrap();
+    assert_eq!(late, 0, "{}", event.line);
+}
+
+fn play_block(file: &str, block: &Block) -> usize {
+    let connection = database();
+    let mut book = Book::default();
+    let mut posted = 0;
+    for step in &block.steps {
+        let (decided, Step::Event(event)) = (play(block, &mut book, step), step) else {
+            continue_with(&connection, step);
+            continue;
+        };
+        let (decision, mut settled) = decided.unwrap();
+        take(&connection, event);
+        if let Decision::Wait(wait) = &decision {
+            let waiting = (event.arrival.id, wait.until.as_ms(), wait.reason, wait.waits_for.clone());
+            settled.waiting.push(waiting);
+        }
+        let generation = count(&connection, "SELECT count FROM generation");
+        // Decided on what another batch has overtaken: refused as a whole.
+        let raced = settle(&connection, event, generation + 1, &settled).unwrap_err();
+        assert!(raced.to_string().contains("countersign: raced"), "{file}: {raced}");
+        settle(&connection, event, generation, &settled)
+            .unwrap_or_else(|error| panic!("{file}: {}: {error}", event.line));
+        check(&connection, event, &settled);
+        if decision == Decision::Post {
+            posted += 1;
+            check_woken(&connection, event);
+            check_stands(&connection, event, &settled);
+        }
+    }
+    let entries = count(&connection, "SELECT count(*) FROM entry");
+    assert_eq!(usize::try_from(entries).unwrap(), posted, "{file}: {}", block.title);
+    posted
+}
+
+/// What is known besides events: a click ends the waiting for it.
+fn continue_with(connection: &Connection, step: &Step) {
+    let Step::Click { click_id, campaign } = step else { return };
+    let sql = "INSERT INTO click (click_id, campaign, partner, clicked_at, kind, counted) VALUES (?1, ?2, 'acme', 1, 'click', 1)";
+    connection.execute(sql, [click_id, campaign]).unwrap();
+    let sql = "SELECT count(*) FROM queue WHERE waits_for = 'click:' || ?1 AND due_at > 1";
+    let late: i64 = connection.query_row(sql, [click_id], |row| row.get(0)).unwrap();
+    assert_eq!(late, 0, "{click_id}");
+}
+
+/// The same rows cannot be written a second time, and none of them can be changed.
+fn check_stands(connection: &Connection, event: &Event, settled: &Settlement) {
+    let generation = count(connection, "SELECT count FROM generation");
+    let lost = settle(connection, event, generation, settled).unwrap_err();
+    assert!(lost.to_string().contains("countersign: lease lost"), "{}: {lost}", event.line);
+    let again = Settlement { entries: settled.entries.clone(), ..Settlement::default() };
+    let twice = settle(connection, event, generation, &again).unwrap_err();
+    assert!(twice.to_string().contains("UNIQUE constraint"), "{}: {twice}", event.line);
+    for sql in
+        ["UPDATE entry SET campaign = '' WHERE id = ?1", "UPDATE posting SET minor = 0 WHERE cause = ?1"]
+    {
+        let changed = connection.execute(sql, [event.arrival.id]);
+        assert!(changed.is_err() || changed == Ok(0), "{}: {sql}", event.line);
+    }
+}
+
+#[test]
+fn each_line_reads_back_as_it_was_settled() {
+    let posted: usize = blocks().map(|(file, block)| play_block(file, &block)).sum();
+    assert!(posted >= 150, "{posted} entries");
+}

@@ -1,0 +1,296 @@
+//! The reader of the table's files. `first_deposits.txt` says how they are written.
+
+use std::collections::BTreeMap;
+
+use countersign_core::json::Tape;
+use countersign_core::money::{Amount, Currency};
+use countersign_core::time::Timestamp;
+use countersign_ledger::book::{Account, Arrival, Attribution, Touch};
+use countersign_ledger::fx::{Code, Date, Day, Quote};
+use countersign_ledger::payload::Payload;
+use countersign_ledger::rules::Rules;
+use serde_json::{Map, Value, json};
+
+/// Whose events they are, where a line says nothing else.
+const PARTNER: &str = "acme";
+
+/// Events with what is around them: one book, one configuration.
+pub(crate) struct Block {
+    /// What it shows.
+    pub(crate) title: String,
+    pub(crate) rules: Rules,
+    pub(crate) steps: Vec<Step>,
+    day: String,
+    days: BTreeMap<Date, Vec<(Code, Quote)>>,
+}
+
+/// What happens next.
+pub(crate) enum Step {
+    Click { click_id: String, campaign: String },
+    Rates(Day),
+    Account { name: (String, String), account: Account },
+    Event(Box<Event>),
+}
+
+/// One event, decided once.
+pub(crate) struct Event {
+    /// The line with its number.
+    pub(crate) line: String,
+    pub(crate) arrival: Arrival,
+    /// Its payload, as the inbox has it.
+    pub(crate) payload: String,
+    pub(crate) now: Timestamp,
+    pub(crate) expected: String,
+}
+
+impl Event {
+    /// Partner and event id.
+    pub(crate) fn name(&self) -> (String, String) {
+        (self.arrival.partner.clone(), self.arrival.event_id.clone())
+    }
+}
+
+impl Block {
+    pub(crate) fn events(&self) -> impl Iterator<Item = &Event> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Event(event) => Some(event.as_ref()),
+            Step::Click { .. } | Step::Rates(_) | Step::Account { .. } => None,
+        })
+    }
+
+    /// What the block says of the rates of a date.
+    pub(crate) fn quotes(&self, date: Date) -> impl Fn(Amount) -> Quote {
+        let quotes = self.days[&date].clone();
+        move |amount| crate::quote_of(&quotes, amount)
+    }
+
+    /// A time as lines write it: without what is zero at its end, and without the block's day.
+    pub(crate) fn write_time(&self, time: Timestamp) -> String {
+        let text = time.write_rfc3339();
+        let text = text.as_str().trim_end_matches('Z');
+        let text = text.strip_suffix(".000").unwrap_or(text);
+        let text = if text.len() == 19 { text.strip_suffix(":00").unwrap_or(text) } else { text };
+        let (date, of_day) = text.split_once('T').unwrap();
+        match (date == self.day, of_day) {
+            (true, _) => of_day.to_owned(),
+            (false, "00:00") => date.to_owned(),
+            (false, _) => text.to_owned(),
+        }
+    }
+
+    pub(crate) fn write_ms(&self, ms: u64) -> String {
+        self.write_time(Timestamp::from_ms(ms))
+    }
+}
+
+/// The blocks of a file.
+pub(crate) fn read(text: &str) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut reader: Option<Reader> = None;
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim_end();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        if let Some(title) = line.strip_prefix("== ") {
+            blocks.extend(reader.replace(Reader::new(title)).map(Reader::finish));
+        } else {
+            let reader = reader.as_mut().unwrap_or_else(|| panic!("line {}: no block", index + 1));
+            reader.line(index + 1, line);
+        }
+    }
+    blocks.extend(reader.map(Reader::finish));
+    blocks
+}
+
+struct Reader {
+    title: String,
+    day: String,
+    ledger: Map<String, Value>,
+    contracts: BTreeMap<String, Vec<Value>>,
+    steps: Vec<Step>,
+    events: i64,
+}
+
+impl Reader {
+    fn new(title: &str) -> Self {
+        Self {
+            title: title.to_owned(),
+            day: "2026-10-29".to_owned(),
+            ledger: Map::new(),
+            contracts: BTreeMap::new(),
+            steps: Vec::new(),
+            events: 0,
+        }
+    }
+
+    fn finish(self) -> Block {
+        let partners: Map<_, _> = self
+            .contracts
+            .into_iter()
+            .map(|(partner, contract)| (partner, json!({ "contract": contract })))
+            .collect();
+        let document =
+            json!({ "version": 1, "environment": "sandbox", "ledger": self.ledger, "partners": partners });
+        let rules = Rules::compile(&document.to_string(), &mut |_| None)
+            .unwrap_or_else(|errors| panic!("{}: {errors:?}", self.title));
+        let days = self.steps.iter().filter_map(|step| match step {
+            Step::Rates(day) => Some((day.date, day.quotes.clone())),
+            Step::Click { .. } | Step::Account { .. } | Step::Event(_) => None,
+        });
+        Block { days: days.collect(), title: self.title, rules, steps: self.steps, day: self.day }
+    }
+
+    fn line(&mut self, number: usize, line: &str) {
+        let (said, expected) = line.split_once(" | ").unwrap_or((line, ""));
+        let words: Vec<&str> = said.split_whitespace().collect();
+        match words[..] {
+            ["day", day] => day.clone_into(&mut self.day),
+            ["ledger", name, value] => {
+                drop(self.ledger.insert(name.to_owned(), serde_json::from_str(value).unwrap()));
+            }
+            ["contract", from, ref terms @ ..] => self.contract(from, terms),
+            ["rates", date, ref quotes @ ..] => {
+                let quotes = quotes
+                    .chunks(2)
+                    .map(|pair| (Code::new(pair[0]).unwrap(), Quote::parse(pair[1]).unwrap()));
+                let date = Date::parse(date).unwrap();
+                self.steps.push(Step::Rates(Day { date, quotes: quotes.collect() }));
+            }
+            ["click", click_id, campaign] => {
+                self.steps.push(Step::Click { click_id: click_id.to_owned(), campaign: campaign.to_owned() });
+            }
+            ["account", account_id, click_id, campaign, score] => {
+                let touch = Touch { click_id: click_id.to_owned(), campaign: Some(campaign.to_owned()) };
+                let attribution = Attribution::Probable { score_permille: score.parse().unwrap() };
+                let account =
+                    Account { touch: Some(touch), attribution: Some(attribution), ..Account::default() };
+                let name = (PARTNER.to_owned(), account_id.to_owned());
+                self.steps.push(Step::Account { name, account });
+            }
+            _ => {
+                assert!(!expected.is_empty(), "line {number} expects nothing: {line}");
+                let event = self.event(number, line, &words, expected);
+                self.steps.push(Step::Event(Box::new(event)));
+            }
+        }
+    }
+
+    fn contract(&mut self, from: &str, words: &[&str]) {
+        let mut terms = Map::new();
+        let mut partner = PARTNER;
+        drop(terms.insert("from".to_owned(), json!(format!("{}Z", self.full(from)))));
+        let mut words = words.iter().copied();
+        while let Some(word) = words.next() {
+            let mut value = || words.next().unwrap();
+            let (name, value) = match word {
+                "min" => ("ftd_min_deposit", json!({ "amount": value(), "currency": value() })),
+                "cpa" => ("cpa", json!({ "amount": value(), "currency": value() })),
+                "window" => ("ftd_window_days", json!(value().parse::<u32>().unwrap())),
+                "share" => ("revenue_share_percent", json!(value())),
+                "kyc" => ("ftd_kyc", json!("required")),
+                "probable" => ("probable", json!("billed")),
+                _ => {
+                    partner = word.strip_prefix("partner=").unwrap_or_else(|| panic!("{word}"));
+                    continue;
+                }
+            };
+            drop(terms.insert(name.to_owned(), value));
+        }
+        self.contracts.entry(partner.to_owned()).or_default().push(Value::Object(terms));
+    }
+
+    fn event(&mut self, number: usize, line: &str, words: &[&str], expected: &str) -> Event {
+        let line = format!("line {number}: {line}");
+        let options = |name: &str| {
+            let mut found = words.iter().filter_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+            found.next()
+        };
+        let now = options("now").map(|now| self.time(now));
+        if let ["again", event_id, ..] = *words {
+            let earlier = self.steps.iter().rev().find_map(|step| match step {
+                Step::Event(event) => Some(event).filter(|event| event.arrival.event_id == event_id),
+                Step::Click { .. } | Step::Rates(_) | Step::Account { .. } => None,
+            });
+            let earlier = earlier.unwrap_or_else(|| panic!("{line}"));
+            let mut arrival = earlier.arrival.clone();
+            arrival.attempts += 1;
+            let (now, payload) = (now.unwrap_or(earlier.now), earlier.payload.clone());
+            return Event { line, arrival, payload, now, expected: expected.to_owned() };
+        }
+        let [time, event, event_id, click_id, ref rest @ ..] = *words else { panic!("{line}") };
+        let mut members = Vec::new();
+        let mut member = |name: &str, json: &str| members.push(format!("{name:?}:{json}"));
+        for (index, word) in rest.iter().enumerate() {
+            match *word {
+                "bonus" => member("bonus", "true"),
+                "ftd" => member("is_ftd", "true"),
+                "!ftd" => member("is_ftd", "false"),
+                word if word.starts_with(|first: char| first.is_ascii_digit() || first == '-') => {
+                    member("amount", word);
+                    member("currency", &format!("{:?}", rest[index + 1]));
+                }
+                word => {
+                    let (name, value) = word.split_once('=').unwrap_or(("", ""));
+                    match name {
+                        "account" => member("account_id", &format!("{value:?}")),
+                        "install" => member("install_id", &format!("{value:?}")),
+                        "of" => member("original_event_id", &format!("{value:?}")),
+                        "now" | "received" | "partner" | "payload" => {}
+                        _ => assert!(index > 0 && word.len() == 3, "{word}? {line}"),
+                    }
+                }
+            }
+        }
+        let payload = format!("{{{}}}", members.join(","));
+        let ts_event = self.time(time);
+        let received_at = options("received").map_or(ts_event, |time| self.time(time));
+        let hash = options("payload").map_or(1, |hash| hash.parse().unwrap());
+        self.events += 1;
+        let arrival = Arrival {
+            id: self.events,
+            partner: options("partner").unwrap_or(PARTNER).to_owned(),
+            event_id: event_id.to_owned(),
+            event: match event {
+                "deposit" => "deposit_success",
+                "kyc" => "kyc_approved",
+                event => event,
+            }
+            .to_owned(),
+            click_id: click_id.to_owned(),
+            ts_event,
+            received_at,
+            payload_hash: [hash; 32],
+            attempts: 1,
+            payload: read_payload(&payload, rest),
+        };
+        Event { line, arrival, payload, now: now.unwrap_or(received_at), expected: expected.to_owned() }
+    }
+
+    fn time(&self, text: &str) -> Timestamp {
+        let text = format!("{}Z", self.full(text));
+        Timestamp::parse_rfc3339(&text).unwrap_or_else(|problem| panic!("{text}: {problem:?}"))
+    }
+
+    /// A time with its date and its seconds, without the zone.
+    fn full(&self, text: &str) -> String {
+        let text = match (text.contains(':'), text.contains('T')) {
+            (true, true) => text.to_owned(),
+            (true, false) => format!("{}T{text}", self.day),
+            (false, _) => format!("{text}T00:00"),
+        };
+        if text.len() == 16 { format!("{text}:00") } else { text }
+    }
+}
+
+fn read_payload(payload: &str, words: &[&str]) -> Payload {
+    let read = |payload: &str| Payload::read(payload.as_bytes(), &mut Tape::default());
+    read(payload).unwrap_or_else(|| {
+        // A number on the wire has no more digits than a double holds; the ledger's have 64 bits.
+        let mut amounts = words.windows(2).filter_map(|pair| Some((pair[0], Currency::of(pair[1])?)));
+        let (number, currency) = amounts.next().unwrap();
+        let rest = payload.replace(&format!("\"amount\":{number},"), "");
+        let amount = Amount::parse(number, currency).ok();
+        Payload { amount, ..read(&rest).unwrap() }
+    })
+}
