@@ -119,7 +119,7 @@ fn row(app: &SpinGate, click_id: &str) -> BTreeMap<String, Value> {
     });
     let database = app.database().unwrap();
     let mut statement = database.prepare("SELECT * FROM click WHERE click_id = ?1").unwrap();
-    let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
     statement
         .query_row([click_id], |row| {
             names.iter().map(|name| Ok((name.clone(), row.get(name.as_str())?))).collect()

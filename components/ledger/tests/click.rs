@@ -1,4 +1,5 @@
 //! The redirector's decisions: where a click is sent on to, and what is kept of it.
+#![cfg(test)]
 
 use std::net::IpAddr;
 
