@@ -9,6 +9,7 @@ use countersign_core::time::Timestamp;
 
 use crate::fx::RateTable;
 use crate::payload::Payload;
+use crate::settlement::PostingRow;
 
 /// An event of the inbox that is to be posted.
 #[derive(Clone, Debug)]
@@ -38,8 +39,8 @@ pub struct Arrival {
 /// What is known around a batch of events. Names of accounts, installs and entries go with their partner's.
 #[derive(Debug, Default)]
 pub struct Book {
-    /// Clicks by their plain id, with the campaign of each.
-    pub clicks: BTreeMap<String, String>,
+    /// Campaigns by partner and click, as the click's plain id. One partner's click is nothing to another.
+    pub clicks: BTreeMap<(String, String), String>,
     /// Players, by partner and account id.
     pub accounts: BTreeMap<(String, String), Account>,
     /// Installs, by partner and install id.
@@ -71,9 +72,22 @@ pub struct Account {
     /// When the player became known.
     pub kyc_at: Option<Timestamp>,
     /// The first deposit.
-    pub first_deposit: Option<i64>,
+    pub first_deposit: Option<FirstDeposit>,
     /// Deposits that may still become the first, once the player is registered or known.
     pub candidates: Vec<Candidate>,
+}
+
+/// A player's first deposit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirstDeposit {
+    /// Its entry.
+    pub id: i64,
+    /// Its own id.
+    pub event_id: String,
+    /// When it happened.
+    pub ts_event: Timestamp,
+    /// What it brought, as it was posted.
+    pub price: Option<PostingRow>,
 }
 
 /// A deposit that is not the first one only because something about its player is not known yet.
@@ -81,12 +95,30 @@ pub struct Account {
 pub struct Candidate {
     /// Its entry.
     pub id: i64,
+    /// Its own id.
+    pub event_id: String,
     /// When it happened.
     pub ts_event: Timestamp,
     /// Its money.
     pub amount: Amount,
     /// How it was traced back.
     pub attribution: Attribution,
+}
+
+impl FirstDeposit {
+    /// Where it stands among its player's deposits.
+    #[must_use]
+    pub const fn place(&self) -> (Timestamp, &String) {
+        (self.ts_event, &self.event_id)
+    }
+}
+
+impl Candidate {
+    /// Where it stands among its player's deposits. Of two at one time the id decides, which is the same in whatever order they come.
+    #[must_use]
+    pub const fn place(&self) -> (Timestamp, &String) {
+        (self.ts_event, &self.event_id)
+    }
 }
 
 /// An event that has its entry.

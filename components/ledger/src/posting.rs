@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use countersign_core::money::{Amount, Currency};
 use countersign_core::time::Timestamp;
 
-use crate::book::{Account, Arrival, Attribution, Book, Candidate, Posted, Touch};
+use crate::book::{Account, Arrival, Attribution, Book, Candidate, FirstDeposit, Posted, Touch};
 use crate::decision::{Dead, Decision, Verdict, Wait};
 use crate::document::{Kyc, Probable};
 use crate::fx::{Conversion, Date, RateTable, Unconverted};
@@ -68,7 +68,8 @@ struct Plan {
     original: Option<(String, i64, i64)>,
     postings: Vec<PostingRow>,
     verdicts: Vec<(i64, Verdict)>,
-    first: Option<i64>,
+    /// The first deposit, and the one that was it so far.
+    first: Option<(i64, Option<i64>)>,
     account: Option<Account>,
     candidate: Option<Candidate>,
 }
@@ -151,7 +152,7 @@ fn trace(
     now: Timestamp,
 ) -> Result<(Touch, Attribution), Refused> {
     let own = |campaign: Option<String>| Touch { click_id: arrival.click_id.clone(), campaign };
-    if let Some(campaign) = book.clicks.get(&arrival.click_id) {
+    if let Some(campaign) = book.clicks.get(&(arrival.partner.clone(), arrival.click_id.clone())) {
         return Ok((own(Some(campaign.clone())), Attribution::Click));
     }
     let known = |touch: &&Touch| touch.campaign.is_some();
@@ -226,14 +227,9 @@ impl Poster<'_> {
         Ok(PostingRow { entry, cause: self.arrival.id, kind, amount, report })
     }
 
-    /// Whether a deposit is its player's first, as far as the player is known.
-    fn judge(
-        &self,
-        amount: Amount,
-        ts_event: Timestamp,
-        bonus: bool,
-        account: Option<&Account>,
-    ) -> Result<Verdict, Refused> {
+    /// Whether a deposit is its player's first, as far as the player and the deposits before it are known.
+    fn judge(&self, deposit: &Candidate, bonus: bool, account: Option<&Account>) -> Result<Verdict, Refused> {
+        let Candidate { ts_event, amount, .. } = *deposit;
         let terms = self.terms(ts_event);
         if bonus {
             return Ok(Verdict::Bonus);
@@ -247,9 +243,6 @@ impl Poster<'_> {
             return Ok(Verdict::BelowMinimum);
         }
         let Some(account) = account else { return Ok(Verdict::NoAccount) };
-        if account.first_deposit.is_some() {
-            return Ok(Verdict::NotTheFirst);
-        }
         if let Some(window_ms) = terms.ftd_window_ms {
             match account.registered_at {
                 None => return Ok(Verdict::NotRegistered),
@@ -262,7 +255,10 @@ impl Poster<'_> {
         if terms.ftd_kyc == Kyc::Required && account.kyc_at.is_none() {
             return Ok(Verdict::NotKnown);
         }
-        Ok(Verdict::First)
+        // An earlier one that comes later takes the place of a first one: it does not matter which of them is posted first.
+        let is_late =
+            account.first_deposit.as_ref().is_some_and(|first| first.place() < (ts_event, &deposit.event_id));
+        Ok(if is_late { Verdict::NotTheFirst } else { Verdict::First })
     }
 
     fn is_billed(&self, attribution: Attribution, terms: &Terms) -> bool {
@@ -323,21 +319,13 @@ impl Plan {
             account.kyc_at = account.kyc_at.or(Some(arrival.ts_event));
         }
         let mut candidates = core::mem::take(&mut account.candidates);
-        candidates.sort_by_key(|candidate| (candidate.ts_event, candidate.id));
-        for candidate in &candidates {
-            let verdict = poster.judge(candidate.amount, candidate.ts_event, false, Some(&account))?;
-            if verdict == Verdict::First {
-                account.first_deposit = Some(candidate.id);
-                self.first = Some(candidate.id);
-                let price = poster.cpa(candidate.id, candidate.ts_event, candidate.attribution)?;
-                self.postings.extend(price);
-            }
-        }
+        candidates.sort_by(|one, other| one.place().cmp(&other.place()));
         for candidate in candidates {
-            let judge = |account| poster.judge(candidate.amount, candidate.ts_event, false, account);
-            let verdict =
-                if self.first == Some(candidate.id) { Verdict::First } else { judge(Some(&account))? };
-            if !verdict.may_change() || verdict != judge(before)? {
+            let verdict = poster.judge(&candidate, false, Some(&account))?;
+            if verdict == Verdict::First {
+                self.crown(poster, &mut account, &candidate)?;
+            }
+            if !verdict.may_change() || verdict != poster.judge(&candidate, false, before)? {
                 self.verdicts.push((candidate.id, verdict));
             }
             if verdict.may_change() {
@@ -358,29 +346,49 @@ impl Plan {
             (Some(_), account) => Some(account.cloned().unwrap_or_default()),
             (None, _) => None,
         };
-        let verdict = poster.judge(amount, arrival.ts_event, arrival.payload.bonus, account.as_ref())?;
+        let deposit = Candidate {
+            id: arrival.id,
+            event_id: arrival.event_id.clone(),
+            ts_event: arrival.ts_event,
+            amount,
+            attribution: self.attribution,
+        };
+        let verdict = poster.judge(&deposit, arrival.payload.bonus, account.as_ref())?;
         self.verdicts.push((arrival.id, verdict));
-        if verdict == Verdict::First {
-            self.first = Some(arrival.id);
-            self.postings.extend(poster.cpa(arrival.id, arrival.ts_event, self.attribution)?);
-            if let Some(account) = &mut account {
-                account.first_deposit = Some(arrival.id);
-                // What waits to become the first waits for nothing now.
-                let late = core::mem::take(&mut account.candidates).into_iter();
-                self.verdicts.extend(late.map(|candidate| (candidate.id, Verdict::NotTheFirst)));
-            }
-            self.account = account;
+        if let (Verdict::First, Some(account)) = (verdict, &mut account) {
+            self.crown(poster, account, &deposit)?;
+            self.account = Some(account.clone());
         } else if verdict.may_change() {
-            self.candidate = Some(Candidate {
-                id: arrival.id,
-                ts_event: arrival.ts_event,
-                amount,
-                attribution: self.attribution,
-            });
+            self.candidate = Some(deposit);
         }
         if !arrival.payload.bonus {
             self.revenue_share(poster, arrival.ts_event, amount.currency, 0, amount.minor)?;
         }
+        Ok(())
+    }
+
+    /// Makes a deposit its player's first. One that was so far, and happened later, gives back what it brought.
+    fn crown(
+        &mut self,
+        poster: &Poster<'_>,
+        account: &mut Account,
+        deposit: &Candidate,
+    ) -> Result<(), Refused> {
+        let cause = poster.arrival.id;
+        let price = poster.cpa(deposit.id, deposit.ts_event, deposit.attribution)?;
+        let first = FirstDeposit {
+            id: deposit.id,
+            event_id: deposit.event_id.clone(),
+            ts_event: deposit.ts_event,
+            price: price.clone(),
+        };
+        let before = account.first_deposit.replace(first);
+        self.first = Some((deposit.id, before.as_ref().map(|before| before.id)));
+        if let Some(before) = before {
+            self.verdicts.push((before.id, Verdict::NotTheFirst));
+            self.postings.extend(before.price.map(|price| price.reversed(cause)));
+        }
+        self.postings.extend(price);
         Ok(())
     }
 
@@ -478,7 +486,9 @@ impl Plan {
         }
         if let Some(account_id) = &arrival.payload.account_id {
             let name = (arrival.partner.clone(), account_id.clone());
-            rows.firsts.extend(self.first.map(|entry| (name.0.clone(), name.1.clone(), entry)));
+            if let Some((entry, before)) = self.first {
+                rows.crown(&name, entry, before);
+            }
             if let Some(account) = self.account {
                 if arrival.event != "deposit_success" {
                     rows.accounts.push(account.row(&name));

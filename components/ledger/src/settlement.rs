@@ -21,8 +21,8 @@ pub struct Settlement {
     pub postings: Vec<PostingRow>,
     /// Entry, cause, verdict.
     pub verdicts: Vec<(i64, i64, &'static str)>,
-    /// Partner, account id, entry.
-    pub firsts: Vec<(String, String, i64)>,
+    /// Partner, account id, entry, the entry that was the first before.
+    pub firsts: Vec<(String, String, i64, Option<i64>)>,
     /// Accounts that are new or know more now.
     pub accounts: Vec<AccountRow>,
     /// Partner, install id, click id, campaign.
@@ -36,6 +36,20 @@ pub struct Settlement {
 /// Id, campaign, attribution, score, matched by, account id, original, the operator's `is_ftd`.
 pub type EntryRow =
     (i64, Option<String>, &'static str, Option<u32>, Option<String>, Option<String>, Option<i64>, Option<u8>);
+impl Settlement {
+    /// Makes an entry the first deposit of an account, in the place of `before`. A batch has one row for each account.
+    pub(crate) fn crown(&mut self, account: &(String, String), entry: i64, before: Option<i64>) {
+        let known = self
+            .firsts
+            .iter_mut()
+            .find(|(partner, id, ..)| (&**partner, &**id) == (account.0.as_str(), account.1.as_str()));
+        match known {
+            Some((_, _, first, _)) => *first = entry,
+            None => self.firsts.push((account.0.clone(), account.1.clone(), entry, before)),
+        }
+    }
+}
+
 /// Money of an entry, in the currency of the transaction and in that of the reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PostingRow {
@@ -49,6 +63,18 @@ pub struct PostingRow {
     pub amount: Amount,
     /// Its value in the currency of the reports.
     pub report: Conversion,
+}
+
+impl PostingRow {
+    /// What takes this posting back, brought about by `cause`: the same money at the same rate.
+    #[must_use]
+    pub fn reversed(&self, cause: i64) -> Self {
+        let mut row = self.clone();
+        row.cause = cause;
+        row.amount.minor = 0_i64.saturating_sub(row.amount.minor);
+        row.report.amount.minor = 0_i64.saturating_sub(row.report.amount.minor);
+        row
+    }
 }
 
 impl Serialize for PostingRow {

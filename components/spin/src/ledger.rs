@@ -16,14 +16,14 @@ use countersign_core::json::Tape;
 use countersign_core::money::{Amount, Currency};
 use countersign_core::store::StoreFault;
 use countersign_core::time::Timestamp;
-use countersign_ledger::book::{Account, Arrival, Attribution, Book, Candidate, Posted, Touch};
+use countersign_ledger::book::{Account, Arrival, Attribution, Book, Candidate, FirstDeposit, Posted, Touch};
 use countersign_ledger::decision::{Dead, Decision, Wait};
-use countersign_ledger::fx::{Code, Date, Day, Quote, RateTable};
+use countersign_ledger::fx::{Code, Conversion, Date, Day, Quote, Rate, RateTable};
 use countersign_ledger::payload::Payload;
 use countersign_ledger::posting;
 use countersign_ledger::retry;
 use countersign_ledger::rules::Rules;
-use countersign_ledger::settlement::Settlement;
+use countersign_ledger::settlement::{PostingRow, Settlement};
 use serde::Serialize;
 use spin_sdk::sqlite::{Connection, Value};
 use spin_sdk::wasip3::random::random::get_random_u64;
@@ -215,7 +215,8 @@ impl Ledger {
                 Taken::Damaged { .. } => None,
             })
         };
-        let clicks: BTreeSet<&str> = arrivals().map(|arrival| arrival.click_id.as_str()).collect();
+        let clicks =
+            arrivals().map(|arrival| (arrival.partner.as_str(), arrival.click_id.as_str())).collect();
         let named = |member: fn(&Payload) -> Option<&String>| {
             let names = arrivals()
                 .filter_map(|arrival| Some((arrival.partner.as_str(), member(&arrival.payload)?.as_str())));
@@ -390,11 +391,12 @@ fn waiting(arrival: &Arrival, wait: Wait, now: Timestamp) -> (i64, u64, &'static
 
 async fn load_clicks(
     connection: &Connection,
-    ids: &BTreeSet<&str>,
-) -> Result<BTreeMap<String, String>, StoreFault> {
-    let sql = "SELECT CAST(click_id AS BLOB), CAST(campaign AS BLOB) FROM json_each(?1) CROSS JOIN click ON click_id = value";
-    let found = rows(connection, sql, [json(ids)?]).await?;
-    found.iter().map(|row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned()))).collect()
+    names: &BTreeSet<(&str, &str)>,
+) -> Result<BTreeMap<(String, String), String>, StoreFault> {
+    let sql = "SELECT CAST(partner AS BLOB), CAST(click_id AS BLOB), CAST(campaign AS BLOB) FROM json_each(?1) \
+               CROSS JOIN click ON click_id = value ->> 1 AND partner = value ->> 0";
+    let found = rows(connection, sql, [json(names)?]).await?;
+    found.iter().map(|row| Ok((name(row)?, row.text(2)?.to_owned()))).collect()
 }
 
 async fn load_installs(
@@ -466,10 +468,14 @@ async fn load_accounts(
     }
     let names = json(names)?;
     let sql = "SELECT CAST(value ->> 0 AS BLOB), CAST(value ->> 1 AS BLOB), CAST(account.click_id AS BLOB), \
-               CAST(account.campaign AS BLOB), CAST(account.attribution AS BLOB), NULL, account.registered_at, account.kyc_at, \
-               first_deposit.entry FROM json_each(?1) \
+               CAST(account.campaign AS BLOB), CAST(account.attribution AS BLOB), CAST(first.event_id AS BLOB), account.registered_at, account.kyc_at, \
+               first_deposit.entry, first.ts_event, CAST(price.currency AS BLOB), price.minor, CAST(price.report_currency AS BLOB), \
+               price.report_minor, CAST(price.rate_date AS BLOB), CAST(price.rate_from AS BLOB), CAST(price.rate_to AS BLOB), price.cause \
+               FROM json_each(?1) \
                LEFT JOIN account ON account.partner = value ->> 0 AND account.account_id = value ->> 1 \
                LEFT JOIN first_deposit ON first_deposit.partner = value ->> 0 AND first_deposit.account_id = value ->> 1 \
+               LEFT JOIN entry AS first ON first.id = first_deposit.entry \
+               LEFT JOIN posting AS price ON price.entry = first_deposit.entry AND price.kind = 'cpa' \
                WHERE account.partner IS NOT NULL OR first_deposit.entry IS NOT NULL";
     let mut accounts = BTreeMap::new();
     for row in rows(connection, sql, [names.clone()]).await? {
@@ -479,21 +485,21 @@ async fn load_accounts(
             attribution: optional(&row, 4)?.and_then(|name| Attribution::of(&name, Some(0))),
             registered_at: row.optional_instant(6)?,
             kyc_at: row.optional_instant(7)?,
-            first_deposit: row.optional_integer(8)?,
+            first_deposit: first_deposit(&row)?,
             candidates: Vec::new(),
         };
         accounts.insert(name(&row)?, account);
     }
     let sql = "SELECT CAST(entry.partner AS BLOB), CAST(entry.account_id AS BLOB), entry.id, entry.ts_event, \
-               CAST(money.currency AS BLOB), money.minor, NULL, NULL, CAST(entry.attribution AS BLOB), entry.score \
+               CAST(money.currency AS BLOB), money.minor, CAST(entry.event_id AS BLOB), NULL, CAST(entry.attribution AS BLOB), entry.score \
                FROM json_each(?1) CROSS JOIN entry ON entry.partner = value ->> 0 AND entry.account_id = value ->> 1 \
                JOIN posting AS money ON money.entry = entry.id AND money.kind = 'deposit' \
                WHERE (SELECT verdict FROM verdict WHERE verdict.entry = entry.id ORDER BY id DESC LIMIT 1) \
-               IN ('not_registered', 'not_known') AND NOT EXISTS (SELECT 1 FROM first_deposit WHERE \
-               first_deposit.partner = entry.partner AND first_deposit.account_id = entry.account_id)";
+               IN ('not_registered', 'not_known')";
     for row in rows(connection, sql, [names]).await? {
         let candidate = Candidate {
             id: row.integer(2)?,
+            event_id: row.text(6)?.to_owned(),
             ts_event: row.instant(3)?,
             amount: Amount { minor: row.integer(5)?, currency: currency(&row, 4)? },
             attribution: attribution(&row, 8)?,
@@ -501,6 +507,36 @@ async fn load_accounts(
         accounts.entry(name(&row)?).or_default().candidates.push(candidate);
     }
     Ok(accounts)
+}
+
+/// The first deposit of an account, with what it brought, from column 8 on.
+fn first_deposit(row: &Row) -> Result<Option<FirstDeposit>, StoreFault> {
+    let Some(id) = row.optional_integer(8)? else { return Ok(None) };
+    let price = match row.optional_text(10)? {
+        None => None,
+        Some(_) => {
+            let rate = match row.optional_text(14)? {
+                None => Rate::Identity,
+                Some(date) => {
+                    let quote = |column| Quote::parse(row.text(column)?).map_err(|_| StoreFault::Corrupt);
+                    Rate::Ecb {
+                        date: Date::parse(date).ok_or(StoreFault::Corrupt)?,
+                        from: quote(15)?,
+                        to: quote(16)?,
+                    }
+                }
+            };
+            let report = Amount { minor: row.integer(13)?, currency: currency(row, 12)? };
+            Some(PostingRow {
+                entry: id,
+                cause: row.integer(17)?,
+                kind: "cpa",
+                amount: Amount { minor: row.integer(11)?, currency: currency(row, 10)? },
+                report: Conversion { amount: report, rate },
+            })
+        }
+    };
+    Ok(Some(FirstDeposit { id, event_id: row.text(5)?.to_owned(), ts_event: row.instant(9)?, price }))
 }
 
 /// Partner and id, which come first in every row.

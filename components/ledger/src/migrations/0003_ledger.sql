@@ -154,7 +154,7 @@ CREATE VIEW IF NOT EXISTS settling (
   entries,                                    -- id, campaign, attribution, score, matched_by, account_id, original, said_ftd
   postings,                                   -- [entry, cause, kind], [currency, minor, exponent], the same of the report, [source, date, from, to]
   verdicts,                                   -- entry, cause, verdict
-  firsts,                                     -- partner, account_id, entry
+  firsts,                                     -- partner, account_id, entry, the entry that was the first before
   accounts,                                   -- partner, account_id, click_id, campaign, attribution, registered_at, kyc_at
   installs,                                   -- partner, install_id, click_id, campaign
   waiting,                                    -- inbox id, due_at, reason, waits_for
@@ -180,6 +180,7 @@ CREATE TRIGGER IF NOT EXISTS settle INSTEAD OF INSERT ON settling BEGIN
       value ->> '$[3][2]', value ->> '$[3][3]', NEW.settled_at FROM json_each(NEW.postings);
   INSERT INTO verdict (entry, cause, verdict, decided_at)
     SELECT value ->> 0, value ->> 1, value ->> 2, NEW.settled_at FROM json_each(NEW.verdicts);
+  DELETE FROM first_deposit WHERE entry IN (SELECT value ->> 3 FROM json_each(NEW.firsts));
   INSERT INTO first_deposit (partner, account_id, entry)
     SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(NEW.firsts);
   INSERT INTO account (partner, account_id, click_id, campaign, attribution, registered_at, kyc_at)

@@ -36,7 +36,9 @@ fn blocks() -> impl Iterator<Item = (&'static str, Block)> {
 fn play(block: &Block, book: &mut Book, step: &Step) -> Option<(Decision, Settlement)> {
     match step {
         Step::Click { click_id, campaign } => {
-            drop(book.clicks.insert(click_id.clone(), campaign.clone()));
+            for partner in block.events().map(|event| event.arrival.partner.clone()) {
+                drop(book.clicks.insert((partner, click_id.clone()), campaign.clone()));
+            }
             None
         }
         Step::Rates(day) => {
@@ -116,7 +118,19 @@ fn check_rows(
     let firsts = rows.verdicts.iter().filter(|(_, _, verdict)| *verdict == Verdict::First.as_str());
     let firsts: Vec<_> =
         firsts.map(|(entry, ..)| (event.arrival.partner.clone(), account_id.clone(), *entry)).collect();
-    assert_eq!(rows.firsts, firsts, "{line}");
+    let crowned: Vec<_> = rows
+        .firsts
+        .iter()
+        .map(|(partner, account, entry, _)| (partner.clone(), account.clone(), *entry))
+        .collect();
+    assert_eq!(crowned, firsts, "{line}");
+    for (.., before) in &rows.firsts {
+        let lost = rows
+            .verdicts
+            .iter()
+            .any(|(entry, _, verdict)| Some(*entry) == *before && *verdict == "not_the_first");
+        assert_eq!(lost, before.is_some(), "{line}");
+    }
 }
 
 /// What became of an event, as lines write it.
@@ -138,7 +152,7 @@ fn written(block: &Block, event: &Event, decision: &Decision, rows: &Settlement,
     }
     for (_, campaign, attribution, score, ..) in &rows.entries {
         let score = score.map_or(String::new(), |score| format!(":{score}"));
-        let own = book.clicks.get(&event.arrival.click_id);
+        let own = book.clicks.get(&(event.arrival.partner.clone(), event.arrival.click_id.clone()));
         if *attribution != "click" || campaign.as_ref() != own {
             items.push(format!("by {attribution}{score} {}", or_none(campaign)));
         }

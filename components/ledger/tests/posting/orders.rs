@@ -137,7 +137,9 @@ fn play(rules: &Rules, events: &[Arrival]) -> Ledger {
     for day in rates() {
         ledger.book.rates.insert(day);
     }
-    ledger.book.clicks = (0..3).map(|click| (format!("c{click}"), format!("campaign-{click}"))).collect();
+    ledger.book.clicks = (0..3)
+        .map(|click| ((events[0].partner.clone(), format!("c{click}")), format!("campaign-{click}")))
+        .collect();
     let mut waiting: Vec<Arrival> = events.to_vec();
     for (arrival, id) in waiting.iter_mut().zip(1..) {
         arrival.id = id;
@@ -178,10 +180,6 @@ impl Ledger {
             let account = self.account(posting.entry);
             let mut add =
                 |what: String, minor: i64| *sums.entry((account.clone(), what)).or_default() += minor;
-            if posting.kind == "cpa" {
-                add("cpa".to_owned(), 1);
-                continue;
-            }
             add(format!("{} {}", posting.kind, posting.amount.currency), posting.amount.minor);
             // What a part of the share is worth depends on the day it goes back, and on what is left then.
             if posting.kind != "revenue_share" {
@@ -192,29 +190,25 @@ impl Ledger {
         sums
     }
 
-    /// The last verdict on each deposit. Which of several that qualify is the first, and what is said of one that is not, is a
-    /// matter of the order.
+    /// The last verdict on each deposit.
     fn verdicts(&self) -> BTreeMap<String, &'static str> {
         let names: BTreeMap<i64, &String> =
             self.book.entries.iter().map(|((_, event_id), posted)| (posted.id, event_id)).collect();
-        let verdicts = self.rows.verdicts.iter().map(|(entry, _, verdict)| {
-            let late = matches!(*verdict, "first" | "not_the_first" | "outside_window");
-            (names[entry].clone(), if late { "late or first" } else { *verdict })
-        });
+        let verdicts = self.rows.verdicts.iter().map(|(entry, _, verdict)| (names[entry].clone(), *verdict));
         verdicts.collect()
     }
 
     /// What holds in every order, whatever is taken back.
     fn check(&self, what: &str) {
+        let last: BTreeMap<i64, &str> =
+            self.rows.verdicts.iter().map(|(entry, _, verdict)| (*entry, *verdict)).collect();
         let mut firsts = BTreeMap::<_, usize>::new();
-        for (entry, _, verdict) in &self.rows.verdicts {
+        for (entry, verdict) in &last {
             *firsts.entry(self.account(*entry)).or_default() += usize::from(*verdict == "first");
         }
         assert!(firsts.values().all(|count| *count <= 1), "{what}: {firsts:?}");
         assert_eq!(firsts.values().sum::<usize>(), self.rows.firsts.len(), "{what}");
-        let last: BTreeMap<i64, &str> =
-            self.rows.verdicts.iter().map(|(entry, _, verdict)| (*entry, *verdict)).collect();
-        assert!(self.rows.firsts.iter().all(|(_, _, entry)| last[entry] == "first"), "{what}");
+        assert!(self.rows.firsts.iter().all(|(_, _, entry, _)| last[entry] == "first"), "{what}");
 
         // Unique keys of the tables.
         let mut said: Vec<_> = self.rows.verdicts.iter().map(|(entry, cause, _)| (entry, cause)).collect();

@@ -120,11 +120,13 @@ const READ_BACK: [&str; 8] = [
 ];
 
 fn check(connection: &Connection, event: &Event, settled: &Settlement) {
+    let firsts: Vec<_> =
+        settled.firsts.iter().map(|(partner, account_id, entry, _)| (partner, account_id, entry)).collect();
     let said = [
         json(&settled.entries),
         json(&settled.postings),
         json(&settled.verdicts),
-        json(&settled.firsts),
+        json(&firsts),
         json(&settled.accounts),
         json(&settled.installs),
         json(&settled.waiting),
