@@ -25,6 +25,7 @@ pub(crate) struct Block {
 }
 
 /// What happens next.
+#[expect(clippy::large_enum_variant, reason = "there are a few hundred of them, and no hurry")]
 pub(crate) enum Step {
     Click { click_id: String, campaign: String },
     Rates(Day),
