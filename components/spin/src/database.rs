@@ -67,30 +67,9 @@ pub(crate) async fn rows(
     sql: &str,
     values: impl IntoIterator<Item = Value>,
 ) -> Result<Vec<Row>, StoreFault> {
-    execute(connection, sql, values).await.map_err(fault)
-}
-
-/// Runs a statement that changes something, or fails as a whole by a rule of the schema: `false`, and nothing is changed.
-pub(crate) async fn unless_ruled_out(
-    connection: &Connection,
-    sql: &str,
-    values: impl IntoIterator<Item = Value>,
-) -> Result<bool, StoreFault> {
-    match execute(connection, sql, values).await {
-        Ok(_) => Ok(true),
-        // The schema's own words (`RAISE`).
-        Err(Error::Io(text)) if text.contains("countersign: ") => Ok(false),
-        Err(error) => Err(fault(error)),
-    }
-}
-
-async fn execute(
-    connection: &Connection,
-    sql: &str,
-    values: impl IntoIterator<Item = Value>,
-) -> Result<Vec<Row>, Error> {
     let values: Vec<Value> = values.into_iter().collect();
-    let rows = connection.execute(sql, values).await?.collect().await?;
+    let answer = connection.execute(sql, values).await.map_err(fault)?;
+    let rows = answer.collect().await.map_err(fault)?;
     Ok(rows.into_iter().map(|row| Row(row.values)).collect())
 }
 
@@ -130,6 +109,14 @@ impl Row {
     /// A number that is not negative.
     pub(crate) fn unsigned(&self, column: usize) -> Result<u64, StoreFault> {
         u64::try_from(self.integer(column)?).map_err(|_| StoreFault::Corrupt)
+    }
+
+    /// A number that is not negative, or nothing.
+    pub(crate) fn optional_unsigned(&self, column: usize) -> Result<Option<u64>, StoreFault> {
+        match self.0.get(column) {
+            Some(Value::Null) => Ok(None),
+            _ => self.unsigned(column).map(Some),
+        }
     }
 
     /// An instant in milliseconds.

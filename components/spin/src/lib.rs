@@ -1,9 +1,11 @@
 //! The only crate that knows spin-sdk: requests and replies, the SQLite inbox, clicks, the ledger, configuration.
 
+mod arrivals;
 pub mod clicks;
 pub mod config;
 mod database;
 pub mod exchange;
 pub mod inbox;
 pub mod ledger;
+mod shared;
 pub mod task;
