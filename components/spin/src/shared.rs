@@ -157,3 +157,7 @@ impl<Q, A, S: Signal> Drop for Place<'_, Q, A, S> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "shared_tests.rs"]
+mod tests;
