@@ -30,7 +30,7 @@ Usage: cargo xtask COMMAND [ARGUMENTS]
   up [--once] …      run the application; with --once play the reference flow against it and end
   envoy [--once]     run the real Envoy with the filter in front of the application
   test               run every check and test of the project; the last line counts them
-  bench [NAME] …     run the benches: all, or one by name (core, wasm, envoy) with its options
+  bench [NAME] …     run the benches: all, or one by name (core, wasm, inbox, envoy) with its options
   vectors …          list, check or regenerate the vectors
   replay-cdnow [N]   send 69,659 real purchases through the application from N senders, and compare the ledger with the file
   tidy               check the house rules that can be computed

@@ -1,5 +1,6 @@
 //! The only crate that knows spin-sdk: requests and replies, the SQLite inbox, clicks, the ledger, configuration.
 
+mod arrivals;
 pub mod clicks;
 pub mod config;
 mod database;
@@ -7,4 +8,5 @@ pub mod exchange;
 pub mod inbox;
 pub mod ledger;
 pub mod rejections;
+mod shared;
 pub mod task;

@@ -27,14 +27,15 @@ use crate::fault::Faults;
 
 /// Requests that one instance serves in its life, as in Spin.
 const REQUESTS_PER_INSTANCE: usize = 128;
-/// Requests that one instance serves at a time, as in Spin.
-const REQUESTS_AT_A_TIME: usize = 16;
+/// Requests that one instance serves at a time unless it is told otherwise, as in Spin.
+pub(super) const REQUESTS_AT_A_TIME: usize = 16;
 /// How long an instance without requests waits for the next one, as in Spin.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// What all components of an application share.
 pub(super) struct Shared {
     pub(super) clock: Clock,
+    pub(super) requests_at_a_time: usize,
     pub(super) faults: Faults,
     pub(super) logs: Logs,
     pub(super) random: Option<Random>,
@@ -218,7 +219,7 @@ impl WorkerState for Worker {
     fn should_accept_request(&self, concurrent_count: usize, total_count: usize) -> ShouldAccept {
         if total_count >= REQUESTS_PER_INSTANCE {
             ShouldAccept::Never
-        } else if concurrent_count >= REQUESTS_AT_A_TIME {
+        } else if concurrent_count >= self.component.shared.requests_at_a_time {
             ShouldAccept::No
         } else {
             ShouldAccept::Yes

@@ -44,7 +44,7 @@ pub use self::variables::variables_from_environment;
 
 use self::allowed_hosts::AllowedHosts;
 use self::app::Application;
-use self::guest::{Component, Factory, Random, Shared};
+use self::guest::{Component, Factory, REQUESTS_AT_A_TIME, Random, Shared};
 use self::key_value::KeyValueFile;
 use self::manifest::{Manifest, Route, Source};
 use self::outbound::Outbound;
@@ -70,6 +70,8 @@ pub struct SpinOptions {
     /// `wasi_keyvalue.{open,get,set,delete,exists,list_keys,get_many,set_many,delete_many,increment,current,swap}`,
     /// `redis.{open,…}`, `variables.get`, `http.send`.
     pub faults: Faults,
+    /// Requests that one instance serves at a time, at least 1; Spin's `--max-instance-concurrent-reuse-count`.
+    pub requests_at_a_time: usize,
     /// Seeds the random bytes that components get; `None` takes them from the system.
     pub seed: Option<u64>,
     /// Where output and failures go.
@@ -87,6 +89,7 @@ impl SpinOptions {
             stores: BTreeSet::new(),
             clock: Clock::System,
             faults: Faults::none(),
+            requests_at_a_time: REQUESTS_AT_A_TIME,
             seed: None,
             logs: Logs::to(|_| {}),
         }
@@ -118,6 +121,7 @@ impl SpinApp {
         let key_value = KeyValueFile::new(options.state.key_value());
         let shared = Arc::new(Shared {
             clock: options.clock,
+            requests_at_a_time: options.requests_at_a_time.max(1),
             faults: options.faults,
             logs: options.logs.clone(),
             random: options.seed.map(Random::seeded),

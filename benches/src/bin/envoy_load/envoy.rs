@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use crate::idle::Idle;
-use crate::postbacks::{PARTNER, SECRET, SECRET_NAME};
+use countersign_benches::postbacks::{PARTNER, SECRET, SECRET_NAME};
 
 /// The longest that Envoy may take to start.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{LocalSet, spawn_local};
 
-use crate::load::length;
+use countersign_benches::load::length;
 
 /// Where the services listen.
 #[derive(Clone, Copy, Debug)]

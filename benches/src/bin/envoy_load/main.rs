@@ -5,16 +5,14 @@
 
 mod envoy;
 mod idle;
-mod load;
-mod postbacks;
 
 use std::rc::Rc;
 
 use anyhow::{Context as _, Result, bail};
 
+use countersign_benches::load::{self, Load, Pace};
+use countersign_benches::postbacks::{Batch, Sender};
 use envoy::{Envoy, Kind};
-use load::Load;
-use postbacks::Sender;
 
 const USAGE: &str = "\
 Options of `cargo xtask bench envoy`:
@@ -125,9 +123,9 @@ fn throughput(options: &Options) -> Result<()> {
     table(&rows, options)
 }
 
-fn send(row: &Row, batch: &Rc<postbacks::Batch>, options: &Options) -> Result<Load> {
+fn send(row: &Row, batch: &Rc<Batch>, options: &Options) -> Result<Load> {
     let expected = row.kind.expected();
-    load::send(row.envoy.address, Rc::clone(batch), options.connections, expected)
+    load::send(row.envoy.address, Rc::clone(batch), options.connections, Pace::Unbounded, expected)
         .with_context(|| format!("the row `{}`", row.kind.title()))
 }
 

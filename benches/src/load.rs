@@ -15,21 +15,33 @@ use crate::postbacks::Batch;
 /// The longest that one request may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// When a request is sent.
+#[derive(Clone, Copy, Debug)]
+pub enum Pace {
+    /// As soon as a connection is free.
+    Unbounded,
+    /// At instants of its own, so many a second. One whose connection is late is measured from its instant all the same.
+    PerSecond(u32),
+}
+
 /// How a batch went.
-pub(crate) struct Load {
+pub struct Load {
     /// From the first request to the last answer.
-    pub(crate) took: Duration,
+    pub took: Duration,
     /// Of each request, in microseconds, sorted.
-    pub(crate) latencies_us: Vec<u32>,
+    pub latencies_us: Vec<u32>,
 }
 
 impl Load {
-    pub(crate) fn per_second(&self) -> f64 {
+    /// Requests by the second, over the whole batch.
+    #[must_use]
+    pub fn per_second(&self) -> f64 {
         self.latencies_us.len() as f64 / self.took.as_secs_f64()
     }
 
     /// The latency, in milliseconds, that a share of the requests did not exceed.
-    pub(crate) fn quantile_ms(&self, share: f64) -> f64 {
+    #[must_use]
+    pub fn quantile_ms(&self, share: f64) -> f64 {
         let index = (self.latencies_us.len() as f64 * share) as usize;
         let index = index.min(self.latencies_us.len().saturating_sub(1));
         self.latencies_us.get(index).map_or(0.0, |us| f64::from(*us) / 1000.0)
@@ -40,10 +52,11 @@ impl Load {
 ///
 /// # Errors
 /// An answer is not 200, or lacks `expected` in its body: then nothing was measured.
-pub(crate) fn send(
+pub fn send(
     to: SocketAddr,
     batch: Rc<Batch>,
     connections: usize,
+    pace: Pace,
     expected: &'static str,
 ) -> Result<Load> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -53,14 +66,20 @@ pub(crate) fn send(
         let mut senders = Vec::new();
         let mut streams = Vec::new();
         for _ in 0..connections {
-            let stream = TcpStream::connect(to).await.context("connecting to Envoy")?;
+            let stream = TcpStream::connect(to).await.context("connecting")?;
             stream.set_nodelay(true)?;
             streams.push(stream);
         }
         let started = Instant::now();
         for stream in streams {
             let (batch, next) = (Rc::clone(&batch), Rc::clone(&next));
-            senders.push(tokio::task::spawn_local(connection(stream, batch, next, expected)));
+            senders.push(tokio::task::spawn_local(connection(
+                stream,
+                batch,
+                next,
+                (started, pace),
+                expected,
+            )));
         }
         let mut latencies_us = Vec::with_capacity(batch.len());
         for sender in senders {
@@ -76,6 +95,7 @@ async fn connection(
     mut stream: TcpStream,
     batch: Rc<Batch>,
     next: Rc<Cell<usize>>,
+    (first, pace): (Instant, Pace),
     expected: &str,
 ) -> Result<Vec<u32>> {
     let mut latencies_us = Vec::with_capacity(batch.len() / 16);
@@ -86,7 +106,14 @@ async fn connection(
             return Ok(latencies_us);
         }
         next.set(index + 1);
-        let started = Instant::now();
+        let started = match pace {
+            Pace::Unbounded => Instant::now(),
+            Pace::PerSecond(count) => {
+                let at = first + Duration::from_secs_f64(index as f64 / f64::from(count));
+                tokio::time::sleep_until(at.into()).await;
+                at
+            }
+        };
         stream.write_all(batch.request(index)).await?;
         tokio::time::timeout(PATIENCE, read_answer(&mut stream, &mut answer))
             .await
@@ -114,7 +141,10 @@ async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>) -> Result<()>
 }
 
 /// Bytes of head and body together; `None` where the head is not over yet.
-pub(crate) fn length(message: &[u8]) -> Result<Option<usize>> {
+///
+/// # Errors
+/// The head is no text, or has no `content-length`.
+pub fn length(message: &[u8]) -> Result<Option<usize>> {
     let Some(end) = message.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
     let head = std::str::from_utf8(&message[..end])?;
     let value = head.split("\r\n").find_map(|line| {

@@ -11,14 +11,14 @@ use countersign_core::signature::{Message, Place, Scheme, Signed, SigningKey, si
 use countersign_core::time::Timestamp;
 
 /// The partner of the benches.
-pub(crate) const PARTNER: &str = "bench";
+pub const PARTNER: &str = "bench";
 /// The secret's name: a variable of the VM.
-pub(crate) const SECRET_NAME: &str = "sandbox_bench_key";
+pub const SECRET_NAME: &str = "sandbox_bench_key";
 /// Signs the events of a machine that measures itself.
-pub(crate) const SECRET: &str = "countersign-bench-signing-key-is-published";
+pub const SECRET: &str = "countersign-bench-signing-key-is-published";
 
 /// Makes events that were never sent before.
-pub(crate) struct Sender {
+pub struct Sender {
     signing: SigningKey,
     click: ClickKey,
     tape: Tape,
@@ -26,25 +26,42 @@ pub(crate) struct Sender {
 }
 
 /// Many requests, one after the other.
-pub(crate) struct Batch {
+pub struct Batch {
     bytes: Vec<u8>,
     ends: Vec<usize>,
 }
 
 impl Batch {
-    pub(crate) fn len(&self) -> usize {
+    /// How many.
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.ends.len()
     }
 
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
     /// Request `index`, from the request line to the end of the body.
-    pub(crate) fn request(&self, index: usize) -> &[u8] {
+    #[must_use]
+    pub fn request(&self, index: usize) -> &[u8] {
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
         &self.bytes[start..self.ends[index]]
     }
 }
 
+impl Default for Sender {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Sender {
-    pub(crate) fn new() -> Self {
+    /// The first event is number 1.
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             signing: SigningKey::new(Arc::from("bench"), SECRET.as_bytes(), None, None),
             click: ClickKey::new(Arc::from(sandbox::CLICK_KEY_ID), sandbox::CLICK_SECRET.as_bytes()),
@@ -54,7 +71,10 @@ impl Sender {
     }
 
     /// The next `count` requests.
-    pub(crate) fn batch(&mut self, count: usize) -> Result<Batch> {
+    ///
+    /// # Errors
+    /// The clock is before 1970; or the core does not take what it is given here.
+    pub fn batch(&mut self, count: usize) -> Result<Batch> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
         let now = Timestamp::from_ms(u64::try_from(now.as_millis())?);
         let mut batch = Batch { bytes: Vec::with_capacity(count * 800), ends: Vec::with_capacity(count) };
