@@ -119,7 +119,7 @@ impl SpinGate {
 }
 
 /// A component's file: in the folder `COUNTERSIGN_WASM`, else in `target/wasm`.
-fn wasm(component: &str) -> anyhow::Result<PathBuf> {
+pub(crate) fn wasm(component: &str) -> anyhow::Result<PathBuf> {
     let folder = std::env::var_os("COUNTERSIGN_WASM")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/wasm"), PathBuf::from);
     let path = folder.join(format!("{component}.wasm"));

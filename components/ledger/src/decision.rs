@@ -97,6 +97,18 @@ pub enum Dead {
 }
 
 impl Dead {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::EventIdReused,
+        Self::OriginalUnknown,
+        Self::OriginalIsNoDeposit,
+        Self::CurrencyDiffers,
+        Self::OverRefund,
+        Self::RateUnknown,
+        Self::AmountOutOfRange,
+        Self::RowDamaged,
+    ];
+
     /// The reason's name (`docs/ledger.md`).
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -1,0 +1,10 @@
+//! From the inbox to the ledger, through the real components: what is posted and when, what administrators see and do, and that
+//! nothing is lost and nothing is posted twice, whatever fails.
+#![cfg(test)]
+
+mod admin;
+mod dead_letters;
+mod faults;
+mod privacy;
+mod support;
+mod waits;
