@@ -35,8 +35,8 @@ pub(crate) async fn answer(instance: &Instance, request: Request) -> Response {
     let query = head.uri.query().unwrap_or("");
     let is_post = head.method.as_str() == "POST";
     let allowed = match path {
-        "tick" | "fx" | "costs" | "dead-letters/replay" | "dead-letters/discard" => "POST",
-        "queue" | "totals" | "dead-letters" => "GET",
+        "tick" | "fx" | "costs" | "erase" | "dead-letters/replay" | "dead-letters/discard" => "POST",
+        "queue" | "totals" | "rejections" | "dead-letters" => "GET",
         _ if dead_letter(path).is_some() => "GET",
         _ => return exchange::problem(404, "not_found", "docs/ledger.md has the paths"),
     };
@@ -91,6 +91,17 @@ async fn post(instance: &Instance, path: &str, body: &[u8]) -> Result<Response, 
             }
             Err(faults) => bad_lines(&faults),
         },
+        "erase" => match serde_json::from_slice::<Erasure>(body) {
+            Ok(Erasure { partner, account_id }) => match ledger.erase(&partner, &account_id).await? {
+                Some(pseudonym) => exchange::json(200, &json!({ "erased": true, "pseudonym": pseudonym })),
+                None => exchange::problem(
+                    409,
+                    "still_queued",
+                    "events of this account are still in the queue; send it again when they are posted",
+                ),
+            },
+            Err(_) => exchange::problem(422, "order_invalid", "send { \"partner\": …, \"account_id\": … }"),
+        },
         _ => match Order::read(body) {
             Some(order) if path == "dead-letters/discard" => discard(ledger, order).await?,
             Some(order) => {
@@ -115,6 +126,14 @@ async fn discard(ledger: &Ledger, mut order: Order) -> Result<Response, StoreFau
     let dry_run = order.dry_run;
     let ids = ledger.discard(&order.select(), &because, dry_run).await?;
     Ok(exchange::json(200, &json!({ "discarded": ids.len(), "dry_run": dry_run, "ids": ids })))
+}
+
+/// Whose account.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Erasure {
+    partner: String,
+    account_id: String,
 }
 
 /// Which dead letters, and what for. A member that it does not know is a mistake: a `dry_run` that is misspelt must change nothing.
@@ -171,6 +190,11 @@ async fn get(instance: &Instance, path: &str, query: &str) -> Result<Response, S
     };
     Ok(match path {
         "queue" => exchange::json(200, &ledger.queue().await?),
+        "rejections" => {
+            let limit =
+                parameter("limit").and_then(|limit| limit.parse().ok()).unwrap_or(100).clamp(1, PAGE_MAX);
+            exchange::json(200, &ledger.rejections(parameter("partner").as_deref(), limit).await?)
+        }
         "totals" => match ledger.totals(parameter("by").as_deref().unwrap_or("month")).await? {
             Some(totals) => exchange::json(200, &json!({ "totals": totals })),
             None => exchange::problem(422, "by_invalid", "write by=month, day, partner, campaign or account"),

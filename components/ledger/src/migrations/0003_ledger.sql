@@ -116,7 +116,9 @@ CREATE TABLE IF NOT EXISTS cost (
   PRIMARY KEY (date, campaign, currency)
 ) STRICT, WITHOUT ROWID
 
-CREATE TRIGGER IF NOT EXISTS entry_stands BEFORE UPDATE ON entry BEGIN
+-- Only whose it was can be erased.
+CREATE TRIGGER IF NOT EXISTS entry_stands BEFORE UPDATE OF id, partner, event_id, event, ts_event, received_at, posted_at, key_id, receipt,
+  payload_hash, click_id, campaign, attribution, score, original, said_ftd ON entry BEGIN
   SELECT RAISE(ABORT, 'an entry is never changed; post a correction');
 END
 

@@ -7,7 +7,8 @@ use serde::Serialize;
 use spin_sdk::sqlite::Value;
 
 use super::{Ledger, json};
-use crate::database::{Row, first, instant, rows, run, text};
+use crate::database::{Row, first, instant, rows, run, text, unless_ruled_out};
+use crate::task;
 
 /// Published days that one statement brings in.
 const DAYS_MAX: usize = 250;
@@ -73,6 +74,51 @@ pub struct Queue {
     pub oldest_received_at: Option<i64>,
     /// Dead letters that may be replayed, by reason.
     pub dead_letters: Vec<(String, i64)>,
+}
+
+/// Refused requests.
+#[derive(Clone, Debug, Serialize)]
+pub struct Rejections {
+    /// Those of known senders.
+    pub rejections: Vec<Rejection>,
+    /// How many there were.
+    pub counts: Vec<RejectionCount>,
+}
+
+/// A refused request of a sender who proved to hold a partner's key.
+#[derive(Clone, Debug, Serialize)]
+pub struct Rejection {
+    /// Its row.
+    pub id: i64,
+    /// When it was refused, in milliseconds since the Unix epoch.
+    pub rejected_at: i64,
+    /// Who sent it.
+    pub partner: String,
+    /// Why (`docs/rejects.md`).
+    pub code: String,
+    /// Which clause of the check.
+    pub detail: String,
+    /// The event's type, where it could be read.
+    pub event: Option<String>,
+    /// The event's own id, where it could be read.
+    pub event_id: Option<String>,
+    /// The key that verified it.
+    pub key_id: String,
+    /// The peer's address.
+    pub source: Option<String>,
+}
+
+/// How many requests were refused.
+#[derive(Clone, Debug, Serialize)]
+pub struct RejectionCount {
+    /// The hour's beginning, in milliseconds since the Unix epoch.
+    pub hour_ms: i64,
+    /// Whose requests; empty: of unknown senders.
+    pub partner: String,
+    /// Why.
+    pub code: String,
+    /// How many.
+    pub count: i64,
 }
 
 /// Sums of one group of entries, in minor units.
@@ -309,6 +355,67 @@ impl Ledger {
         totals.collect::<Result<Vec<_>, StoreFault>>().map(Some)
     }
 
+    /// Erases an account (source §9): its sums stay under a pseudonym that nobody can trace back, and what was sent and seen of the
+    /// person goes. Answers the pseudonym; `None` where events of the account are still in the queue.
+    ///
+    /// # Errors
+    /// What the database failed with.
+    pub async fn erase(&self, partner: &str, account_id: &str) -> Result<Option<String>, StoreFault> {
+        let connection = self.database.connect().await?;
+        let pseudonym = format!("erased_{:032x}", u128::from_be_bytes(task::random()));
+        let values = [text(partner), text(account_id), text(&pseudonym), instant((self.clock)())];
+        let erased =
+            unless_ruled_out(&connection, "INSERT INTO erasing VALUES (?1, ?2, ?3, ?4)", values).await?;
+        self.database.keep(connection);
+        Ok(erased.then_some(pseudonym))
+    }
+
+    /// Refusals of known senders, the newest first, and how many there were by hour, partner and code; those of unknown senders are
+    /// counted under the partner ''.
+    ///
+    /// # Errors
+    /// What the database failed with.
+    pub async fn rejections(&self, partner: Option<&str>, limit: u32) -> Result<Rejections, StoreFault> {
+        let connection = self.database.connect().await?;
+        let wanted = || partner.map_or(Value::Null, text);
+        let limit = Value::Integer(i64::from(limit));
+        let sql = "SELECT id, rejected_at, CAST(partner AS BLOB), CAST(code AS BLOB), CAST(detail AS BLOB), CAST(event AS BLOB), \
+                   CAST(event_id AS BLOB), CAST(key_id AS BLOB), CAST(source AS BLOB) FROM rejection \
+                   WHERE ?1 IS NULL OR partner = ?1 ORDER BY id DESC LIMIT ?2";
+        let kept = rows(&connection, sql, [wanted(), limit.clone()]).await?;
+        let sql = "SELECT hour, count, CAST(partner AS BLOB), CAST(code AS BLOB) FROM rejection_count \
+                   WHERE ?1 IS NULL OR partner = ?1 ORDER BY hour DESC, partner, code LIMIT ?2";
+        let counts = rows(&connection, sql, [wanted(), limit]).await?;
+        self.database.keep(connection);
+        let optional = |row: &Row, column| Ok::<_, StoreFault>(row.optional_text(column)?.map(str::to_owned));
+        let kept = kept.iter().map(|row| {
+            Ok(Rejection {
+                id: row.integer(0)?,
+                rejected_at: row.integer(1)?,
+                partner: row.text(2)?.to_owned(),
+                code: row.text(3)?.to_owned(),
+                detail: row.text(4)?.to_owned(),
+                event: optional(row, 5)?,
+                event_id: optional(row, 6)?,
+                key_id: row.text(7)?.to_owned(),
+                source: optional(row, 8)?,
+            })
+        });
+        let counts = counts.iter().map(|row| {
+            let (partner, code) = (row.text(2)?.to_owned(), row.text(3)?.to_owned());
+            Ok(RejectionCount {
+                hour_ms: row.integer(0)?.saturating_mul(3_600_000),
+                partner,
+                code,
+                count: row.integer(1)?,
+            })
+        });
+        Ok(Rejections {
+            rejections: kept.collect::<Result<_, StoreFault>>()?,
+            counts: counts.collect::<Result<_, StoreFault>>()?,
+        })
+    }
+
     /// Takes out some of what is over its retention (source §9): a small batch of each class, so that nobody waits long.
     ///
     /// # Errors
@@ -333,6 +440,14 @@ impl Ledger {
               WHERE click_id IN (SELECT click_id FROM click WHERE clicked_at < ?1 AND device_class IS NOT NULL \
               ORDER BY clicked_at LIMIT ?2)",
                 before(retention.clicks_ms),
+            ),
+            (
+                "DELETE FROM rejection WHERE id IN (SELECT id FROM rejection WHERE rejected_at < ?1 ORDER BY rejected_at LIMIT ?2)",
+                before(retention.rejections_ms),
+            ),
+            (
+                "DELETE FROM rejection_count WHERE hour IN (SELECT hour FROM rejection_count WHERE hour < ?1 / 3600000 ORDER BY hour LIMIT ?2)",
+                before(retention.rejections_ms),
             ),
             (
                 "DELETE FROM dead_letter WHERE inbox_id IN (SELECT inbox_id FROM dead_letter WHERE discarded_at < ?1 LIMIT ?2)",
