@@ -345,8 +345,10 @@ async fn take(connection: &Connection, lease: i64, now: Timestamp) -> Result<Vec
     let sql = "SELECT inbox.id, queue.attempts, CAST(inbox.partner AS BLOB), CAST(inbox.event_id AS BLOB), \
                CAST(inbox.event AS BLOB), CAST(inbox.click_id AS BLOB), inbox.ts_event, inbox.received_at, \
                inbox.payload_hash, CAST(inbox.payload AS BLOB) \
-               FROM queue JOIN inbox ON inbox.id = queue.inbox_id WHERE queue.due_at = ?2 AND queue.lease = ?1 ORDER BY inbox.id";
+               FROM queue JOIN inbox ON inbox.id = queue.inbox_id WHERE queue.due_at = ?2 AND queue.lease = ?1 \
+               ORDER BY inbox.event IN ('refund', 'chargeback'), inbox.id";
     let mut tape = Tape::default();
+    // What takes money back comes after the deposits of its batch, whichever was accepted first.
     let taken = rows(connection, sql, [Value::Integer(lease), instant(until)]).await?;
     taken
         .iter()

@@ -84,7 +84,8 @@ async fn post_all(ledger: &Ledger) -> bool {
                 sleep(PAUSE).await;
             }
             Ok(Next::Due(_) | Next::Nothing) => break,
-            Ok(Next::Anothers) => return false,
+            Ok(Next::Anothers { is_due: true }) => sleep(PAUSE).await,
+            Ok(Next::Anothers { is_due: false }) => return false,
             Err(fault) => {
                 if faults == 0 {
                     complain(fault.as_str());
@@ -107,14 +108,19 @@ enum Next {
     Due(Timestamp),
     /// The queue is empty.
     Nothing,
-    /// Another instance's run goes on.
-    Anothers,
+    /// Another instance's run goes on. Where an event is due all the same, that instance may have died: its run ends by itself, and
+    /// nobody else was woken.
+    Anothers {
+        /// Whether an event is due.
+        is_due: bool,
+    },
 }
 
 /// Posts what is due.
 async fn post(ledger: &Ledger, worker: i64) -> Result<Next, StoreFault> {
     if !ledger.run_as(worker).await? {
-        return Ok(Next::Anothers);
+        let is_due = ledger.next_due().await?.is_some_and(|due| due <= now());
+        return Ok(Next::Anothers { is_due });
     }
     let tally = ledger.post_due(stretch()).await?;
     // That something waits on is no news.

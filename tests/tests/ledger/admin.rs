@@ -32,7 +32,7 @@ fn scene() -> App {
     }
     app.tick();
     app.accept(&deposit("due", 100, "EUR"));
-    assert_eq!(app.get("queue")["dead_letters"], json!([["over_refund", 1]]));
+    assert_eq!(app.get("queue")["dead_letters"], json!([["currency_differs", 1], ["over_refund", 1]]));
     app
 }
 

@@ -76,6 +76,16 @@ fn a_run_that_meets_faults_goes_on_by_itself() {
 }
 
 #[test]
+fn a_run_that_died_is_taken_over_by_the_worker_that_was_woken() {
+    let app = woken(&Faults::none());
+    let until = i64::try_from(app.setup.clock.now().as_millis()).unwrap() + 5_000;
+    app.database().execute("INSERT INTO run VALUES (1, 7, ?1)", [until]).unwrap();
+    app.accept(&deposit("dep_1", 100, "EUR"));
+    eventually(&app, 1, Duration::from_secs(20));
+    app.assert_sound();
+}
+
+#[test]
 fn totals_add_up_to_the_cent() {
     let app = App::new();
     app.post("fx", RATES);
