@@ -134,14 +134,6 @@ impl Row {
         u64::try_from(self.integer(column)?).map_err(|_| StoreFault::Corrupt)
     }
 
-    /// A number that is not negative, or nothing.
-    pub(crate) fn optional_unsigned(&self, column: usize) -> Result<Option<u64>, StoreFault> {
-        match self.0.get(column) {
-            Some(Value::Null) => Ok(None),
-            _ => self.unsigned(column).map(Some),
-        }
-    }
-
     /// An instant in milliseconds.
     pub(crate) fn instant(&self, column: usize) -> Result<Timestamp, StoreFault> {
         let ms = self.unsigned(column)?;

@@ -1,6 +1,5 @@
 //! The only crate that knows spin-sdk: requests and replies, the SQLite inbox, clicks, the ledger, configuration.
 
-mod arrivals;
 pub mod clicks;
 pub mod config;
 mod database;
@@ -8,5 +7,4 @@ pub mod exchange;
 pub mod inbox;
 pub mod ledger;
 pub mod rejections;
-mod shared;
 pub mod task;
