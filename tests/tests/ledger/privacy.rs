@@ -53,16 +53,10 @@ fn no_row_no_log_line_and_no_url_has_what_was_to_be_minimised() {
     app.accept(&of("kyc_approved", "kyc_1", json!({ "kyc_level": "full" })));
     app.accept(&of("deposit_success", "dep_1", json!({ "amount": 100, "currency": "EUR", "is_ftd": true })));
     app.accept(&of("deposit_success", "dep_1", json!({ "amount": 100, "currency": "EUR", "is_ftd": true })));
-    app.accept(&of(
-        "refund",
-        "ref_1",
-        json!({ "amount": 20, "currency": "EUR", "original_event_id": "dep_1" }),
-    ));
-    app.accept(&of(
-        "refund",
-        "ref_2",
-        json!({ "amount": 500, "currency": "EUR", "original_event_id": "dep_1" }),
-    ));
+    for (event_id, amount) in [("ref_1", 20), ("ref_2", 500)] {
+        let more = json!({ "amount": amount, "currency": "EUR", "original_event_id": "dep_1" });
+        app.accept(&of("refund", event_id, more));
+    }
     let reused = app
         .app
         .send(app.postback(&of("deposit_success", "dep_1", json!({ "amount": 1, "currency": "EUR" }))))
