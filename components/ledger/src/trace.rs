@@ -49,7 +49,7 @@ pub type Search = (i64, String, Option<String>, Option<String>, Option<&'static 
 /// of its class. Only clicks that count are among them.
 pub const CANDIDATES: &str = "SELECT event.value ->> 0, CAST(click.click_id AS BLOB), CAST(click.campaign AS BLOB), \
      CAST(click.ip_prefix AS BLOB), CAST(click.device_class AS BLOB), CAST(click.geo AS BLOB), click.clicked_at, \
-     EXISTS (SELECT 1 FROM account WHERE account.partner = click.partner AND account.click_id = click.click_id \
+     EXISTS (SELECT 1 FROM account INDEXED BY account_by_click WHERE account.partner = click.partner AND account.click_id = click.click_id \
        AND account.campaign IS NOT NULL) \
      FROM json_each(?1) AS event CROSS JOIN click ON click.click_id IN ( \
        SELECT * FROM (SELECT click_id FROM click AS near WHERE kind = 'click' AND near.partner = event.value ->> 1 \
