@@ -1,6 +1,6 @@
 //! What is known around a batch of events.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -9,6 +9,7 @@ use countersign_core::time::Timestamp;
 
 use crate::fx::RateTable;
 use crate::payload::Payload;
+use crate::probable;
 use crate::settlement::PostingRow;
 
 /// An event of the inbox that is to be posted.
@@ -44,7 +45,11 @@ pub struct Book {
     /// Players, by partner and account id.
     pub accounts: BTreeMap<(String, String), Account>,
     /// Installs, by partner and install id.
-    pub installs: BTreeMap<(String, String), Touch>,
+    pub installs: BTreeMap<(String, String), Install>,
+    /// Clicks that an event may be matched with, by its row in the inbox: what [`crate::trace::search`] asks for.
+    pub nearby: BTreeMap<i64, Vec<probable::Candidate>>,
+    /// Those of them, by partner and click, that a player has already.
+    pub taken: BTreeSet<(String, String)>,
     /// Entries, by partner and event id.
     pub entries: BTreeMap<(String, String), Posted>,
     /// Exchange rates.
@@ -58,6 +63,15 @@ pub struct Touch {
     pub click_id: String,
     /// Its campaign, where it is known.
     pub campaign: Option<String>,
+}
+
+/// An install on a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Install {
+    /// Its click.
+    pub touch: Touch,
+    /// How it was traced back to that.
+    pub attribution: Attribution,
 }
 
 /// A player.
@@ -172,6 +186,15 @@ impl Attribution {
             Self::Install => "install",
             Self::Probable { .. } => "probable",
             Self::None => "none",
+        }
+    }
+
+    /// How close, in thousandths, where that is a matter of probability.
+    #[must_use]
+    pub const fn score(self) -> Option<u32> {
+        match self {
+            Self::Probable { score_permille } => Some(score_permille),
+            Self::Click | Self::Account | Self::Install | Self::None => None,
         }
     }
 

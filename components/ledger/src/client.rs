@@ -22,7 +22,7 @@ pub fn truncate_ip(address: IpAddr) -> IpAddr {
 }
 
 /// The kind of device behind a user agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DeviceClass {
     /// A phone.
     Mobile,
@@ -35,6 +35,7 @@ pub enum DeviceClass {
     /// A program of its own: a crawler, a link preview, a script.
     Bot,
     /// None of these can be told.
+    #[default]
     Unknown,
 }
 
@@ -71,10 +72,11 @@ pub fn device_class(user_agent: &str) -> DeviceClass {
         return DeviceClass::Bot;
     }
     let has = |marks: &[&str]| marks.iter().any(|mark| agent.contains(mark));
-    // The first that applies. A tablet's agent has every mark of a phone's but "mobile", and a television's may have any.
+    // The first that applies. A tablet's agent has every mark of a phone's but "mobile", and a television's may have any. That an
+    // agent has no "mobile" says something only where it is whole: `Chrome/141 Android` is what was kept of one.
     if has(TELEVISION) {
         DeviceClass::Tv
-    } else if has(TABLET) || (agent.contains("android") && !agent.contains("mobile")) {
+    } else if has(TABLET) || (agent.contains("android") && agent.contains('(') && !agent.contains("mobile")) {
         DeviceClass::Tablet
     } else if has(PHONE) {
         DeviceClass::Mobile
@@ -83,6 +85,16 @@ pub fn device_class(user_agent: &str) -> DeviceClass {
     } else {
         DeviceClass::Unknown
     }
+}
+
+/// A country as a proxy or a sender writes it, in upper case. `XX` stands for none, and `T1` (Tor) is none.
+#[must_use]
+pub fn country(value: &[u8]) -> Option<Text<2>> {
+    let letters = core::str::from_utf8(value)
+        .ok()
+        .filter(|text| text.bytes().all(|byte| byte.is_ascii_alphabetic()))?;
+    let code = letters.to_ascii_uppercase();
+    if code.len() == 2 && code != "XX" { Text::new(&code) } else { None }
 }
 
 /// Whether a user agent says that it is a program of its own, such as a crawler. One that hides this is not found here.

@@ -24,3 +24,4 @@ pub mod retry;
 pub mod rules;
 pub mod schema;
 pub mod settlement;
+pub mod trace;

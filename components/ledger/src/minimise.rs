@@ -226,6 +226,12 @@ pub fn pseudonym(salt: &MacKey, member: &str, text: &str) -> Text<24> {
     pseudonym_of(salt, member, "text", text.as_bytes())
 }
 
+/// Whether a text has the form of a [`pseudonym`].
+#[must_use]
+pub fn is_pseudonym(text: &str) -> bool {
+    text.len() == 24 && text.starts_with("h_")
+}
+
 fn pseudonym_of(salt: &MacKey, member: &str, kind: &str, value: &[u8]) -> Text<24> {
     let tag =
         salt.short_tag_of_parts("countersign pseudonym v1", &[member.as_bytes(), kind.as_bytes(), value]);

@@ -13,12 +13,13 @@ use alloc::vec::Vec;
 use countersign_core::money::{Amount, Currency};
 use countersign_core::time::Timestamp;
 
-use crate::book::{Account, Arrival, Attribution, Book, Candidate, FirstDeposit, Posted, Touch};
+use crate::book::{Account, Arrival, Attribution, Book, Candidate, FirstDeposit, Install, Posted, Touch};
 use crate::decision::{Dead, Decision, Verdict, Wait};
 use crate::document::{Kyc, Probable};
 use crate::fx::{Conversion, Date, RateTable, Unconverted};
 use crate::rules::{Rules, Terms};
 use crate::settlement::{PostingRow, Settlement};
+use crate::trace::{Traced, trace};
 
 /// Decides one event at `now`, notes what it decides in `book`, and writes its rows.
 pub fn decide(
@@ -54,6 +55,12 @@ enum Refused {
     Dead(Dead),
 }
 
+impl From<Wait> for Refused {
+    fn from(wait: Wait) -> Self {
+        Self::Wait(wait)
+    }
+}
+
 impl From<Dead> for Refused {
     fn from(dead: Dead) -> Self {
         Self::Dead(dead)
@@ -62,8 +69,7 @@ impl From<Dead> for Refused {
 
 /// What is to be written of an event, once nothing can fail any more.
 struct Plan {
-    touch: Touch,
-    attribution: Attribution,
+    traced: Traced,
     account_id: Option<String>,
     original: Option<(String, i64, i64)>,
     postings: Vec<PostingRow>,
@@ -91,17 +97,17 @@ fn post(rules: &Rules, book: &Book, arrival: &Arrival, now: Timestamp) -> Result
         "refund" | "chargeback" => Some(original(rules, book, arrival, now)?),
         _ => None,
     };
-    let (touch, attribution) = match taken_back {
-        Some(deposit) => (
-            Touch { click_id: arrival.click_id.clone(), campaign: deposit.campaign.clone() },
-            deposit.attribution,
-        ),
-        None => trace(rules, book, arrival, account, now)?,
+    let traced = match taken_back {
+        Some(deposit) => Traced {
+            touch: Touch { click_id: arrival.click_id.clone(), campaign: deposit.campaign.clone() },
+            attribution: deposit.attribution,
+            matched_by: None,
+        },
+        None => trace(rules, book, arrival, now)?,
     };
     let account_id = taken_back.map_or(&arrival.payload.account_id, |deposit| &deposit.account_id).clone();
     let mut plan = Plan {
-        touch,
-        attribution,
+        traced,
         account_id,
         original: None,
         postings: Vec::new(),
@@ -140,40 +146,6 @@ fn original<'b>(
     }
     let waits_for = ["event:", &arrival.partner, ":", original_id].concat();
     Err(Refused::Wait(Wait { reason: "original_unknown", waits_for, until }))
-}
-
-/// The click that an event is traced back to: its own, else its player's, else its install's, else none, once it has waited long
-/// enough for its own to be known.
-fn trace(
-    rules: &Rules,
-    book: &Book,
-    arrival: &Arrival,
-    account: Option<&Account>,
-    now: Timestamp,
-) -> Result<(Touch, Attribution), Refused> {
-    let own = |campaign: Option<String>| Touch { click_id: arrival.click_id.clone(), campaign };
-    if let Some(campaign) = book.clicks.get(&(arrival.partner.clone(), arrival.click_id.clone())) {
-        return Ok((own(Some(campaign.clone())), Attribution::Click));
-    }
-    let known = |touch: &&Touch| touch.campaign.is_some();
-    if let Some(account) = account
-        && let Some(touch) = account.touch.as_ref().filter(known)
-    {
-        // A player who was matched by probability brings nothing that is surer.
-        let probable = account.attribution.filter(|how| matches!(how, Attribution::Probable { .. }));
-        return Ok((touch.clone(), probable.unwrap_or(Attribution::Account)));
-    }
-    let install = arrival.payload.install_id.clone().map(|install_id| (arrival.partner.clone(), install_id));
-    if let Some(touch) = install.and_then(|name| book.installs.get(&name)).filter(known) {
-        return Ok((touch.clone(), Attribution::Install));
-    }
-    let until = arrival.received_at.plus_ms(rules.patience.click_ms);
-    if now < until {
-        let mut waits_for = "click:".to_owned();
-        waits_for.push_str(&arrival.click_id);
-        return Err(Refused::Wait(Wait { reason: "click_unknown", waits_for, until }));
-    }
-    Ok((own(None), Attribution::None))
 }
 
 /// What all postings of an event share.
@@ -312,8 +284,8 @@ impl Plan {
         if arrival.event == "registration" {
             account.registered_at = account.registered_at.or(Some(arrival.ts_event));
             if account.touch.is_none() {
-                account.touch = Some(self.touch.clone());
-                account.attribution = Some(self.attribution);
+                account.touch = Some(self.traced.touch.clone());
+                account.attribution = Some(self.traced.attribution);
             }
         } else {
             account.kyc_at = account.kyc_at.or(Some(arrival.ts_event));
@@ -351,7 +323,7 @@ impl Plan {
             event_id: arrival.event_id.clone(),
             ts_event: arrival.ts_event,
             amount,
-            attribution: self.attribution,
+            attribution: self.traced.attribution,
         };
         let verdict = poster.judge(&deposit, arrival.payload.bonus, account.as_ref())?;
         self.verdicts.push((arrival.id, verdict));
@@ -403,7 +375,7 @@ impl Plan {
         after: i64,
     ) -> Result<(), Refused> {
         let terms = poster.terms(agreed_at);
-        if terms.revenue_share_bp == 0 || !poster.is_billed(self.attribution, terms) {
+        if terms.revenue_share_bp == 0 || !poster.is_billed(self.traced.attribution, terms) {
             return Ok(());
         }
         let minor =
@@ -461,16 +433,13 @@ impl Plan {
 
     /// Notes the event in the book, and writes its rows.
     fn carry_out(self, book: &mut Book, arrival: &Arrival, rows: &mut Settlement) {
-        let score = match self.attribution {
-            Attribution::Probable { score_permille } => Some(score_permille),
-            Attribution::Click | Attribution::Account | Attribution::Install | Attribution::None => None,
-        };
+        let Traced { touch, attribution, matched_by } = self.traced;
         rows.entries.push((
             arrival.id,
-            self.touch.campaign.clone(),
-            self.attribution.as_str(),
-            score,
-            None,
+            touch.campaign.clone(),
+            attribution.as_str(),
+            attribution.score(),
+            matched_by,
             self.account_id.clone(),
             self.original.as_ref().map(|(_, id, _)| *id),
             arrival.payload.is_ftd.map(u8::from),
@@ -493,6 +462,9 @@ impl Plan {
                 if arrival.event != "deposit_success" {
                     rows.accounts.push(account.row(&name));
                 }
+                if let Some(touch) = account.touch.as_ref().filter(|touch| touch.campaign.is_some()) {
+                    book.taken.insert((name.0.clone(), touch.click_id.clone()));
+                }
                 book.accounts.insert(name.clone(), account);
             }
             if let Some(candidate) = self.candidate {
@@ -503,9 +475,9 @@ impl Plan {
             let name = (arrival.partner.clone(), install_id.clone());
             // The first touch stands.
             if let Entry::Vacant(vacant) = book.installs.entry(name) {
-                let (partner, install_id) = vacant.key().clone();
-                let Touch { click_id, campaign } = vacant.insert(self.touch.clone()).clone();
-                rows.installs.push((partner, install_id, click_id, campaign));
+                let install = Install { touch: touch.clone(), attribution };
+                rows.installs.push(install.row(vacant.key()));
+                vacant.insert(install);
             }
         }
         let posted = Posted {
@@ -515,8 +487,8 @@ impl Plan {
             ts_event: arrival.ts_event,
             money: arrival.payload.amount.map(|amount| (amount, 0)),
             account_id: self.account_id,
-            campaign: self.touch.campaign,
-            attribution: self.attribution,
+            campaign: touch.campaign,
+            attribution,
             bonus: arrival.payload.bonus,
         };
         book.entries.insert((arrival.partner.clone(), arrival.event_id.clone()), posted);

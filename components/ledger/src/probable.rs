@@ -3,6 +3,7 @@
 //! A guess, and marked as one: every point of its score is kept with what it was given for, and where two clicks are equally
 //! good there is no answer. Whether anything is paid on it is for the contract to say; by default nothing is.
 
+use alloc::string::String;
 use core::cmp::Ordering;
 use core::net::IpAddr;
 
@@ -30,6 +31,8 @@ pub struct Trace {
 pub struct Candidate {
     /// The click's id.
     pub click_id: ClickId,
+    /// The click's campaign.
+    pub campaign: String,
     /// What is known of it.
     pub trace: Trace,
 }
@@ -45,6 +48,13 @@ pub struct Weights {
     pub geo: u16,
     /// For an event right after the click; falls in a straight line to none at the window's end.
     pub time: u16,
+}
+
+impl Default for Weights {
+    /// The network counts for so much that nothing else comes near it.
+    fn default() -> Self {
+        Self { network: 450, device: 150, geo: 100, time: 300 }
+    }
 }
 
 impl Weights {
@@ -81,6 +91,12 @@ impl Matcher {
             return Err(MatcherProblem::Window);
         }
         Ok(Self { weights, threshold, window_ms })
+    }
+
+    /// How long before an event a click may have happened, in milliseconds.
+    #[must_use]
+    pub const fn window_ms(&self) -> u64 {
+        self.window_ms
     }
 
     /// The best of the candidates, whatever their order. One that clicked after the event or more than the window before it is
@@ -142,11 +158,10 @@ impl Matcher {
 }
 
 impl Default for Matcher {
-    /// One day, and 700 of 1000 points: the network counts for so much that nothing else reaches them without it, and it
-    /// does not reach them alone.
+    /// One day, and 800 of 1000 points: nothing reaches them without the network, and the network does not reach them alone,
+    /// however short the time.
     fn default() -> Self {
-        let weights = Weights { network: 450, device: 150, geo: 100, time: 300 };
-        Self { weights, threshold: 700, window_ms: 86_400_000 }
+        Self { weights: Weights::default(), threshold: 800, window_ms: 86_400_000 }
     }
 }
 

@@ -18,6 +18,7 @@ use countersign_core::token::{OpaqueToken, TokenPolicy};
 
 use crate::document::{self as written, CampaignClick, Document, Durability, Kyc, Probable};
 use crate::minimise::{self, RuleProblem};
+use crate::probable::{Matcher, Weights};
 
 /// Most campaigns of one document.
 pub const CAMPAIGNS_MAX: usize = 10_000;
@@ -41,7 +42,7 @@ pub struct Rules {
     /// How long an event waits for what it needs.
     pub patience: Patience,
     /// How events without a click id of ours are matched (source §10); `None`: not at all.
-    pub matching: Option<Matching>,
+    pub matching: Option<Matcher>,
     /// How long each class of data is kept (source §9).
     pub retention: Retention,
     /// Hashes members that are kept in no other form (source §9); `None`: no partner hashes any.
@@ -83,15 +84,6 @@ pub struct Patience {
     pub original_ms: u64,
     /// For an exchange rate; then it becomes a dead letter.
     pub rate_ms: u64,
-}
-
-/// How an event without a click id of ours is matched with a click.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Matching {
-    /// Least score, in thousandths.
-    pub threshold_permille: u32,
-    /// How long before the event the click may have happened, in milliseconds.
-    pub window_ms: u64,
 }
 
 /// How long each class of data is kept, in milliseconds.
@@ -229,16 +221,8 @@ impl Compiler<'_, '_> {
         let click = path.member("unknown_click_seconds");
         let click_ms =
             u64::from(whole(self.faults, &click, ledger.unknown_click_seconds, 60)).saturating_mul(SECOND_MS);
-        let matching = ledger.matching.map(|matching| {
-            let path = path.member("matching");
-            let threshold = path.member("threshold_permille");
-            let window = path.member("window_seconds");
-            Matching {
-                threshold_permille: whole(self.faults, &threshold, matching.threshold_permille, 800),
-                window_ms: u64::from(whole(self.faults, &window, matching.window_seconds, 86_400))
-                    .saturating_mul(SECOND_MS),
-            }
-        });
+        let matching =
+            ledger.matching.and_then(|matching| self.matching(&path.member("matching"), &matching));
         let retention = self.retention();
         let salt = self.salt();
         let admin = self.admin();
@@ -254,6 +238,18 @@ impl Compiler<'_, '_> {
             admin,
             partners,
         })
+    }
+
+    fn matching(&mut self, path: &Path<'_>, matching: &written::Matching) -> Option<Matcher> {
+        let threshold = path.member("threshold_permille");
+        let window = path.member("window_seconds");
+        let threshold = whole(self.faults, &threshold, matching.threshold_permille, 800);
+        let window_ms =
+            u64::from(whole(self.faults, &window, matching.window_seconds, 86_400)).saturating_mul(SECOND_MS);
+        let matcher =
+            Matcher::new(Weights::default(), u16::try_from(threshold).unwrap_or(u16::MAX), window_ms);
+        // Within the ranges of the two members there is no such problem.
+        matcher.map_err(|problem| self.faults.add(path, "cannot be followed", problem.as_str())).ok()
     }
 
     fn campaigns(&mut self) -> BTreeMap<String, Campaign> {

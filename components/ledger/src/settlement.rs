@@ -7,8 +7,9 @@ use countersign_core::money::Amount;
 use countersign_core::time::Timestamp;
 use serde::{Serialize, Serializer};
 
-use crate::book::{Account, Attribution};
+use crate::book::{Account, Attribution, Install, Touch};
 use crate::fx::{Conversion, Rate};
+use crate::trace::MatchedBy;
 
 /// The rows that a batch writes, in the columns of the SQL view `settling`.
 #[derive(Debug, Default)]
@@ -25,8 +26,8 @@ pub struct Settlement {
     pub firsts: Vec<(String, String, i64, Option<i64>)>,
     /// Accounts that are new or know more now.
     pub accounts: Vec<AccountRow>,
-    /// Partner, install id, click id, campaign.
-    pub installs: Vec<(String, String, String, Option<String>)>,
+    /// Installs that are new.
+    pub installs: Vec<InstallRow>,
     /// Inbox id, due at, reason, what ends the waiting.
     pub waiting: Vec<(i64, u64, &'static str, String)>,
     /// Inbox id, reason, detail, attempts.
@@ -34,8 +35,20 @@ pub struct Settlement {
 }
 
 /// Id, campaign, attribution, score, matched by, account id, original, the operator's `is_ftd`.
-pub type EntryRow =
-    (i64, Option<String>, &'static str, Option<u32>, Option<String>, Option<String>, Option<i64>, Option<u8>);
+pub type EntryRow = (
+    i64,
+    Option<String>,
+    &'static str,
+    Option<u32>,
+    Option<MatchedBy>,
+    Option<String>,
+    Option<i64>,
+    Option<u8>,
+);
+
+/// Partner, install id, click id, campaign, attribution, score.
+pub type InstallRow = (String, String, String, Option<String>, &'static str, Option<u32>);
+
 impl Settlement {
     /// Makes an entry the first deposit of an account, in the place of `before`. A batch has one row for each account.
     pub(crate) fn crown(&mut self, account: &(String, String), entry: i64, before: Option<i64>) {
@@ -99,9 +112,17 @@ impl Serialize for PostingRow {
     }
 }
 
-/// Partner, account id, click id, campaign, attribution, registered at, known at.
-pub type AccountRow =
-    (String, String, Option<String>, Option<String>, Option<&'static str>, Option<u64>, Option<u64>);
+/// Partner, account id, click id, campaign, attribution, score, registered at, known at.
+pub type AccountRow = (
+    String,
+    String,
+    Option<String>,
+    Option<String>,
+    Option<&'static str>,
+    Option<u32>,
+    Option<u64>,
+    Option<u64>,
+);
 
 impl Account {
     /// The account as a row of the view, under its partner and id.
@@ -113,8 +134,18 @@ impl Account {
             touch.as_ref().map(|touch| touch.click_id.clone()),
             touch.and_then(|touch| touch.campaign),
             self.attribution.map(Attribution::as_str),
+            self.attribution.and_then(Attribution::score),
             self.registered_at.map(Timestamp::as_ms),
             self.kyc_at.map(Timestamp::as_ms),
         )
+    }
+}
+
+impl Install {
+    /// The install as a row of the view, under its partner and id.
+    pub(crate) fn row(&self, name: &(String, String)) -> InstallRow {
+        let Touch { click_id, campaign } = self.touch.clone();
+        let (attribution, score) = (self.attribution.as_str(), self.attribution.score());
+        (name.0.clone(), name.1.clone(), click_id, campaign, attribution, score)
     }
 }

@@ -24,7 +24,11 @@ fn trace(text: &str, at_ms: u64) -> Trace {
 }
 
 fn click(id: &str, text: &str, at_ms: u64) -> Candidate {
-    Candidate { click_id: ClickId::new(id).unwrap(), trace: trace(text, at_ms) }
+    Candidate {
+        click_id: ClickId::new(id).unwrap(),
+        campaign: "summer".to_owned(),
+        trace: trace(text, at_ms),
+    }
 }
 
 /// The points for network, device, geo and time that one click gets from a matcher that takes everything.
@@ -154,8 +158,13 @@ fn by_default_the_network_is_needed_and_not_enough() {
     };
     assert!(!best("198.51.100.1 mobile BR", "203.0.113.7 mobile BR", 0), "all but the network");
     assert!(!best("203.0.113.7 - -", "203.0.113.7 - -", DAY_MS), "nothing but the network");
-    assert!(best("203.0.113.7 mobile BR", "203.0.113.7 mobile BR", DAY_MS), "all but the time");
-    assert!(best("203.0.113.7 - -", "203.0.113.7 - -", 60_000), "a minute later from the same network");
+    assert!(!best("203.0.113.7 - -", "203.0.113.7 - -", 0), "nothing but the network, at once");
+    assert!(!best("203.0.113.7 mobile BR", "203.0.113.7 mobile BR", DAY_MS), "all but the time");
+    assert!(
+        best("203.0.113.7 mobile BR", "203.0.113.7 mobile BR", DAY_MS / 2),
+        "all of it, half a day later"
+    );
+    assert!(best("203.0.113.7 mobile -", "203.0.113.7 mobile -", 60_000), "the same device a minute later");
 }
 
 #[test]

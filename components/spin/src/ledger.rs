@@ -8,22 +8,22 @@
 //!   overtook fails as a whole, and is decided again on what is there then.
 
 mod admin;
+mod book;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use countersign_core::json::Tape;
-use countersign_core::money::{Amount, Currency};
 use countersign_core::store::StoreFault;
 use countersign_core::time::Timestamp;
-use countersign_ledger::book::{Account, Arrival, Attribution, Book, Candidate, FirstDeposit, Posted, Touch};
+use countersign_ledger::book::Arrival;
 use countersign_ledger::decision::{Dead, Decision, Wait};
-use countersign_ledger::fx::{Code, Conversion, Date, Day, Quote, Rate, RateTable};
+use countersign_ledger::fx::{Date, RateTable};
 use countersign_ledger::payload::Payload;
 use countersign_ledger::posting;
 use countersign_ledger::retry;
 use countersign_ledger::rules::Rules;
-use countersign_ledger::settlement::{PostingRow, Settlement};
+use countersign_ledger::settlement::Settlement;
 use serde::Serialize;
 use spin_sdk::sqlite::{Connection, Value};
 use spin_sdk::wasip3::random::random::get_random_u64;
@@ -178,8 +178,9 @@ impl Ledger {
         for _ in 0..TRIES_MAX {
             let generation = first(connection, "SELECT count FROM generation", []).await?;
             let generation = generation.ok_or(StoreFault::Corrupt)?.integer(0)?;
-            let mut book = self.load(connection, taken).await?;
+            // What is looked for depends on the time as well, so it is the same when that is decided.
             let now = (self.clock)();
+            let mut book = self.load(connection, taken, now).await?;
             let mut settlement = Settlement::default();
             let mut counted = Tally::default();
             for taken in taken {
@@ -205,95 +206,6 @@ impl Ledger {
             }
         }
         Err(StoreFault::Contended)
-    }
-
-    /// All that is known around a batch.
-    async fn load(&self, connection: &Connection, taken: &[Taken]) -> Result<Book, StoreFault> {
-        let arrivals = || {
-            taken.iter().filter_map(|taken| match taken {
-                Taken::Whole(arrival) => Some(arrival.as_ref()),
-                Taken::Damaged { .. } => None,
-            })
-        };
-        let clicks =
-            arrivals().map(|arrival| (arrival.partner.as_str(), arrival.click_id.as_str())).collect();
-        let named = |member: fn(&Payload) -> Option<&String>| {
-            let names = arrivals()
-                .filter_map(|arrival| Some((arrival.partner.as_str(), member(&arrival.payload)?.as_str())));
-            names.collect::<BTreeSet<(&str, &str)>>()
-        };
-        let accounts = named(|payload| payload.account_id.as_ref());
-        let installs = named(|payload| payload.install_id.as_ref());
-        let mut entries = named(|payload| payload.original_event_id.as_ref());
-        entries.extend(arrivals().map(|arrival| (arrival.partner.as_str(), arrival.event_id.as_str())));
-        let mut book = Book {
-            clicks: load_clicks(connection, &clicks).await?,
-            installs: load_installs(connection, &installs).await?,
-            entries: load_entries(connection, &entries).await?,
-            accounts: load_accounts(connection, &accounts).await?,
-            rates: RateTable::default(),
-        };
-        let mut dates = self.dates(arrivals());
-        dates.extend(
-            book.accounts
-                .values()
-                .flat_map(|account| &account.candidates)
-                .map(|candidate| Date::of(candidate.ts_event)),
-        );
-        book.rates = self.rates(connection, &dates).await?;
-        Ok(book)
-    }
-
-    /// The dates whose rates a batch may need: none where all money is in the currency of the reports.
-    fn dates<'a>(&self, arrivals: impl Iterator<Item = &'a Arrival>) -> BTreeSet<Date> {
-        let report = self.rules.report_currency;
-        let is_foreign = |amount: &Amount| amount.currency != report;
-        arrivals
-            .filter(|arrival| {
-                let partner = self.rules.partner(&arrival.partner);
-                arrival.payload.amount.as_ref().is_some_and(is_foreign)
-                    || partner.contract.iter().any(|terms| {
-                        terms.cpa.as_ref().is_some_and(is_foreign)
-                            || terms.ftd_min_deposit.as_ref().is_some_and(is_foreign)
-                    })
-            })
-            .map(|arrival| Date::of(arrival.ts_event))
-            .collect()
-    }
-
-    async fn rates(&self, connection: &Connection, dates: &BTreeSet<Date>) -> Result<RateTable, StoreFault> {
-        if dates.is_empty() {
-            return Ok(RateTable::default());
-        }
-        let import = first(connection, "SELECT coalesce(max(id), 0) FROM rate_import", []).await?;
-        let import = import.ok_or(StoreFault::Corrupt)?.integer(0)?;
-        let missing: Vec<String> = {
-            let mut rates = self.rates.borrow_mut();
-            if rates.import != import {
-                *rates = Rates { import, ..Rates::default() };
-            }
-            dates.iter().filter(|date| !rates.known.contains(date)).map(ToString::to_string).collect()
-        };
-        if !missing.is_empty() {
-            let sql = "SELECT DISTINCT CAST(day.date AS BLOB), CAST(rate.currency AS BLOB), CAST(rate.quote AS BLOB) \
-                       FROM json_each(?1) AS wanted JOIN rate_day AS day \
-                       ON day.date BETWEEN date(wanted.value, '-7 days') AND wanted.value \
-                       LEFT JOIN rate ON rate.date = day.date";
-            let mut days: BTreeMap<Date, Vec<(Code, Quote)>> = BTreeMap::new();
-            for row in rows(connection, sql, [json(&missing)?]).await? {
-                let day = days.entry(Date::parse(row.text(0)?).ok_or(StoreFault::Corrupt)?).or_default();
-                if let Ok(currency) = row.text(1) {
-                    let quote = Quote::parse(row.text(2)?).map_err(|_| StoreFault::Corrupt)?;
-                    day.push((Code::new(currency).ok_or(StoreFault::Corrupt)?, quote));
-                }
-            }
-            let mut rates = self.rates.borrow_mut();
-            for (date, quotes) in days {
-                rates.table.insert(Day { date, quotes });
-            }
-            rates.known.extend(dates);
-        }
-        Ok(self.rates.borrow().table.clone())
     }
 }
 
@@ -389,175 +301,6 @@ fn waiting(arrival: &Arrival, wait: Wait, now: Timestamp) -> (i64, u64, &'static
     let pause = retry::delay_ms(arrival.attempts.saturating_sub(1), random(), None);
     let due_at = now.plus_ms(pause).min(wait.until);
     (arrival.id, due_at.as_ms(), wait.reason, wait.waits_for)
-}
-
-async fn load_clicks(
-    connection: &Connection,
-    names: &BTreeSet<(&str, &str)>,
-) -> Result<BTreeMap<(String, String), String>, StoreFault> {
-    let sql = "SELECT CAST(partner AS BLOB), CAST(click_id AS BLOB), CAST(campaign AS BLOB) FROM json_each(?1) \
-               CROSS JOIN click ON click_id = value ->> 1 AND partner = value ->> 0";
-    let found = rows(connection, sql, [json(names)?]).await?;
-    found.iter().map(|row| Ok((name(row)?, row.text(2)?.to_owned()))).collect()
-}
-
-async fn load_installs(
-    connection: &Connection,
-    names: &BTreeSet<(&str, &str)>,
-) -> Result<BTreeMap<(String, String), Touch>, StoreFault> {
-    if names.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let sql = "SELECT CAST(partner AS BLOB), CAST(install_id AS BLOB), CAST(click_id AS BLOB), CAST(campaign AS BLOB) \
-               FROM json_each(?1) CROSS JOIN install ON partner = value ->> 0 AND install_id = value ->> 1";
-    let found = rows(connection, sql, [json(names)?]).await?;
-    found
-        .iter()
-        .map(|row| {
-            let touch = Touch { click_id: row.text(2)?.to_owned(), campaign: optional(row, 3)? };
-            Ok((name(row)?, touch))
-        })
-        .collect()
-}
-
-async fn load_entries(
-    connection: &Connection,
-    names: &BTreeSet<(&str, &str)>,
-) -> Result<BTreeMap<(String, String), Posted>, StoreFault> {
-    let sql = "SELECT CAST(entry.partner AS BLOB), CAST(entry.event_id AS BLOB), entry.id, entry.payload_hash, CAST(entry.event AS BLOB), \
-               entry.ts_event, CAST(entry.account_id AS BLOB), CAST(entry.campaign AS BLOB), CAST(entry.attribution AS BLOB), \
-               entry.score, CAST(money.kind AS BLOB), CAST(money.currency AS BLOB), money.minor, ( \
-                 SELECT coalesce(sum(back.minor), 0) FROM entry AS reversal JOIN posting AS back ON back.entry = reversal.id \
-                 AND back.kind IN ('refund', 'chargeback', 'bonus') WHERE reversal.original = entry.id) \
-               FROM json_each(?1) CROSS JOIN entry ON entry.partner = value ->> 0 AND entry.event_id = value ->> 1 \
-               LEFT JOIN posting AS money ON money.entry = entry.id AND money.cause = entry.id \
-               AND money.kind IN ('deposit', 'bonus')";
-    let found = rows(connection, sql, [json(names)?]).await?;
-    found
-        .iter()
-        .map(|row| {
-            let kind = optional(row, 10)?;
-            let money = match &kind {
-                None => None,
-                Some(_) => {
-                    let amount = Amount { minor: row.integer(12)?, currency: currency(row, 11)? };
-                    Some((amount, 0_i64.saturating_sub(row.integer(13)?)))
-                }
-            };
-            let posted = Posted {
-                id: row.integer(2)?,
-                payload_hash: row.bytes(3)?,
-                event: row.text(4)?.to_owned(),
-                ts_event: row.instant(5)?,
-                account_id: optional(row, 6)?,
-                campaign: optional(row, 7)?,
-                attribution: attribution(row, 8)?,
-                money,
-                bonus: kind.as_deref() == Some("bonus"),
-            };
-            Ok((name(row)?, posted))
-        })
-        .collect()
-}
-
-/// Players, with the deposits that may still become their first.
-async fn load_accounts(
-    connection: &Connection,
-    names: &BTreeSet<(&str, &str)>,
-) -> Result<BTreeMap<(String, String), Account>, StoreFault> {
-    if names.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let names = json(names)?;
-    let sql = "SELECT CAST(value ->> 0 AS BLOB), CAST(value ->> 1 AS BLOB), CAST(account.click_id AS BLOB), \
-               CAST(account.campaign AS BLOB), CAST(account.attribution AS BLOB), CAST(first.event_id AS BLOB), account.registered_at, account.kyc_at, \
-               first_deposit.entry, first.ts_event, CAST(price.currency AS BLOB), price.minor, CAST(price.report_currency AS BLOB), \
-               price.report_minor, CAST(price.rate_date AS BLOB), CAST(price.rate_from AS BLOB), CAST(price.rate_to AS BLOB), price.cause \
-               FROM json_each(?1) \
-               LEFT JOIN account ON account.partner = value ->> 0 AND account.account_id = value ->> 1 \
-               LEFT JOIN first_deposit ON first_deposit.partner = value ->> 0 AND first_deposit.account_id = value ->> 1 \
-               LEFT JOIN entry AS first ON first.id = first_deposit.entry \
-               LEFT JOIN posting AS price ON price.entry = first_deposit.entry AND price.kind = 'cpa' \
-               WHERE account.partner IS NOT NULL OR first_deposit.entry IS NOT NULL";
-    let mut accounts = BTreeMap::new();
-    for row in rows(connection, sql, [names.clone()]).await? {
-        let campaign = optional(&row, 3)?;
-        let account = Account {
-            touch: optional(&row, 2)?.map(|click_id| Touch { click_id, campaign }),
-            attribution: optional(&row, 4)?.and_then(|name| Attribution::of(&name, Some(0))),
-            registered_at: row.optional_instant(6)?,
-            kyc_at: row.optional_instant(7)?,
-            first_deposit: first_deposit(&row)?,
-            candidates: Vec::new(),
-        };
-        accounts.insert(name(&row)?, account);
-    }
-    let sql = "SELECT CAST(entry.partner AS BLOB), CAST(entry.account_id AS BLOB), entry.id, entry.ts_event, \
-               CAST(money.currency AS BLOB), money.minor, CAST(entry.event_id AS BLOB), NULL, CAST(entry.attribution AS BLOB), entry.score \
-               FROM json_each(?1) CROSS JOIN entry ON entry.partner = value ->> 0 AND entry.account_id = value ->> 1 \
-               JOIN posting AS money ON money.entry = entry.id AND money.kind = 'deposit' \
-               WHERE (SELECT verdict FROM verdict WHERE verdict.entry = entry.id ORDER BY id DESC LIMIT 1) \
-               IN ('not_registered', 'not_known')";
-    for row in rows(connection, sql, [names]).await? {
-        let candidate = Candidate {
-            id: row.integer(2)?,
-            event_id: row.text(6)?.to_owned(),
-            ts_event: row.instant(3)?,
-            amount: Amount { minor: row.integer(5)?, currency: currency(&row, 4)? },
-            attribution: attribution(&row, 8)?,
-        };
-        accounts.entry(name(&row)?).or_default().candidates.push(candidate);
-    }
-    Ok(accounts)
-}
-
-/// The first deposit of an account, with what it brought, from column 8 on.
-fn first_deposit(row: &Row) -> Result<Option<FirstDeposit>, StoreFault> {
-    let Some(id) = row.optional_integer(8)? else { return Ok(None) };
-    let price = match row.optional_text(10)? {
-        None => None,
-        Some(_) => {
-            let rate = match row.optional_text(14)? {
-                None => Rate::Identity,
-                Some(date) => {
-                    let quote = |column| Quote::parse(row.text(column)?).map_err(|_| StoreFault::Corrupt);
-                    Rate::Ecb {
-                        date: Date::parse(date).ok_or(StoreFault::Corrupt)?,
-                        from: quote(15)?,
-                        to: quote(16)?,
-                    }
-                }
-            };
-            let report = Amount { minor: row.integer(13)?, currency: currency(row, 12)? };
-            Some(PostingRow {
-                entry: id,
-                cause: row.integer(17)?,
-                kind: "cpa",
-                amount: Amount { minor: row.integer(11)?, currency: currency(row, 10)? },
-                report: Conversion { amount: report, rate },
-            })
-        }
-    };
-    Ok(Some(FirstDeposit { id, event_id: row.text(5)?.to_owned(), ts_event: row.instant(9)?, price }))
-}
-
-/// Partner and id, which come first in every row.
-fn name(row: &Row) -> Result<(String, String), StoreFault> {
-    Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned()))
-}
-
-fn optional(row: &Row, column: usize) -> Result<Option<String>, StoreFault> {
-    Ok(row.optional_text(column)?.map(str::to_owned))
-}
-
-fn currency(row: &Row, column: usize) -> Result<Currency, StoreFault> {
-    Currency::of(row.text(column)?).ok_or(StoreFault::Corrupt)
-}
-
-/// The attribution in a column, and its score in the next.
-fn attribution(row: &Row, column: usize) -> Result<Attribution, StoreFault> {
-    let score = row.optional_integer(column.saturating_add(1))?.and_then(|score| u32::try_from(score).ok());
-    Attribution::of(row.text(column)?, score).ok_or(StoreFault::Corrupt)
 }
 
 /// Writes what was decided; `false`: another worker came between, and nothing is written.

@@ -5,6 +5,7 @@
 mod admin;
 mod dead_letters;
 mod faults;
+mod matching;
 mod privacy;
 mod support;
 mod waits;

@@ -79,7 +79,7 @@ impl Visitor {
             referrer_host: headers
                 .get("referer")
                 .and_then(|referrer| host(core::str::from_utf8(referrer).ok()?)),
-            geo: geo.and_then(country),
+            geo: geo.and_then(client::country),
             device_class: client::device_class(said),
             ip_prefix: address.map(client::truncate_ip),
             ip: address.filter(|_| has_consent),
@@ -128,13 +128,4 @@ fn host(url: &str) -> Option<(String, bool)> {
         return None;
     }
     Some(cut(&host.to_ascii_lowercase()))
-}
-
-/// A country as a proxy writes it. `XX` stands for none, and `T1` (Tor) is none.
-fn country(value: &[u8]) -> Option<Text<2>> {
-    let letters = core::str::from_utf8(value)
-        .ok()
-        .filter(|text| text.bytes().all(|byte| byte.is_ascii_alphabetic()))?;
-    let code = letters.to_ascii_uppercase();
-    if code.len() == 2 && code != "XX" { Text::new(&code) } else { None }
 }

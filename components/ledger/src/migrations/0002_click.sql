@@ -30,8 +30,11 @@ CREATE TABLE IF NOT EXISTS click (
   user_agent        TEXT                      -- whole; NULL without consent_analytics
 ) STRICT, WITHOUT ROWID
 
--- An event without a click id is matched with a click of its partner's, from its network, shortly before it.
-CREATE INDEX IF NOT EXISTS click_by_network ON click (partner, ip_prefix, clicked_at)
+-- An event without a click id is matched with a click of its partner's, shortly before it, from its network …
+CREATE INDEX IF NOT EXISTS click_by_network ON click (partner, ip_prefix, clicked_at) WHERE kind = 'click'
+
+-- … or from its country and a device of its class.
+CREATE INDEX IF NOT EXISTS click_by_country ON click (partner, geo, device_class, clicked_at) WHERE kind = 'click' AND geo IS NOT NULL
 
 -- What is over its retention is found without reading all that is not: the device class goes with it.
 CREATE INDEX IF NOT EXISTS click_by_age ON click (clicked_at) WHERE device_class IS NOT NULL

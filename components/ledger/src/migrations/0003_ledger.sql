@@ -25,17 +25,23 @@ CREATE TABLE IF NOT EXISTS account (
   click_id      TEXT,                         -- of the registration: the first touch
   campaign      TEXT,
   attribution   TEXT,
+  score         INTEGER,                      -- thousandths, of 'probable'
   registered_at INTEGER,                      -- ms, by the operator's clock
   kyc_at        INTEGER,                      -- ms
   PRIMARY KEY (partner, account_id)
 ) STRICT, WITHOUT ROWID
 
+-- A click that a player has is matched with no other one.
+CREATE INDEX IF NOT EXISTS account_by_click ON account (partner, click_id) WHERE campaign IS NOT NULL
+
 -- The mapping click ↔ install (source §10).
 CREATE TABLE IF NOT EXISTS install (
-  partner    TEXT NOT NULL,
-  install_id TEXT NOT NULL,
-  click_id   TEXT NOT NULL,
-  campaign   TEXT,
+  partner     TEXT NOT NULL,
+  install_id  TEXT NOT NULL,
+  click_id    TEXT NOT NULL,
+  campaign    TEXT,
+  attribution TEXT NOT NULL,
+  score       INTEGER,                        -- thousandths, of 'probable'
   PRIMARY KEY (partner, install_id)
 ) STRICT, WITHOUT ROWID
 
@@ -56,7 +62,7 @@ CREATE TABLE IF NOT EXISTS entry (
   campaign     TEXT,                          -- NULL: unattributed
   attribution  TEXT    NOT NULL,              -- 'click', 'account', 'install', 'probable', 'none'
   score        INTEGER,                       -- thousandths, of 'probable'
-  matched_by   TEXT,                          -- what the score was made of, of 'probable'
+  matched_by   TEXT,                          -- JSON: the click, and what the score was made of, where the event itself was matched
   account_id   TEXT,
   original     INTEGER,                       -- the entry that a refund or chargeback takes back
   said_ftd     INTEGER,                       -- the operator's is_ftd: 0, 1, or NULL
@@ -157,8 +163,8 @@ CREATE VIEW IF NOT EXISTS settling (
   postings,                                   -- [entry, cause, kind], [currency, minor, exponent], the same of the report, [source, date, from, to]
   verdicts,                                   -- entry, cause, verdict
   firsts,                                     -- partner, account_id, entry, the entry that was the first before
-  accounts,                                   -- partner, account_id, click_id, campaign, attribution, registered_at, kyc_at
-  installs,                                   -- partner, install_id, click_id, campaign
+  accounts,                                   -- partner, account_id, click_id, campaign, attribution, score, registered_at, kyc_at
+  installs,                                   -- partner, install_id, click_id, campaign, attribution, score
   waiting,                                    -- inbox id, due_at, reason, waits_for
   dead                                        -- inbox id, reason, detail, attempts
 ) AS SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
@@ -185,13 +191,13 @@ CREATE TRIGGER IF NOT EXISTS settle INSTEAD OF INSERT ON settling BEGIN
   DELETE FROM first_deposit WHERE entry IN (SELECT value ->> 3 FROM json_each(NEW.firsts));
   INSERT INTO first_deposit (partner, account_id, entry)
     SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(NEW.firsts);
-  INSERT INTO account (partner, account_id, click_id, campaign, attribution, registered_at, kyc_at)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6
+  INSERT INTO account (partner, account_id, click_id, campaign, attribution, score, registered_at, kyc_at)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7
     FROM json_each(NEW.accounts) WHERE true
     ON CONFLICT (partner, account_id) DO UPDATE SET click_id = excluded.click_id, campaign = excluded.campaign,
-      attribution = excluded.attribution, registered_at = excluded.registered_at, kyc_at = excluded.kyc_at;
-  INSERT INTO install (partner, install_id, click_id, campaign)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(NEW.installs) WHERE true
+      attribution = excluded.attribution, score = excluded.score, registered_at = excluded.registered_at, kyc_at = excluded.kyc_at;
+  INSERT INTO install (partner, install_id, click_id, campaign, attribution, score)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(NEW.installs) WHERE true
     ON CONFLICT (partner, install_id) DO NOTHING;
   INSERT INTO dead_letter (inbox_id, reason, detail, attempts, died_at)
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, NEW.settled_at FROM json_each(NEW.dead);

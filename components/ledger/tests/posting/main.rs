@@ -8,23 +8,27 @@ mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use countersign_core::event::ClickId;
 use countersign_core::money::Amount;
 use countersign_ledger::book::Book;
 use countersign_ledger::decision::{Dead, Decision, Verdict};
 use countersign_ledger::fx::{Code, Quote, Rate};
 use countersign_ledger::posting::{self, share};
+use countersign_ledger::probable::Candidate;
 use countersign_ledger::settlement::{PostingRow, Settlement};
+use countersign_ledger::trace::{self, MatchedBy, Search};
 
-use table::{Block, Event, Step};
+use table::{Block, Click, Event, PARTNER, Step};
 
 /// The table's files, each with its text.
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 7] = [
     ("first_deposits.txt", include_str!("first_deposits.txt")),
     ("reversals.txt", include_str!("reversals.txt")),
     ("payouts.txt", include_str!("payouts.txt")),
     ("currencies.txt", include_str!("currencies.txt")),
     ("attribution.txt", include_str!("attribution.txt")),
     ("queue.txt", include_str!("queue.txt")),
+    ("probable.txt", include_str!("probable.txt")),
 ];
 
 /// Every block of every file, under a name to find it by.
@@ -32,12 +36,16 @@ fn blocks() -> impl Iterator<Item = (&'static str, Block)> {
     FILES.into_iter().flat_map(|(file, text)| table::read(text).into_iter().map(move |block| (file, block)))
 }
 
-/// Carries out what is not an event; decides what is, into rows of its own.
-fn play(block: &Block, book: &mut Book, step: &Step) -> Option<(Decision, Settlement)> {
-    match step {
-        Step::Click { click_id, campaign } => {
-            for partner in block.events().map(|event| event.arrival.partner.clone()) {
-                drop(book.clicks.insert((partner, click_id.clone()), campaign.clone()));
+/// Carries out the step of that index where it is not an event; decides what is, into rows of its own.
+fn play(block: &Block, book: &mut Book, index: usize) -> Option<(Decision, Settlement)> {
+    match &block.steps[index] {
+        Step::Click(click) => {
+            let partners: Vec<_> = match &click.partner {
+                Some(partner) => vec![partner.clone()],
+                None => block.events().map(|event| event.arrival.partner.clone()).collect(),
+            };
+            for partner in partners {
+                drop(book.clicks.insert((partner, click.click_id.clone()), click.campaign.clone()));
             }
             None
         }
@@ -46,15 +54,44 @@ fn play(block: &Block, book: &mut Book, step: &Step) -> Option<(Decision, Settle
             None
         }
         Step::Account { name, account } => {
+            let click_id = account.touch.as_ref().unwrap().click_id.clone();
+            book.taken.insert((name.0.clone(), click_id));
             drop(book.accounts.insert(name.clone(), account.clone()));
             None
         }
         Step::Event(event) => {
+            if let Some(search) = trace::search(&block.rules, book, &event.arrival, event.now) {
+                drop(book.nearby.insert(event.arrival.id, nearby(&search, &block.steps[..index])));
+            }
             let mut rows = Settlement::default();
             let decision = posting::decide(&block.rules, book, &event.arrival, event.now, &mut rows);
             Some((decision, rows))
         }
     }
+}
+
+/// The clicks that a search finds among the steps before it.
+fn nearby((_, partner, network, geo, device, first_ms, last_ms): &Search, steps: &[Step]) -> Vec<Candidate> {
+    let clicks = steps.iter().filter_map(|step| match step {
+        Step::Click(click) => Some(click),
+        Step::Rates(_) | Step::Account { .. } | Step::Event(_) => None,
+    });
+    let is_near = |click: &&Click| {
+        let trace = &click.trace;
+        let is_network = network.is_some() && trace.network.map(|network| network.to_string()) == *network;
+        let is_country = geo.is_some() && trace.geo.map(|geo| geo.as_str().to_owned()) == *geo;
+        let is_device = *device == Some(trace.device.as_str());
+        click.kind == "click"
+            && click.partner.as_ref().map_or(partner == PARTNER, |its| its == partner)
+            && (*first_ms..=*last_ms).contains(&trace.at.as_ms())
+            && (is_network || (is_country && is_device))
+    };
+    let candidate = |click: &Click| Candidate {
+        click_id: ClickId::new(&click.click_id).unwrap(),
+        campaign: click.campaign.clone(),
+        trace: click.trace,
+    };
+    clicks.filter(is_near).map(candidate).collect()
 }
 
 #[test]
@@ -64,8 +101,8 @@ fn each_event_becomes_what_its_line_says() {
     for (file, block) in blocks() {
         let mut book = Book::default();
         let mut posted = BTreeMap::new();
-        for step in &block.steps {
-            let (Some((decision, rows)), Step::Event(event)) = (play(&block, &mut book, step), step) else {
+        for (index, step) in block.steps.iter().enumerate() {
+            let (Some((decision, rows)), Step::Event(event)) = (play(&block, &mut book, index), step) else {
                 continue;
             };
             if decision == Decision::Post {
@@ -108,7 +145,17 @@ fn check_rows(
             .filter(|_| matches!(event.arrival.event.as_str(), "refund" | "chargeback"))
             .and_then(|original_id| posted.get(&(event.arrival.partner.clone(), original_id.clone())));
         let owner = original.map_or(payload, |original| &original.arrival.payload);
-        assert_eq!((entry.0, &entry.4, &entry.5), (id, &None, &owner.account_id), "{line}");
+        assert_eq!((entry.0, &entry.5), (id, &owner.account_id), "{line}");
+        if let Some(MatchedBy { network, device, geo, time, .. }) = entry.4 {
+            assert_eq!(
+                (entry.2, entry.3),
+                ("probable", Some(u32::from(network + device + geo + time))),
+                "{line}"
+            );
+        }
+        for (.., attribution, score) in &rows.installs {
+            assert_eq!((*attribution, *score), (entry.2, entry.3), "{line}");
+        }
         assert_eq!(entry.6, original.map(|original| original.arrival.id), "{line}");
         assert_eq!(entry.7, payload.is_ftd.map(u8::from), "{line}");
     }
@@ -150,11 +197,15 @@ fn written(block: &Block, event: &Event, decision: &Decision, rows: &Settlement,
         }
         Decision::Dead(dead) => items.push(format!("dead {}", dead.as_str())),
     }
-    for (_, campaign, attribution, score, ..) in &rows.entries {
+    for (_, campaign, attribution, score, matched_by, ..) in &rows.entries {
         let score = score.map_or(String::new(), |score| format!(":{score}"));
         let own = book.clicks.get(&(event.arrival.partner.clone(), event.arrival.click_id.clone()));
         if *attribution != "click" || campaign.as_ref() != own {
-            items.push(format!("by {attribution}{score} {}", or_none(campaign)));
+            let matched_by = matched_by
+                .as_ref()
+                .map(|by| format!(" {} {}+{}+{}+{}", by.click_id, by.network, by.device, by.geo, by.time));
+            let matched_by = matched_by.unwrap_or_default();
+            items.push(format!("by {attribution}{score} {}{matched_by}", or_none(campaign)));
         }
     }
     for posting in &rows.postings {
@@ -175,18 +226,19 @@ fn written(block: &Block, event: &Event, decision: &Decision, rows: &Settlement,
     for (entry, _, verdict) in &rows.verdicts {
         items.push(format!("{verdict}{}", entry_name(*entry)));
     }
-    for (_, _, click_id, campaign, attribution, registered_at, kyc_at) in &rows.accounts {
+    for (_, _, click_id, campaign, attribution, score, registered_at, kyc_at) in &rows.accounts {
         let time = |ms: &Option<u64>| ms.map_or("-".to_owned(), |ms| block.write_ms(ms));
         items.push(format!(
-            "account {} {} {} {} {}",
+            "account {} {} {} {} {}{}",
             time(registered_at),
             time(kyc_at),
             or_none(click_id),
             or_none(campaign),
-            attribution.unwrap_or("-")
+            attribution.unwrap_or("-"),
+            score.map_or(String::new(), |score| format!(":{score}"))
         ));
     }
-    for (_, install_id, click_id, campaign) in &rows.installs {
+    for (_, install_id, click_id, campaign, ..) in &rows.installs {
         items.push(format!("install {install_id} {click_id} {}", or_none(campaign)));
     }
     if items.is_empty() { "posted".to_owned() } else { items.join("; ") }

@@ -1,18 +1,23 @@
 //! The table through the SQL: what a [`Settlement`] says is what the tables hold after one insert into `settling`.
 
+use std::collections::BTreeSet;
 use std::fs;
 
+use countersign_core::text::Text;
 use countersign_core::time::Timestamp;
 use countersign_ledger::book::Book;
+use countersign_ledger::client::DeviceClass;
 use countersign_ledger::decision::Decision;
+use countersign_ledger::probable::Trace;
 use countersign_ledger::schema;
 use countersign_ledger::settlement::Settlement;
+use countersign_ledger::trace::{self, CANDIDATES, Search};
 use rusqlite::{Connection, params};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::table::{Block, Event, Step};
-use crate::{blocks, play};
+use crate::table::{Block, Click, Event, Step};
+use crate::{blocks, nearby, play};
 
 const LEASE: i64 = 7;
 
@@ -102,17 +107,18 @@ fn settle(
 
 /// Each table's rows of one event, in the columns of the settlement.
 const READ_BACK: [&str; 8] = [
-    "SELECT json_array(id, campaign, attribution, score, matched_by, account_id, original, said_ftd) FROM entry WHERE id = ?1",
+    "SELECT json_array(id, campaign, attribution, score, json(matched_by), account_id, original, said_ftd) FROM entry WHERE id = ?1",
     "SELECT json_array(json_array(entry, cause, kind), json_array(currency, minor, exponent), \
      json_array(report_currency, report_minor, report_exponent), json_array(rate_source, rate_date, rate_from, rate_to)) \
      FROM posting WHERE cause = ?1 ORDER BY id",
     "SELECT json_array(entry, cause, verdict) FROM verdict WHERE cause = ?1 ORDER BY id",
     "SELECT json_array(partner, account_id, entry) FROM first_deposit WHERE entry IN (SELECT entry FROM verdict WHERE cause = ?1 AND \
      verdict = 'first')",
-    "SELECT json_array(account.partner, account.account_id, account.click_id, account.campaign, account.attribution, registered_at, kyc_at) \
+    "SELECT json_array(account.partner, account.account_id, account.click_id, account.campaign, account.attribution, account.score, \
+     registered_at, kyc_at) \
      FROM account JOIN entry ON entry.partner = account.partner AND entry.account_id = account.account_id \
      WHERE entry.id = ?1 AND entry.event IN ('registration', 'kyc_approved')",
-    "SELECT json_array(install.partner, install_id, install.click_id, install.campaign) FROM install \
+    "SELECT json_array(install.partner, install_id, install.click_id, install.campaign, attribution, score) FROM install \
      JOIN inbox ON inbox.partner = install.partner AND inbox.payload ->> 'install_id' = install_id \
      WHERE inbox.id = ?1 AND inbox.event = 'install'",
     "SELECT json_array(inbox_id, due_at, reason, waits_for) FROM queue WHERE inbox_id = ?1 AND lease IS NULL",
@@ -159,8 +165,11 @@ fn play_block(file: &str, block: &Block) -> usize {
     let connection = database();
     let mut book = Book::default();
     let mut posted = 0;
-    for step in &block.steps {
-        let (decided, Step::Event(event)) = (play(block, &mut book, step), step) else {
+    for (index, step) in block.steps.iter().enumerate() {
+        if let Step::Event(event) = step {
+            check_nearby(&connection, block, &book, index, event);
+        }
+        let (decided, Step::Event(event)) = (play(block, &mut book, index), step) else {
             continue_with(&connection, step);
             continue;
         };
@@ -190,12 +199,132 @@ fn play_block(file: &str, block: &Block) -> usize {
 
 /// What is known besides events: a click ends the waiting for it.
 fn continue_with(connection: &Connection, step: &Step) {
-    let Step::Click { click_id, campaign } = step else { return };
-    let sql = "INSERT INTO click (click_id, campaign, partner, clicked_at, kind, counted) VALUES (?1, ?2, 'acme', 1, 'click', 1)";
-    connection.execute(sql, [click_id, campaign]).unwrap();
-    let sql = "SELECT count(*) FROM queue WHERE waits_for = 'click:' || ?1 AND due_at > 1";
-    let late: i64 = connection.query_row(sql, [click_id], |row| row.get(0)).unwrap();
-    assert_eq!(late, 0, "{click_id}");
+    match step {
+        Step::Click(click) => {
+            insert_click(connection, click);
+            let sql = "SELECT count(*) FROM queue WHERE waits_for = 'click:' || ?1 AND due_at > ?2";
+            let values = params![click.click_id, ms(click.trace.at)];
+            let late: i64 = connection.query_row(sql, values, |row| row.get(0)).unwrap();
+            assert_eq!(late, 0, "{}", click.click_id);
+        }
+        Step::Account { name, account } => {
+            let touch = account.touch.as_ref().unwrap();
+            let sql = "INSERT INTO account (partner, account_id, click_id, campaign, attribution, score) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+            let how = account.attribution.unwrap();
+            let values = params![name.0, name.1, touch.click_id, touch.campaign, how.as_str(), how.score()];
+            connection.execute(sql, values).unwrap();
+        }
+        Step::Rates(_) | Step::Event(_) => {}
+    }
+}
+
+fn insert_click(connection: &Connection, click: &Click) {
+    let sql = "INSERT INTO click (click_id, campaign, partner, clicked_at, kind, counted, ip_prefix, device_class, geo) \
+               VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?7, ?8)";
+    let trace = &click.trace;
+    let values = params![
+        click.click_id,
+        click.campaign,
+        click.partner.as_deref().unwrap_or("acme"),
+        ms(trace.at),
+        click.kind,
+        trace.network.map(|network| network.to_string()),
+        trace.device.as_str(),
+        trace.geo.map(|geo| geo.as_str().to_owned())
+    ];
+    connection.execute(sql, values).unwrap();
+}
+
+/// Events, clicks, and whether the click is taken, as the SQL finds them.
+fn search(connection: &Connection, searches: &[Search]) -> Vec<(i64, String, bool)> {
+    let mut statement = connection.prepare(CANDIDATES).unwrap();
+    let found = statement.query_map([json(&searches)], |row| {
+        Ok((row.get(0)?, String::from_utf8(row.get(1)?).unwrap(), row.get(7)?))
+    });
+    found.unwrap().map(Result::unwrap).collect()
+}
+
+/// The SQL finds the clicks that an event may be matched with, and knows which of them players have.
+fn check_nearby(connection: &Connection, block: &Block, book: &Book, index: usize, event: &Event) {
+    let Some(wanted) = trace::search(&block.rules, book, &event.arrival, event.now) else { return };
+    let expected = nearby(&wanted, &block.steps[..index]).into_iter().map(|candidate| {
+        let click_id = candidate.click_id.as_str().to_owned();
+        let is_taken = book.taken.contains(&(event.arrival.partner.clone(), click_id.clone()));
+        (event.arrival.id, click_id, is_taken)
+    });
+    let expected: BTreeSet<_> = expected.collect();
+    assert_eq!(
+        search(connection, &[wanted]).into_iter().collect::<BTreeSet<_>>(),
+        expected,
+        "{}",
+        event.line
+    );
+}
+
+#[test]
+fn candidates_are_bounded_for_each_event_and_found_through_indexes() {
+    let connection = database();
+    let trace = |ip: &str, at_ms| Trace {
+        network: Some(ip.parse().unwrap()),
+        device: DeviceClass::Mobile,
+        geo: Some(Text::new("BR").unwrap()),
+        at: Timestamp::from_ms(at_ms),
+    };
+    for (name, ip) in [("near", "203.0.113.0"), ("far", "198.51.100.0")] {
+        for at in 1..=300 {
+            let click = Click {
+                click_id: format!("{name}{at}"),
+                campaign: "summer".to_owned(),
+                partner: None,
+                kind: "click".to_owned(),
+                trace: trace(ip, at),
+            };
+            insert_click(&connection, &click);
+        }
+    }
+    let wanted = |id, network: Option<&str>, geo: Option<&str>, last_ms| {
+        (
+            id,
+            "acme".to_owned(),
+            network.map(str::to_owned),
+            geo.map(str::to_owned),
+            Some("mobile"),
+            0,
+            last_ms,
+        )
+    };
+    let searches = [
+        wanted(1, Some("203.0.113.0"), None, 1_000),
+        wanted(2, None, Some("BR"), 1_000),
+        wanted(3, Some("203.0.113.0"), Some("BR"), 250),
+        wanted(4, Some("192.0.2.0"), Some("PT"), 1_000),
+    ];
+    let found = search(&connection, &searches);
+    let of = |id: i64| {
+        let ids =
+            found.iter().filter(move |(event, ..)| *event == id).map(|(_, click_id, _)| click_id.clone());
+        ids.collect::<BTreeSet<_>>()
+    };
+    let newest = |name: &str, last: u64, count: u64| {
+        (last - count + 1..=last).map(|at| format!("{name}{at}")).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(of(1), newest("near", 300, 100));
+    assert_eq!(of(2).len(), 100);
+    // Half of the newest in the country are from the network too.
+    assert_eq!(of(3), &newest("near", 250, 100) | &newest("far", 250, 50));
+    assert_eq!(of(4), BTreeSet::new());
+
+    let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {CANDIDATES}")).unwrap();
+    let plan = statement.query_map(["[]"], |row| row.get::<_, String>(3)).unwrap();
+    let plan: Vec<String> = plan.map(Result::unwrap).collect();
+    for index in [
+        "near USING COVERING INDEX click_by_network",
+        "near USING COVERING INDEX click_by_country",
+        "account_by_click",
+    ] {
+        assert!(plan.iter().any(|step| step.starts_with("SEARCH") && step.contains(index)), "{plan:#?}");
+    }
+    assert!(plan.iter().any(|step| step.starts_with("SEARCH click USING PRIMARY KEY")), "{plan:#?}");
 }
 
 /// The same rows cannot be written a second time, and none of them can be changed.

@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 
 use countersign_core::json::Tape;
 use countersign_core::money::{Amount, Currency};
+use countersign_core::text::Text;
 use countersign_core::time::Timestamp;
 use countersign_ledger::book::{Account, Arrival, Attribution, Touch};
+use countersign_ledger::client::{DeviceClass, truncate_ip};
 use countersign_ledger::fx::{Code, Date, Day, Quote};
 use countersign_ledger::payload::Payload;
+use countersign_ledger::probable::Trace;
 use countersign_ledger::rules::Rules;
 use serde_json::{Map, Value, json};
 
 /// Whose events they are, where a line says nothing else.
-const PARTNER: &str = "acme";
+pub(crate) const PARTNER: &str = "acme";
 
 /// Events with what is around them: one book, one configuration.
 pub(crate) struct Block {
@@ -27,10 +30,20 @@ pub(crate) struct Block {
 /// What happens next.
 #[expect(clippy::large_enum_variant, reason = "there are a few hundred of them, and no hurry")]
 pub(crate) enum Step {
-    Click { click_id: String, campaign: String },
+    Click(Click),
     Rates(Day),
     Account { name: (String, String), account: Account },
     Event(Box<Event>),
+}
+
+/// A click, as far as events are matched with it.
+pub(crate) struct Click {
+    pub(crate) click_id: String,
+    pub(crate) campaign: String,
+    /// `None`: every partner's, where it is an event's own; candidates are [`PARTNER`]'s.
+    pub(crate) partner: Option<String>,
+    pub(crate) kind: String,
+    pub(crate) trace: Trace,
 }
 
 /// One event, decided once.
@@ -55,7 +68,7 @@ impl Block {
     pub(crate) fn events(&self) -> impl Iterator<Item = &Event> {
         self.steps.iter().filter_map(|step| match step {
             Step::Event(event) => Some(event.as_ref()),
-            Step::Click { .. } | Step::Rates(_) | Step::Account { .. } => None,
+            Step::Click(_) | Step::Rates(_) | Step::Account { .. } => None,
         })
     }
 
@@ -137,7 +150,7 @@ impl Reader {
             .unwrap_or_else(|errors| panic!("{}: {errors:?}", self.title));
         let days = self.steps.iter().filter_map(|step| match step {
             Step::Rates(day) => Some((day.date, day.quotes.clone())),
-            Step::Click { .. } | Step::Account { .. } | Step::Event(_) => None,
+            Step::Click(_) | Step::Account { .. } | Step::Event(_) => None,
         });
         Block { days: days.collect(), title: self.title, rules, steps: self.steps, day: self.day }
     }
@@ -158,8 +171,9 @@ impl Reader {
                 let date = Date::parse(date).unwrap();
                 self.steps.push(Step::Rates(Day { date, quotes: quotes.collect() }));
             }
-            ["click", click_id, campaign] => {
-                self.steps.push(Step::Click { click_id: click_id.to_owned(), campaign: campaign.to_owned() });
+            ["click", click_id, campaign, ref more @ ..] => {
+                let click = self.click(click_id, campaign, more);
+                self.steps.push(Step::Click(click));
             }
             ["account", account_id, click_id, campaign, score] => {
                 let touch = Touch { click_id: click_id.to_owned(), campaign: Some(campaign.to_owned()) };
@@ -175,6 +189,33 @@ impl Reader {
                 self.steps.push(Step::Event(Box::new(event)));
             }
         }
+    }
+
+    fn click(&self, click_id: &str, campaign: &str, words: &[&str]) -> Click {
+        let mut click = Click {
+            click_id: click_id.to_owned(),
+            campaign: campaign.to_owned(),
+            partner: None,
+            kind: "click".to_owned(),
+            trace: Trace {
+                network: None,
+                device: DeviceClass::Unknown,
+                geo: None,
+                at: Timestamp::from_ms(1),
+            },
+        };
+        for word in words {
+            match word.split_once('=').unwrap() {
+                ("at", time) => click.trace.at = self.time(time),
+                ("ip", ip) => click.trace.network = Some(truncate_ip(ip.parse().unwrap())),
+                ("device", device) => click.trace.device = DeviceClass::named(device).unwrap(),
+                ("geo", geo) => click.trace.geo = Some(Text::new(geo).unwrap()),
+                ("kind", kind) => kind.clone_into(&mut click.kind),
+                ("partner", partner) => click.partner = Some(partner.to_owned()),
+                _ => panic!("{word}?"),
+            }
+        }
+        click
     }
 
     fn contract(&mut self, from: &str, words: &[&str]) {
@@ -211,7 +252,7 @@ impl Reader {
         if let ["again", event_id, ..] = *words {
             let earlier = self.steps.iter().rev().find_map(|step| match step {
                 Step::Event(event) => Some(event).filter(|event| event.arrival.event_id == event_id),
-                Step::Click { .. } | Step::Rates(_) | Step::Account { .. } => None,
+                Step::Click(_) | Step::Rates(_) | Step::Account { .. } => None,
             });
             let earlier = earlier.unwrap_or_else(|| panic!("{line}"));
             let mut arrival = earlier.arrival.clone();
@@ -237,6 +278,8 @@ impl Reader {
                         "account" => member("account_id", &format!("{value:?}")),
                         "install" => member("install_id", &format!("{value:?}")),
                         "of" => member("original_event_id", &format!("{value:?}")),
+                        "ip" | "device" | "geo" => member(name, &format!("{value:?}")),
+                        "ua" => member(name, &format!("{:?}", value.replace('+', " "))),
                         "now" | "received" | "partner" | "payload" => {}
                         _ => assert!(index > 0 && word.len() == 3, "{word}? {line}"),
                     }
