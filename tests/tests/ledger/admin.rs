@@ -11,7 +11,7 @@ use crate::support::{App, RATES, TOKEN, deposit, document, everything, request, 
 const COSTS: &str = "date,campaign,amount,currency\n2025-12-30,summer,12.50,EUR\n2025-12-31,summer,7,EUR\n";
 
 /// Method, path, a body that would change something, and the status that it has with the token.
-const ROWS: [(&str, &str, &str, u16); 10] = [
+const ROWS: [(&str, &str, &str, u16); 12] = [
     ("POST", "tick", "", 200),
     ("POST", "fx", RATES, 200),
     ("POST", "costs", COSTS, 200),
@@ -21,6 +21,8 @@ const ROWS: [(&str, &str, &str, u16); 10] = [
     ("GET", "dead-letters/5", "", 200),
     ("POST", "dead-letters/replay", r#"{"reason":"over_refund"}"#, 200),
     ("POST", "dead-letters/discard", r#"{"reason":"currency_differs","because":"asked"}"#, 200),
+    ("GET", "rejections", "", 200),
+    ("POST", "erase", r#"{"partner":"acme","account_id":"nobody"}"#, 200),
     ("GET", "nowhere", "", 404),
 ];
 

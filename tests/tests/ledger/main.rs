@@ -4,6 +4,7 @@
 
 mod admin;
 mod dead_letters;
+mod erasure;
 mod faults;
 mod matching;
 mod privacy;
