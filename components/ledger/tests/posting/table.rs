@@ -28,7 +28,6 @@ pub(crate) struct Block {
 }
 
 /// What happens next.
-#[expect(clippy::large_enum_variant, reason = "there are a few hundred of them, and no hurry")]
 pub(crate) enum Step {
     Click(Click),
     Rates(Day),
