@@ -20,7 +20,7 @@ fn an_erased_player_leaves_sums_and_no_trace() {
     assert_eq!(app.count("dead_letter"), 1);
     let months = app.get("totals?by=month");
     let order = json!({ "partner": "acme", "account_id": "player-1" }).to_string();
-    let (status, answer) = app.ask("POST", "erase", &order);
+    let (status, answer) = app.ask("POST", "erase", order.as_str());
     assert_eq!((status, &answer["erased"]), (200, &json!(true)), "{answer}");
     assert!(answer["pseudonym"].as_str().unwrap().starts_with("erased_"), "{answer}");
     let dump = app.dump().concat();
@@ -40,7 +40,7 @@ fn what_is_still_queued_is_not_erased() {
     app.accept(&of_player(deposit("dep_1", 100, "EUR"), "player-1"));
     let before = app.dump();
     let order = json!({ "partner": "acme", "account_id": "player-1" }).to_string();
-    let (status, answer) = app.ask("POST", "erase", &order);
+    let (status, answer) = app.ask("POST", "erase", order.as_str());
     assert_eq!((status, &answer["error"]), (409, &json!("still_queued")), "{answer}");
     let (status, answer) = app.ask("POST", "erase", r#"{ "partner": "acme" }"#);
     assert_eq!((status, &answer["error"]), (422, &json!("order_invalid")), "{answer}");
@@ -53,7 +53,6 @@ fn refusals_of_known_senders_are_kept_and_others_counted() {
     app.accept(&deposit("dep_1", 100, "EUR"));
     assert_eq!(app.app.send(app.postback(&deposit("dep_1", 200, "EUR"))).unwrap().status, 422);
     let mut forged = app.postback(&deposit("dep_2", 100, "EUR"));
-    forged.body.push(b' ');
     for (name, value) in &mut forged.headers {
         if name == b"x-signature" {
             *value = format!("sha256={}", "0".repeat(64)).into_bytes();

@@ -17,9 +17,14 @@ CREATE TRIGGER IF NOT EXISTS erase INSTEAD OF INSERT ON erasing BEGIN
     sub2 = NULL, sub3 = NULL, sub4 = NULL, sub5 = NULL, creative_id = NULL, consent_version = NULL, consent_analytics = NULL,
     consent_ads = NULL, cut = NULL, referrer_host = NULL, geo = NULL, device_class = NULL, ip_prefix = NULL, ip = NULL, agent = NULL,
     user_agent = NULL
-    WHERE click_id IN (SELECT click_id FROM entry WHERE partner = NEW.partner AND account_id = NEW.account_id);
-  DELETE FROM install WHERE partner = NEW.partner
-    AND click_id IN (SELECT click_id FROM entry WHERE partner = NEW.partner AND account_id = NEW.account_id);
+    WHERE partner = NEW.partner AND click_id IN (
+      SELECT click_id FROM entry WHERE partner = NEW.partner AND account_id = NEW.account_id
+      UNION SELECT matched_by ->> 'click_id' FROM entry WHERE partner = NEW.partner AND account_id = NEW.account_id
+      UNION SELECT click_id FROM account WHERE partner = NEW.partner AND account_id = NEW.account_id);
+  DELETE FROM install WHERE partner = NEW.partner AND click_id IN (
+      SELECT click_id FROM entry WHERE partner = NEW.partner AND account_id = NEW.account_id
+      UNION SELECT matched_by ->> 'click_id' FROM entry WHERE partner = NEW.partner AND account_id = NEW.account_id
+      UNION SELECT click_id FROM account WHERE partner = NEW.partner AND account_id = NEW.account_id);
   UPDATE inbox SET payload = '', source = NULL WHERE partner = NEW.partner AND payload <> '' AND payload ->> 'account_id' = NEW.account_id;
   DELETE FROM dead_letter WHERE inbox_id IN (SELECT id FROM inbox WHERE partner = NEW.partner AND payload = '')
     AND inbox_id NOT IN (SELECT id FROM entry);
