@@ -1,7 +1,7 @@
 //! `cargo xtask bench inbox`: the gate on this project's Spin host, over real HTTP, each event committed and flushed.
 //!
-//! Both rows run the same gate.wasm. An instance that serves one request at a time, as a Spin that was started with
-//! `--max-instance-concurrent-reuse-count 1`, has nobody to share a commit with.
+//! Both rows run the same gate.wasm: in the first an instance serves one request at a time, as a Spin that was started with
+//! `--max-instance-concurrent-reuse-count 1`, in the second 16.
 
 mod gate;
 mod writer;
@@ -37,7 +37,8 @@ struct Options {
 }
 
 /// The rows: their titles, and how many requests an instance serves at a time; 16 is what Spin has unless it is told otherwise.
-const ROWS: [(&str, usize); 2] = [("one commit per request", 1), ("waiting requests share a commit", 16)];
+const ROWS: [(&str, usize); 2] =
+    [("one request at a time in an instance", 1), ("16 requests at a time in an instance", 16)];
 
 fn main() -> Result<()> {
     let Some(options) = options(std::env::args().skip(1))? else {
