@@ -148,11 +148,23 @@ fn tick(answer: &Value) {
 
 fn print_totals(by: &str, answer: &Value) {
     let totals = answer.get("totals").and_then(Value::as_array).into_iter().flatten();
-    let columns =
-        [by, "events", "registrations", "first deposits", "deposits", "reversals", "NGR", "CPA", "share", ""];
+    let columns = [
+        by,
+        "events",
+        "registrations",
+        "first deposits",
+        "disputed",
+        "deposits",
+        "reversals",
+        "NGR",
+        "CPA",
+        "share",
+        "",
+    ];
     let mut table = Table::new(&columns);
     for total in totals {
-        let counts = ["events", "registrations", "first_deposits"].map(|name| member(total, name));
+        let counts = ["events", "registrations", "first_deposits", "ftd_disagreements"]
+            .map(|name| member(total, name));
         let sums = ["deposits", "reversals", "ngr", "cpa", "revenue_share"].map(|name| money(total, name));
         let row = [member(total, "group")].into_iter().chain(counts).chain(sums);
         table.row(row.chain([member(total, "currency")]).collect());

@@ -90,16 +90,19 @@ fn totals_add_up_to_the_cent() {
     let app = App::new();
     app.post("fx", RATES);
     app.accept(&event("registration", "reg_1", json!({})));
-    app.accept(&deposit("dep_1", 100, "EUR"));
-    app.accept(&deposit("dep_2", 250, "USD"));
+    // Of two that the operator takes for the first, one is.
+    for mut deposit in [deposit("dep_1", 100, "EUR"), deposit("dep_2", 250, "USD")] {
+        deposit["is_ftd"] = true.into();
+        app.accept(&deposit);
+    }
     app.accept(&refund("ref_1", 20, "dep_1"));
     assert_eq!(app.tick(), tally(4, 0, 0, 0));
     // 250 / 1.1757 = 212.6393…, a tenth of it 21.263…; a tenth of 100 less 20.
     for (by, group) in
         [("month", "2025-12"), ("day", "2025-12-30"), ("partner", "acme"), ("campaign", "summer")]
     {
-        let expected = json!({ "group": group, "events": 4, "registrations": 1, "first_deposits": 1, "currency": "EUR", "exponent": 2,
-            "deposits": 10_000 + 21_264, "reversals": -2_000, "ngr": 29_264, "cpa": 8_000, "revenue_share": 1_000 + 2_126 - 200 });
+        let expected = json!({ "group": group, "events": 4, "registrations": 1, "first_deposits": 1,
+            "ftd_disagreements": 1, "currency": "EUR", "exponent": 2, "deposits": 10_000 + 21_264, "reversals": -2_000, "ngr": 29_264, "cpa": 8_000, "revenue_share": 1_000 + 2_126 - 200 });
         assert_eq!(only_total(&app, by), expected, "{by}");
     }
     assert_eq!(only_total(&app, "account")["group"], "acme/u_1");

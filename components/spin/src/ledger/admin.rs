@@ -132,6 +132,8 @@ pub struct Total {
     pub registrations: i64,
     /// First deposits, by our verdict.
     pub first_deposits: i64,
+    /// Deposits of which the operator's `is_ftd` says otherwise than our verdict.
+    pub ftd_disagreements: i64,
     /// The currency of the sums.
     pub currency: String,
     /// Its decimals.
@@ -325,7 +327,8 @@ impl Ledger {
         let report = self.rules.report_currency;
         let sql = format!(
             "SELECT CAST({group} AS BLOB), count(DISTINCT entry.id), count(DISTINCT CASE WHEN entry.event = 'registration' THEN entry.id END), \
-             count(DISTINCT first_deposit.entry), {}, {}, {}, {} \
+             count(DISTINCT first_deposit.entry), \
+             count(DISTINCT CASE WHEN entry.event = 'deposit_success' AND entry.said_ftd <> (first_deposit.entry IS NOT NULL) THEN entry.id END), {}, {}, {}, {} \
              FROM entry LEFT JOIN posting ON posting.entry = entry.id AND posting.report_currency = ?1 \
              LEFT JOIN first_deposit ON first_deposit.entry = entry.id GROUP BY 1 ORDER BY 1",
             sum("'deposit'"),
@@ -337,19 +340,20 @@ impl Ledger {
         let found = rows(&connection, &sql, [text(report.code())]).await?;
         self.database.keep(connection);
         let totals = found.iter().map(|row| {
-            let (deposits, reversals) = (row.integer(4)?, row.integer(5)?);
+            let (deposits, reversals) = (row.integer(5)?, row.integer(6)?);
             Ok(Total {
                 group: row.text(0)?.to_owned(),
                 events: row.integer(1)?,
                 registrations: row.integer(2)?,
                 first_deposits: row.integer(3)?,
+                ftd_disagreements: row.integer(4)?,
                 currency: report.code().to_owned(),
                 exponent: i64::from(report.decimals()),
                 deposits,
                 reversals,
                 ngr: deposits.saturating_add(reversals),
-                cpa: row.integer(6)?,
-                revenue_share: row.integer(7)?,
+                cpa: row.integer(7)?,
+                revenue_share: row.integer(8)?,
             })
         });
         totals.collect::<Result<Vec<_>, StoreFault>>().map(Some)
