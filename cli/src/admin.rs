@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::failure::unusable;
 
@@ -31,6 +31,10 @@ pub(crate) enum Command {
     Tick(Bare),
     /// Show the ledger's sums in the currency of the reports
     Totals(Totals),
+    /// Show refused requests whose signature was right, and how many were refused in all
+    Rejections(Rejections),
+    /// Take out what is known of a player; the sums stay
+    Erase(Erase),
     /// Events that could not be posted
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
@@ -76,6 +80,32 @@ pub(crate) struct Totals {
     connection: Connection,
 }
 
+/// `countersign rejections`.
+#[derive(Args, Debug)]
+pub(crate) struct Rejections {
+    /// Of this partner only
+    #[arg(long)]
+    partner: Option<String>,
+    /// At most so many
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    limit: u32,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// `countersign erase`.
+#[derive(Args, Debug)]
+pub(crate) struct Erase {
+    /// Whose player
+    #[arg(long)]
+    partner: String,
+    /// The player, by the operator's own id
+    #[arg(long)]
+    account_id: String,
+    #[command(flatten)]
+    connection: Connection,
+}
+
 /// Runs a command.
 ///
 /// # Errors
@@ -99,6 +129,20 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         Command::Totals(totals) => {
             let answer = totals.connection.get(&format!("totals?by={}", totals.by))?;
             totals.connection.show(&answer, |answer| print_totals(&totals.by, answer))
+        }
+        Command::Rejections(rejections) => {
+            let partner =
+                rejections.partner.as_ref().map_or(String::new(), |name| format!("&partner={name}"));
+            let answer =
+                rejections.connection.get(&format!("rejections?limit={}{partner}", rejections.limit))?;
+            rejections.connection.show(&answer, print_rejections)
+        }
+        Command::Erase(erase) => {
+            let order = json!({ "partner": erase.partner, "account_id": erase.account_id }).to_string();
+            let answer = erase.connection.post("erase", "application/json", order.into_bytes())?;
+            erase.connection.show(&answer, |answer| {
+                println!("Erased; the sums are under {}.", member(answer, "pseudonym"))
+            })
         }
         Command::DeadLetters(command) => dead_letters::run(command),
     }
@@ -170,4 +214,24 @@ fn print_totals(by: &str, answer: &Value) {
         table.row(row.chain([member(total, "currency")]).collect());
     }
     table.print();
+}
+
+fn print_rejections(answer: &Value) {
+    let rows = |name: &str| answer.get(name).and_then(Value::as_array).into_iter().flatten();
+    if rows("counts").next().is_none() {
+        return println!("There are none.");
+    }
+    let mut kept = Table::new(&["refused at", "partner", "code", "event", "event id", "key", "source"]);
+    for rejection in rows("rejections") {
+        let rest =
+            ["partner", "code", "event", "event_id", "key_id", "source"].map(|name| member(rejection, name));
+        kept.row([time(rejection, "rejected_at")].into_iter().chain(rest).collect());
+    }
+    kept.print();
+    let mut counts = Table::new(&["hour from", "partner", "code", "refused"]);
+    for refused in rows("counts") {
+        let rest = ["partner", "code", "count"].map(|name| member(refused, name));
+        counts.row([time(refused, "hour_ms")].into_iter().chain(rest).collect());
+    }
+    counts.print();
 }

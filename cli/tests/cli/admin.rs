@@ -55,6 +55,7 @@ fn an_operator_sees_the_queue_imports_rates_and_treats_dead_letters() {
 
     let costs = folder.file("costs.csv", "date,campaign,amount,currency\n2025-10-21,summer,12.50,EUR\n");
     assert_eq!(well(&up, &format!("costs import {costs}")), "Imported 1 rows.\n");
+    assert_eq!(well(&up, "rejections"), "There are none.\n");
     let totals = well(&up, "totals --by account");
     assert!(totals.contains("sandbox/u_1") && totals.contains(" 300.00 "), "{totals}");
     let json: serde_json::Value = serde_json::from_str(&well(&up, "totals --by account --json")).unwrap();
@@ -79,6 +80,9 @@ fn an_operator_sees_the_queue_imports_rates_and_treats_dead_letters() {
     assert!(well(&up, "dead-letters replay --reason over_refund").starts_with("0 replayed"));
     let said = ask(&up, "dead-letters show 4");
     assert!(said.code == 1 && said.stderr.contains("not_found"), "{said:?}");
+    let erased = well(&up, "erase --partner sandbox --account-id u_1");
+    assert!(erased.contains("erased_"), "{erased}");
+    assert!(!well(&up, "totals --by account").contains("u_1"));
 }
 
 #[test]
