@@ -57,8 +57,17 @@ impl SpinApp {
     }
 
     fn in_directory(directory: Arc<tempfile::TempDir>, setup: &Setup) -> anyhow::Result<Self> {
+        Self::load(directory, &manifest(setup)?, setup)
+    }
+
+    /// The application of this manifest.
+    pub(crate) fn load(
+        directory: Arc<tempfile::TempDir>,
+        manifest: &str,
+        setup: &Setup,
+    ) -> anyhow::Result<Self> {
         std::fs::write(directory.path().join("countersign.json"), &setup.document)?;
-        std::fs::write(directory.path().join("spin.toml"), manifest(setup)?)?;
+        std::fs::write(directory.path().join("spin.toml"), manifest)?;
         let state = State::directory(&directory.path().join("state"))?;
         let (logs, lines) = Logs::collected();
         let mut options = SpinOptions::new(state.clone());

@@ -2,24 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Deref;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use countersign_host::clock::Clock;
 use countersign_host::fault::Faults;
 use countersign_host::http::{HttpReply, HttpRequest};
-use countersign_host::spin::{BlockingSpinApp, LogLine, Logs, Serving, SpinOptions, State, Stream};
-use rusqlite::Connection;
 
-/// `gate.wasm` on the Spin host, with a database in a directory that goes with this value.
+use crate::spin_app::{Setup, SpinApp};
+
+/// `gate.wasm` on the Spin host, with a database in a directory that goes with this value. Its clock stands still.
 pub struct SpinGate {
-    application: BlockingSpinApp,
+    app: SpinApp,
     clock: Clock,
-    state: State,
-    lines: Arc<Mutex<Vec<LogLine>>>,
-    _directory: tempfile::TempDir,
 }
 
 impl SpinGate {
@@ -49,19 +46,16 @@ impl SpinGate {
         secrets: &BTreeMap<String, String>,
         faults: Faults,
     ) -> anyhow::Result<Self> {
-        let directory = tempfile::tempdir()?;
-        std::fs::write(directory.path().join("countersign.json"), document)?;
-        std::fs::write(directory.path().join("spin.toml"), manifest(components, secrets)?)?;
-        let state = State::directory(&directory.path().join("state"))?;
         let clock = Clock::fixed(0);
-        let (logs, lines) = Logs::collected();
-        let mut options = SpinOptions::new(state.clone());
-        options.variables.clone_from(secrets);
-        options.clock = clock.clone();
-        options.faults = faults;
-        options.logs = logs;
-        let application = BlockingSpinApp::load(&directory.path().join("spin.toml"), options)?;
-        Ok(Self { application, clock, state, lines, _directory: directory })
+        let setup = Setup {
+            document: document.to_owned(),
+            secrets: secrets.clone(),
+            faults,
+            clock: clock.clone(),
+            is_woken: false,
+        };
+        let directory = Arc::new(tempfile::tempdir()?);
+        Ok(Self { app: SpinApp::load(directory, &manifest(components, secrets)?, &setup)?, clock })
     }
 
     /// Sends a request that arrives at `at_ms`, in milliseconds since the Unix epoch.
@@ -70,23 +64,7 @@ impl SpinGate {
     /// Where the request cannot stand on the wire, or the reply broke off.
     pub fn send(&self, at_ms: u64, request: HttpRequest) -> anyhow::Result<HttpReply> {
         self.clock.set_ms(at_ms);
-        self.application.handle(request)
-    }
-
-    /// Serves the gate on a free port of this machine until the handle is dropped.
-    ///
-    /// # Errors
-    /// Where no port is free.
-    pub fn serve(&self) -> anyhow::Result<Serving> {
-        self.application.serve(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
-    }
-
-    /// The gate's database, past the gate.
-    ///
-    /// # Errors
-    /// Where the file cannot be opened.
-    pub fn database(&self) -> anyhow::Result<Connection> {
-        Connection::open(self.state.database("default")).context("the gate's database")
+        self.app.send(request)
     }
 
     /// Empties every table, so that the next request meets the state of a first one. Instances live on.
@@ -103,18 +81,13 @@ impl SpinGate {
         }
         Ok(())
     }
+}
 
-    /// What the component and its host have logged, in order.
-    #[must_use]
-    pub fn log(&self) -> Vec<LogLine> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
+impl Deref for SpinGate {
+    type Target = SpinApp;
 
-    /// What the host says of instances that failed; nothing where all is well.
-    #[must_use]
-    pub fn failures(&self) -> Vec<String> {
-        let lines = self.log().into_iter().filter(|line| line.stream == Stream::Host);
-        lines.map(|line| line.text).collect()
+    fn deref(&self) -> &SpinApp {
+        &self.app
     }
 }
 

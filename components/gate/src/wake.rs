@@ -4,9 +4,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use countersign_spin::host;
 use spin_sdk::http::{self, Method, Request};
 use spin_sdk::time::sleep;
-use spin_sdk::wasip3::spawn;
 
 /// The least time between two calls of an instance.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -25,7 +25,7 @@ pub(crate) fn worker(url: &Rc<str>) {
     IS_WANTED.set(true);
     if !IS_PAUSED.replace(true) {
         let url = Rc::clone(url);
-        spawn(async move {
+        host::after_reply(async move {
             while IS_WANTED.replace(false) {
                 call(&url).await;
                 sleep(PAUSE).await;
@@ -42,14 +42,9 @@ async fn call(url: &str) {
         Err(_) => false,
     };
     if !woken && !IS_TOLD.replace(true) {
-        complain(url);
+        host::complain(&format!(
+            "the worker does not hear of events: let the gate call {url} (allowed_outbound_hosts), or let cron send POST \
+             /internal/tick; what is accepted stays in the queue"
+        ));
     }
-}
-
-#[expect(clippy::print_stderr, reason = "Spin collects a component's standard error as its log")]
-fn complain(url: &str) {
-    eprintln!(
-        "countersign: the worker does not hear of events: let the gate call {url} (allowed_outbound_hosts), or let cron send \
-         POST /internal/tick; what is accepted stays in the queue"
-    );
 }

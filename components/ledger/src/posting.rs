@@ -1,5 +1,5 @@
-//! What one event becomes: postings and a verdict, a wait, or a dead letter (source §3, §7, §8). Pure, and the same in whatever
-//! order the events arrive, down to what the contract makes of which of two first deposits.
+//! What one event becomes: postings and a verdict, a wait, or a dead letter (source §3, §7, §8). Pure. Sums, counts and verdicts
+//! are the same in whatever order the events arrive; docs/ledger.md lists the few things that are not.
 //!
 //! [`decide`] reads a [`Book`] with all that is known around a batch of events, and notes in it what it decides, so that the next
 //! event of the batch finds it there. What it decides is written into a [`Settlement`], whose rows are those of the SQL view

@@ -17,8 +17,8 @@ use spin_sdk::sqlite::{Connection, Value};
 use spin_sdk::time::sleep;
 
 use crate::database::{Database, instant, run, text, unsigned};
+use crate::host;
 use crate::inbox::{self, NotOpened};
-use crate::task;
 
 /// The pauses between the attempts to store a click, each of which waits for a lock as long as the host lets it. A store that is
 /// still away after them is away for more than a moment.
@@ -64,7 +64,7 @@ impl Clicks {
             label,
             database: OnceCell::new(),
             // SQLite has no unsigned integers.
-            instance: u64::from_be_bytes(task::random()) >> 1,
+            instance: u64::from_be_bytes(host::random()) >> 1,
             lost: RefCell::default(),
             is_waiting: Cell::new(false),
         }

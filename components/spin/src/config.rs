@@ -62,7 +62,7 @@ pub async fn redirector() -> Result<Redirector, NotConfigured> {
 fn document() -> Result<String, NotConfigured> {
     std::fs::read_to_string(PATH).map_err(|error| {
         let remedy = "mount it with `files` in spin.toml: [{ source = \"countersign.json\", destination = \"/countersign.json\" }]";
-        NotConfigured::Wrong(vec![format!("countersign: {PATH}: {error}; {remedy}")])
+        NotConfigured::Wrong(vec![format!("{PATH}: {error}; {remedy}")])
     })
 }
 
@@ -85,8 +85,7 @@ async fn secrets(
 }
 
 fn not_configured(errors: &[ConfigError]) -> NotConfigured {
-    let line = |error: &ConfigError| {
-        format!("countersign: configuration: {}: {}; {}", error.path, error.problem, error.remedy)
-    };
+    let line =
+        |error: &ConfigError| format!("configuration: {}: {}; {}", error.path, error.problem, error.remedy);
     NotConfigured::Wrong(errors.iter().map(line).collect())
 }

@@ -210,6 +210,12 @@ impl Ledger {
 }
 
 impl Tally {
+    /// As a line of the log.
+    #[must_use]
+    pub fn to_json(self) -> String {
+        serde_json::to_string(&self).unwrap_or_default()
+    }
+
     /// Events that left the queue.
     #[must_use]
     pub const fn settled(&self) -> u64 {

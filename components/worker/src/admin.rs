@@ -7,12 +7,12 @@ use countersign_core::token::{self, Bearer};
 use countersign_ledger::csv::Faults;
 use countersign_ledger::{cost, ecb};
 use countersign_spin::exchange::{self, Response};
+use countersign_spin::host::now;
 use countersign_spin::ledger::{Ledger, Selection};
 use serde::Deserialize;
 use serde_json::json;
 use spin_sdk::http::{HeaderValue, Request};
 
-use crate::start::{Instance, now};
 use crate::stretch;
 
 /// Longest body, in bytes: the ECB's whole history has two million.
@@ -21,11 +21,11 @@ const BODY_BYTES_MAX: usize = 16 << 20;
 const PAGE_MAX: u32 = 1_000;
 
 /// Answers a request to `/internal/…`. Without the token nothing is read, and nothing changes.
-pub(crate) async fn answer(instance: &Instance, request: Request) -> Response {
+pub(crate) async fn answer(ledger: &Ledger, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let fields: Vec<(&[u8], &[u8])> =
         head.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect();
-    if !is_admitted(instance, &fields) {
+    if !is_admitted(ledger, &fields) {
         let mut response =
             exchange::problem(401, "token_invalid", "send Authorization: Bearer and one of admin.tokens");
         response.1.insert("www-authenticate", HeaderValue::from_static("Bearer"));
@@ -50,14 +50,14 @@ pub(crate) async fn answer(instance: &Instance, request: Request) -> Response {
         Ok(None) => return exchange::problem(413, "payload_too_large", "send at most 16 MiB"),
         Err(_) => return exchange::problem(400, "payload_malformed", "the request broke off before its end"),
     };
-    let answered = if is_post { post(instance, path, &body).await } else { get(instance, path, query).await };
+    let answered = if is_post { post(ledger, path, &body).await } else { get(ledger, path, query).await };
     answered.unwrap_or_else(|fault| exchange::problem(503, "store_unavailable", fault.as_str()))
 }
 
-fn is_admitted(instance: &Instance, fields: &[(&[u8], &[u8])]) -> bool {
+fn is_admitted(ledger: &Ledger, fields: &[(&[u8], &[u8])]) -> bool {
     match token::bearer(Headers(fields)) {
         Bearer::Token(token) => {
-            token::verify(&instance.ledger.rules().admin, token, now(), &mut Tape::default()).is_ok()
+            token::verify(&ledger.rules().admin, token, now(), &mut Tape::default()).is_ok()
         }
         Bearer::Missing | Bearer::Malformed => false,
     }
@@ -67,8 +67,8 @@ fn dead_letter(path: &str) -> Option<i64> {
     path.strip_prefix("dead-letters/")?.parse().ok()
 }
 
-async fn post(instance: &Instance, path: &str, body: &[u8]) -> Result<Response, StoreFault> {
-    let ledger = &instance.ledger;
+async fn post(ledger: &Ledger, path: &str, body: &[u8]) -> Result<Response, StoreFault> {
+    let ledger = &ledger;
     Ok(match path {
         "tick" => {
             let tally = ledger.post_due(stretch()).await?;
@@ -180,8 +180,8 @@ fn bad_lines<P: std::fmt::Display>(faults: &Faults<P>) -> Response {
     )
 }
 
-async fn get(instance: &Instance, path: &str, query: &str) -> Result<Response, StoreFault> {
-    let ledger = &instance.ledger;
+async fn get(ledger: &Ledger, path: &str, query: &str) -> Result<Response, StoreFault> {
+    let ledger = &ledger;
     let parameter = |name: &str| {
         query
             .split('&')

@@ -7,7 +7,6 @@
 #![cfg(target_arch = "wasm32")]
 
 mod admin;
-mod start;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -15,14 +14,14 @@ use std::time::Duration;
 
 use countersign_core::store::StoreFault;
 use countersign_core::time::Timestamp;
+use countersign_spin::config;
 use countersign_spin::exchange::{self, Response};
-use countersign_spin::ledger::{Ledger, Tally};
-use countersign_spin::task;
+use countersign_spin::host::{self, log, now};
+use countersign_spin::ledger::Ledger;
+use countersign_spin::start::{self, NotStarted, Started};
 use spin_sdk::http::{IntoResponse, Request};
 use spin_sdk::http_service;
 use spin_sdk::time::sleep;
-
-use start::{Instance, instance, now};
 
 /// A run looks again this often while something is due soon.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -36,6 +35,8 @@ const STRETCH_MS: u64 = 10_000;
 const FAULTS_MAX: u32 = 60;
 
 thread_local! {
+    /// What an instance keeps between requests: the ledger, with the rules that it posts by.
+    static STARTED: Started<Ledger> = const { Started::not_yet() };
     /// Whether a run of this instance is under way. It looks at the queue every second, so one is enough.
     static RUNNING: Cell<bool> = const { Cell::new(false) };
 }
@@ -46,25 +47,29 @@ async fn handle(request: Request) -> impl IntoResponse {
 }
 
 async fn answer(request: Request) -> Response {
-    let instance = match instance().await {
-        Ok(instance) => instance,
-        Err(problem) => return exchange::problem(503, "internal_error", problem),
+    let ledger = match start::instance(&STARTED, start).await {
+        Ok(ledger) => ledger,
+        Err(problem) => return exchange::problem(503, "internal_error", problem.as_str()),
     };
     if request.uri().path() == "/wake" {
         if !RUNNING.replace(true) {
-            task::after_reply(run(instance));
+            host::after_reply(run(ledger));
         }
         return exchange::empty(202);
     }
-    admin::answer(&instance, request).await
+    admin::answer(&ledger, request).await
+}
+
+async fn start() -> Result<Ledger, NotStarted> {
+    Ok(Ledger::open("default", config::rules().await?, now).await?)
 }
 
 /// Runs until nothing is due soon, and once more where an event came while the run was ending: its wake-up call fell on deaf ears.
-async fn run(instance: Rc<Instance>) {
+async fn run(ledger: Rc<Ledger>) {
     loop {
-        let has_emptied = post_all(&instance.ledger).await;
+        let has_emptied = post_all(&ledger).await;
         RUNNING.set(false);
-        let is_due = instance.ledger.next_due().await.ok().flatten().is_some_and(|due| due <= now());
+        let is_due = ledger.next_due().await.ok().flatten().is_some_and(|due| due <= now());
         if !has_emptied || !is_due || RUNNING.replace(true) {
             break;
         }
@@ -74,7 +79,7 @@ async fn run(instance: Rc<Instance>) {
 /// Posts until nothing is due soon, unless another instance does already, and takes out some of what is over its retention. `false`:
 /// too many faults, or another instance's run goes on.
 async fn post_all(ledger: &Ledger) -> bool {
-    let worker = i64::from_be_bytes(task::random());
+    let worker = i64::from_be_bytes(host::random());
     let mut faults = 0_u32;
     while faults < FAULTS_MAX {
         match post(ledger, worker).await {
@@ -88,7 +93,7 @@ async fn post_all(ledger: &Ledger) -> bool {
             Ok(Next::Anothers { is_due: false }) => return false,
             Err(fault) => {
                 if faults == 0 {
-                    complain(fault.as_str());
+                    complain(fault);
                 }
                 faults = faults.saturating_add(1);
                 sleep(PAUSE).await;
@@ -97,7 +102,7 @@ async fn post_all(ledger: &Ledger) -> bool {
     }
     // Where the run is not ended here, it ends by itself.
     if let Err(fault) = ledger.purge().await.and(ledger.end_run(worker).await) {
-        complain(fault.as_str());
+        complain(fault);
     }
     faults < FAULTS_MAX
 }
@@ -125,22 +130,13 @@ async fn post(ledger: &Ledger, worker: i64) -> Result<Next, StoreFault> {
     let tally = ledger.post_due(stretch()).await?;
     // That something waits on is no news.
     if tally.settled() > 0 {
-        log(&tally);
+        log(&tally.to_json());
     }
     Ok(ledger.next_due().await?.map_or(Next::Nothing, Next::Due))
 }
 
-/// One line of JSON per run that did something.
-#[expect(clippy::print_stdout, reason = "Spin collects a component's standard output as its log")]
-fn log(tally: &Tally) {
-    if let Ok(line) = serde_json::to_string(tally) {
-        println!("{line}");
-    }
-}
-
-#[expect(clippy::print_stderr, reason = "Spin collects a component's standard error as its log")]
-fn complain(problem: &str) {
-    eprintln!("countersign: posting: {problem}; what was not posted stays in the queue");
+fn complain(fault: StoreFault) {
+    host::complain(&format!("posting: {}; what was not posted stays in the queue", fault.as_str()));
 }
 
 /// The end of a stretch of posting.

@@ -49,7 +49,7 @@ impl Host for Spin {
     }
 
     fn log(&self) -> Vec<String> {
-        self.gates.values().flat_map(SpinGate::log).map(|line| line.text).collect()
+        self.gates.values().flat_map(|gate| gate.log()).map(|line| line.text).collect()
     }
 }
 

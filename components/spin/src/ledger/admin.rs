@@ -8,7 +8,7 @@ use spin_sdk::sqlite::Value;
 
 use super::{Ledger, json};
 use crate::database::{Row, first, instant, rows, run, text, unless_ruled_out};
-use crate::task;
+use crate::host;
 
 /// Published days that one statement brings in.
 const DAYS_MAX: usize = 250;
@@ -366,7 +366,7 @@ impl Ledger {
     /// What the database failed with.
     pub async fn erase(&self, partner: &str, account_id: &str) -> Result<Option<String>, StoreFault> {
         let connection = self.database.connect().await?;
-        let pseudonym = format!("erased_{:032x}", u128::from_be_bytes(task::random()));
+        let pseudonym = format!("erased_{:032x}", u128::from_be_bytes(host::random()));
         let values = [text(partner), text(account_id), text(&pseudonym), instant((self.clock)())];
         let erased =
             unless_ruled_out(&connection, "INSERT INTO erasing VALUES (?1, ?2, ?3, ?4)", values).await?;
