@@ -1,5 +1,6 @@
 //! The event vocabulary (source §4, §8): types, required members, and what is wrong with an event that is refused.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
@@ -77,13 +78,15 @@ pub const FAULTS_MAX: usize = 8;
 pub struct EventFaults {
     faults: Vec<EventFault>,
     skew_ms: Option<i64>,
+    event: Option<EventName>,
+    event_id: Option<EventId>,
 }
 
 /// One thing that is wrong with an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventFault {
     /// Where, as an RFC 6901 JSON pointer; empty for the whole document. Also the place of a member that is missing.
-    pub pointer: Text<64>,
+    pub pointer: &'static str,
     /// What to send instead; public text.
     pub problem: &'static str,
 }
@@ -95,6 +98,18 @@ impl EventFaults {
         &self.faults
     }
 
+    /// The event's type, where that is right.
+    #[must_use]
+    pub const fn event(&self) -> Option<EventName> {
+        self.event
+    }
+
+    /// The event's id, where that is right.
+    #[must_use]
+    pub const fn event_id(&self) -> Option<EventId> {
+        self.event_id
+    }
+
     /// Where `ts_event` is too far ahead of our clock: by how many milliseconds.
     #[must_use]
     pub const fn skew_ms(&self) -> Option<i64> {
@@ -102,7 +117,7 @@ impl EventFaults {
     }
 
     /// Notes a problem with the member at `pointer`, and answers what was read where there is none.
-    fn note<T>(&mut self, pointer: &str, read: Result<T, &'static str>) -> Option<T> {
+    fn note<T>(&mut self, pointer: &'static str, read: Result<T, &'static str>) -> Option<T> {
         match read {
             Ok(value) => Some(value),
             Err(problem) => {
@@ -112,10 +127,8 @@ impl EventFaults {
         }
     }
 
-    fn add(&mut self, pointer: &str, problem: &'static str) {
+    fn add(&mut self, pointer: &'static str, problem: &'static str) {
         if self.faults.len() < FAULTS_MAX {
-            // Every pointer is one of ours, and short.
-            let pointer = Text::new(pointer).unwrap_or_default();
             self.faults.push(EventFault { pointer, problem });
         }
     }
@@ -128,11 +141,11 @@ impl EventFaults {
 ///
 /// # Errors
 /// [`EventFaults`] with all that is wrong, up to [`FAULTS_MAX`].
-pub fn read(document: &Document<'_>, rules: &EventRules, now: Timestamp) -> Result<Event, EventFaults> {
+pub fn read(document: &Document<'_>, rules: &EventRules, now: Timestamp) -> Result<Event, Box<EventFaults>> {
     let mut faults = EventFaults::default();
     let Some(object) = document.object() else {
         faults.add("", DOCUMENT);
-        return Err(faults);
+        return Err(Box::new(faults));
     };
     let members = Members::of(object);
 
@@ -154,6 +167,7 @@ pub fn read(document: &Document<'_>, rules: &EventRules, now: Timestamp) -> Resu
     let bonus = faults.note("/bonus", members.bonus.map(|value| boolean(value, BONUS)).transpose());
     descriptions(&members, &mut faults);
 
+    (faults.event, faults.event_id) = (event, event_id);
     match (event, event_id, click_id, ts_event, original_event_id, is_ftd, bonus) {
         (
             Some(event),
@@ -166,7 +180,7 @@ pub fn read(document: &Document<'_>, rules: &EventRules, now: Timestamp) -> Resu
         ) if faults.faults.is_empty() => {
             Ok(Event { event, event_id, click_id, ts_event, amount, original_event_id, is_ftd, bonus })
         }
-        _ => Err(faults),
+        _ => Err(Box::new(faults)),
     }
 }
 
@@ -320,7 +334,7 @@ fn original(
 /// Checks the members that say more of player and campaign. They are read where they are needed, from the payload.
 fn descriptions(members: &Members<'_>, faults: &mut EventFaults) {
     type Check = fn(Str<'_>) -> bool;
-    let checks: [(&str, Option<Value<'_>>, Check, &'static str); 12] = [
+    let checks: [(&'static str, Option<Value<'_>>, Check, &'static str); 12] = [
         ("/account_id", members.account_id, is_label, LABEL),
         ("/session_id", members.session_id, is_label, LABEL),
         ("/install_id", members.install_id, is_label, LABEL),

@@ -20,7 +20,7 @@ fn rules() -> EventRules {
     EventRules { custom: custom.into(), ts_event_future_ms_max: 300_000 }
 }
 
-fn read_text(text: &str) -> Result<Event, EventFaults> {
+fn read_text(text: &str) -> Result<Event, Box<EventFaults>> {
     let mut tape = Tape::default();
     let document = json::read(text.as_bytes(), &mut tape, Limits::POSTBACK);
     read(&document.unwrap_or_else(|malformed| panic!("{malformed:?}: {text}")), &rules(), NOW)
@@ -43,18 +43,29 @@ fn object<'m>(members: impl IntoIterator<Item = &'m (&'m str, &'m str)>) -> Stri
     format!("{{{}}}", members.join(", "))
 }
 
-fn read_event(event: &str, more: &[(&str, &str)]) -> Result<Event, EventFaults> {
+fn read_event(event: &str, more: &[(&str, &str)]) -> Result<Event, Box<EventFaults>> {
     read_text(&object(&members(&format!("\"{event}\""), more)))
 }
 
 /// What is wrong with an event: `/pointer: problem`, one after the other.
-fn faults(event: Result<Event, EventFaults>) -> Vec<String> {
+fn faults(event: Result<Event, Box<EventFaults>>) -> Vec<String> {
     let faults = event.map_or_else(|faults| faults.list().to_vec(), |event| panic!("{event:?} was accepted"));
     faults.into_iter().map(|fault| format!("{}: {}", fault.pointer, fault.problem)).collect()
 }
 
 const USD: (&str, &str) = ("currency", "\"USD\"");
 const ORIGINAL: (&str, &str) = ("original_event_id", "\"d1\"");
+
+#[test]
+fn what_is_right_of_a_wrong_event_names_it() {
+    let names = |event: &str, more: &[(&str, &str)]| {
+        let faults = read_event(event, more).unwrap_err();
+        (faults.event().is_some(), faults.event_id().is_some())
+    };
+    assert_eq!(names("registration", &[("ts_event", "1")]), (true, true));
+    assert_eq!(names("nothing_known", &[]), (false, true));
+    assert_eq!(names("registration", &[("event_id", "\"\"")]), (true, false));
+}
 
 #[test]
 fn the_sources_events_are_read() {

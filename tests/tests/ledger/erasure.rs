@@ -87,6 +87,22 @@ fn refusals_of_known_senders_are_kept_and_others_counted() {
 }
 
 #[test]
+fn a_refusal_says_which_event_and_what_was_wrong_with_it() {
+    let app = App::new();
+    let wrong = deposit("dep_1", 100, "EURO");
+    assert_eq!(app.app.send(app.postback(&wrong)).unwrap().status, 422);
+    let kept = (0..100).find_map(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        app.get("rejections")["rejections"].as_array().unwrap().first().cloned()
+    });
+    let kept = kept.expect("it is there after a second");
+    assert_eq!(
+        [&kept["code"], &kept["detail"], &kept["event"], &kept["event_id"]],
+        ["event_invalid", "/currency", "deposit_success", "dep_1"]
+    );
+}
+
+#[test]
 fn no_more_than_a_thousand_refusals_of_an_hour_are_kept() {
     let app = App::new();
     let database = app.database();

@@ -391,7 +391,9 @@ fn valid_event(
     facts: &mut Facts,
 ) -> Result<Event, Box<Reply>> {
     let mut event = event::read(document, &partner.events, now).map_err(|faults| {
-        refuse(facts.clone(), Code::EventInvalid, "schema", &More::Faults { faults: &faults, now })
+        (facts.event, facts.event_id) = (faults.event(), faults.event_id());
+        let pointer = faults.list().first().map_or("", |fault| fault.pointer);
+        refuse(facts.clone(), Code::EventInvalid, pointer, &More::Faults { faults: &faults, now })
     })?;
     facts.event_id = Some(event.event_id);
     facts.event = Some(event.event);

@@ -217,7 +217,7 @@ impl Object {
             self.0.push(separator);
             separator = ',';
             let mut item = Self(String::new());
-            item.text("pointer", fault.pointer.as_str());
+            item.text("pointer", fault.pointer);
             item.text("detail", fault.problem);
             self.0.push_str(&item.finish());
         }
