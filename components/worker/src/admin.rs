@@ -10,6 +10,7 @@ use countersign_spin::exchange::{self, Response};
 use countersign_spin::host::now;
 use countersign_spin::ledger::{Ledger, Selection};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use spin_sdk::http::{HeaderValue, Request};
 
@@ -91,8 +92,8 @@ async fn post(ledger: &Ledger, path: &str, body: &[u8]) -> Result<Response, Stor
             }
             Err(faults) => bad_lines(&faults),
         },
-        "erase" => match serde_json::from_slice::<Erasure>(body) {
-            Ok(Erasure { partner, account_id }) => match ledger.erase(&partner, &account_id).await? {
+        "erase" => match Erasure::read(body) {
+            Some(Erasure { partner, account_id }) => match ledger.erase(&partner, &account_id).await? {
                 Some(pseudonym) => exchange::json(200, &json!({ "erased": true, "pseudonym": pseudonym })),
                 None => exchange::problem(
                     409,
@@ -100,7 +101,11 @@ async fn post(ledger: &Ledger, path: &str, body: &[u8]) -> Result<Response, Stor
                     "events of this account are still in the queue; send it again when they are posted",
                 ),
             },
-            Err(_) => exchange::problem(422, "order_invalid", "send { \"partner\": …, \"account_id\": … }"),
+            None => exchange::problem(
+                422,
+                "order_invalid",
+                "send { \"partner\": …, \"account_id\": … }, neither of them empty",
+            ),
         },
         _ => match Order::read(body) {
             Some(order) if path == "dead-letters/discard" => discard(ledger, order).await?,
@@ -136,6 +141,20 @@ struct Erasure {
     account_id: String,
 }
 
+impl Erasure {
+    fn read(body: &[u8]) -> Option<Self> {
+        object(body).filter(|Self { partner, account_id }| !partner.is_empty() && !account_id.is_empty())
+    }
+}
+
+/// What a JSON object says. A derived reader takes a list of the members' values too, which nobody means to send.
+fn object<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return None;
+    }
+    serde_json::from_slice(body).ok()
+}
+
 /// Which dead letters, and what for. A member that it does not know is a mistake: a `dry_run` that is misspelt must change nothing.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -153,7 +172,7 @@ struct Order {
 impl Order {
     /// The order in a body. One that selects nothing in particular is a mistake, not an order for everything.
     fn read(body: &[u8]) -> Option<Self> {
-        let order: Self = serde_json::from_slice(body).ok()?;
+        let order: Self = object(body)?;
         let is_range = order.from.is_some() && order.to.is_some();
         let is_selective =
             order.ids.is_some() || is_range || order.reason.is_some() || order.partner.is_some();

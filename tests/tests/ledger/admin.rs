@@ -68,6 +68,7 @@ fn without_the_token_nothing_is_read_and_nothing_changes() {
     let app = scene();
     let serving = app.app.serve().unwrap();
     let before = app.dump();
+    let files = app.app.database_files().unwrap();
     let basic = format!("authorization: Basic {TOKEN}\r\n");
     let wrong = format!("authorization: Bearer {}x\r\n", &TOKEN[..TOKEN.len() - 1]);
     let twice = format!("authorization: Bearer wrong\r\nauthorization: Bearer {TOKEN}\r\n");
@@ -82,9 +83,11 @@ fn without_the_token_nothing_is_read_and_nothing_changes() {
                 "{head}"
             );
             assert_eq!(answer["error"], "token_invalid", "{answer}");
-            assert_eq!(app.dump(), before, "{method} {path} {authorization}");
+            // Byte for byte, the log beside the database and its index too.
+            assert!(app.app.database_files().unwrap() == files, "{method} {path} {authorization}");
         }
     }
+    assert_eq!(app.dump(), before);
     for line in app.app.log() {
         assert!(!line.text.contains(TOKEN), "{}", line.text);
     }
@@ -155,6 +158,28 @@ fn what_is_wrong_is_refused_and_changes_nothing() {
         ("POST", "dead-letters/replay", r#"{"ids":["5"]}"#, 422, "order_invalid"),
         ("POST", "dead-letters/discard", r#"{"reason":"over_refund"}"#, 422, "order_invalid"),
         ("POST", "dead-letters/discard", r#"{"reason":"over_refund","because":" "}"#, 422, "order_invalid"),
+        ("POST", "dead-letters/replay", r#"[[5],1,9,"over_refund","acme",false,null]"#, 422, "order_invalid"),
+        ("POST", "erase", "", 422, "order_invalid"),
+        ("POST", "erase", "player u_1 of acme", 422, "order_invalid"),
+        ("POST", "erase", "null", 422, "order_invalid"),
+        ("POST", "erase", r#"["acme","u_1"]"#, 422, "order_invalid"),
+        ("POST", "erase", r#"{"partner":"acme"}"#, 422, "order_invalid"),
+        ("POST", "erase", r#"{"account_id":"u_1"}"#, 422, "order_invalid"),
+        ("POST", "erase", r#"{"partner":"acme","account_id":1}"#, 422, "order_invalid"),
+        ("POST", "erase", r#"{"partner":["acme"],"account_id":"u_1"}"#, 422, "order_invalid"),
+        ("POST", "erase", r#"{"partner":"acme","account_id":null}"#, 422, "order_invalid"),
+        ("POST", "erase", r#"{"partner":"acme","account_id":""}"#, 422, "order_invalid"),
+        ("POST", "erase", r#"{"partner":"","account_id":"u_1"}"#, 422, "order_invalid"),
+        ("POST", "erase", r#"{"partner":"acme","account_id":"u_1","dry_run":true}"#, 422, "order_invalid"),
+        (
+            "POST",
+            "erase",
+            r#"{"partner":"acme","account_id":"u_1","account_id":"u_2"}"#,
+            422,
+            "order_invalid",
+        ),
+        ("POST", "erase", r#"{"partner":"acme","account_id":"u_1"}{}"#, 422, "order_invalid"),
+        ("POST", "erase", &*long, 413, "payload_too_large"),
     ] {
         let (answered, answer) = app.ask(method, path, body);
         assert_eq!((answered, &answer["error"]), (status, &json!(error)), "{method} {path} {answer}");
@@ -266,6 +291,10 @@ fn every_reason_of_a_dead_letter_is_in_the_documentation_and_no_other() {
         .collect();
     assert_eq!(documented, Dead::ALL.map(Dead::as_str));
     let paths = text.split("\n## ").find(|section| section.starts_with("Administration")).unwrap();
+    // None of the page's rows is missing here.
+    let listed =
+        paths.lines().filter(|line| line.starts_with("| GET ") || line.starts_with("| POST ")).count();
+    assert_eq!(listed, ROWS.iter().filter(|row| row.3 == 200).count());
     for (method, path, _, status) in ROWS {
         let shown = path.replace('5', "{id}");
         assert_eq!(
