@@ -96,6 +96,13 @@ impl RuleProblem {
 }
 
 impl Rules {
+    /// How a member's text is stored where the rules hash it; `None` where they do not.
+    #[must_use]
+    pub fn pseudonym(&self, member: &str, text: &str) -> Option<Text<24>> {
+        let is_hashed = self.hash.iter().any(|name| **name == *member);
+        self.salt.as_ref().filter(|_| is_hashed).map(|salt| pseudonym(salt, member, text))
+    }
+
     /// Checks that every rule can mean what it says. [`minimise`] is safe without: what it then does is the stricter thing.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ use spin_sdk::wasip3::random::random::get_random_u64;
 use crate::database::{Database, Row, first, instant, rows, run, text, unless_ruled_out, unsigned};
 use crate::inbox::{self, NotOpened};
 
-pub use admin::{DeadLetter, Queue, Rejection, RejectionCount, Rejections, Selection, Total};
+pub use admin::{DeadLetter, Erased, Queue, Rejection, RejectionCount, Rejections, Selection, Total};
 
 /// Events that one batch takes.
 pub const BATCH_MAX: i64 = 256;

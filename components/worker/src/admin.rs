@@ -8,7 +8,7 @@ use countersign_ledger::csv::Faults;
 use countersign_ledger::{cost, ecb};
 use countersign_spin::exchange::{self, Response};
 use countersign_spin::host::now;
-use countersign_spin::ledger::{Ledger, Selection};
+use countersign_spin::ledger::{Erased, Ledger, Selection};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -94,11 +94,18 @@ async fn post(ledger: &Ledger, path: &str, body: &[u8]) -> Result<Response, Stor
         },
         "erase" => match Erasure::read(body) {
             Some(Erasure { partner, account_id }) => match ledger.erase(&partner, &account_id).await? {
-                Some(pseudonym) => exchange::json(200, &json!({ "erased": true, "pseudonym": pseudonym })),
-                None => exchange::problem(
+                Erased::As(pseudonym) => {
+                    exchange::json(200, &json!({ "erased": true, "pseudonym": pseudonym }))
+                }
+                Erased::NotYet => exchange::problem(
                     409,
                     "still_queued",
                     "events of this account are still in the queue; send it again when they are posted",
+                ),
+                Erased::Unknown => exchange::problem(
+                    404,
+                    "account_unknown",
+                    "nothing is kept of this account, or not any more; check the partner, and the id's upper and lower case",
                 ),
             },
             None => exchange::problem(
@@ -200,40 +207,26 @@ fn bad_lines<P: std::fmt::Display>(faults: &Faults<P>) -> Response {
 }
 
 async fn get(ledger: &Ledger, path: &str, query: &str) -> Result<Response, StoreFault> {
-    let ledger = &ledger;
-    let parameter = |name: &str| {
-        query
-            .split('&')
-            .find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name))
-            .map(|(_, value)| value.to_owned())
+    let Some(query) = Query::read(path, query) else {
+        let hint = "docs/ledger.md has the parameters: each once, after= a whole number, limit= 1 to 1000";
+        return Ok(exchange::problem(422, "query_invalid", hint));
     };
     Ok(match path {
         "queue" => exchange::json(200, &ledger.queue().await?),
-        "rejections" => {
-            let limit =
-                parameter("limit").and_then(|limit| limit.parse().ok()).unwrap_or(100).clamp(1, PAGE_MAX);
-            exchange::json(200, &ledger.rejections(parameter("partner").as_deref(), limit).await?)
-        }
-        "totals" => match ledger.totals(parameter("by").as_deref().unwrap_or("month")).await? {
+        "rejections" => exchange::json(200, &ledger.rejections(query.partner.as_deref(), query.limit).await?),
+        "totals" => match ledger.totals(query.by.as_deref().unwrap_or("month")).await? {
             Some(totals) => exchange::json(200, &json!({ "totals": totals })),
             None => exchange::problem(422, "by_invalid", "write by=month, day, partner, campaign or account"),
         },
-        "dead-letters" => match (number(parameter("after"), 0), number(parameter("limit"), 100)) {
-            (Some(after), Some(limit)) => {
-                let limit = u32::try_from(limit).unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
-                let select = Selection {
-                    from: after.checked_add(1),
-                    reason: parameter("reason"),
-                    partner: parameter("partner"),
-                    ..Selection::default()
-                };
-                let letters = ledger.dead_letters(&select, limit).await?;
-                let is_full = u32::try_from(letters.len()).is_ok_and(|length| length == limit);
-                let next = letters.last().map(|letter| letter.id).filter(|_| is_full);
-                exchange::json(200, &json!({ "dead_letters": letters, "next": next }))
-            }
-            _ => exchange::problem(422, "query_invalid", "write after= and limit= as whole numbers"),
-        },
+        "dead-letters" => {
+            let from = query.after.checked_add(1);
+            let select =
+                Selection { from, reason: query.reason, partner: query.partner, ..Selection::default() };
+            let letters = ledger.dead_letters(&select, query.limit).await?;
+            let is_full = u32::try_from(letters.len()).is_ok_and(|length| length == query.limit);
+            let next = letters.last().map(|letter| letter.id).filter(|_| is_full);
+            exchange::json(200, &json!({ "dead_letters": letters, "next": next }))
+        }
         _ => match dead_letter(path) {
             Some(id) => match ledger.dead_letter(id).await? {
                 Some(letter) => exchange::json(200, &letter),
@@ -244,7 +237,40 @@ async fn get(ledger: &Ledger, path: &str, query: &str) -> Result<Response, Store
     })
 }
 
-/// A whole number of a query, not negative; `default` where there is none.
-fn number(written: Option<String>, default: i64) -> Option<i64> {
-    written.map_or(Some(default), |written| written.parse().ok().filter(|number| *number >= 0))
+/// What a query says. A parameter that is misspelt must not list something else than was asked for.
+#[derive(Default)]
+struct Query {
+    after: i64,
+    limit: u32,
+    by: Option<String>,
+    partner: Option<String>,
+    reason: Option<String>,
+}
+
+impl Query {
+    fn read(path: &str, query: &str) -> Option<Self> {
+        let names: &[&str] = match path {
+            "dead-letters" => &["after", "limit", "partner", "reason"],
+            "rejections" => &["limit", "partner"],
+            "totals" => &["by"],
+            _ => &[],
+        };
+        let mut read = Self { limit: 100, ..Self::default() };
+        let mut seen = Vec::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=')?;
+            if !names.contains(&name) || seen.contains(&name) {
+                return None;
+            }
+            seen.push(name);
+            match name {
+                "after" => read.after = value.parse().ok().filter(|after| *after >= 0)?,
+                "limit" => read.limit = value.parse().ok().filter(|limit| (1..=PAGE_MAX).contains(limit))?,
+                "by" => read.by = Some(value.to_owned()),
+                "partner" => read.partner = Some(value.to_owned()),
+                _ => read.reason = Some(value.to_owned()),
+            }
+        }
+        Some(read)
+    }
 }

@@ -22,7 +22,7 @@ const ROWS: [(&str, &str, &str, u16); 12] = [
     ("POST", "dead-letters/replay", r#"{"reason":"over_refund"}"#, 200),
     ("POST", "dead-letters/discard", r#"{"reason":"currency_differs","because":"asked"}"#, 200),
     ("GET", "rejections", "", 200),
-    ("POST", "erase", r#"{"partner":"acme","account_id":"nobody"}"#, 200),
+    ("POST", "erase", r#"{"partner":"acme","account_id":"u_3"}"#, 200),
     ("GET", "nowhere", "", 404),
 ];
 
@@ -146,6 +146,12 @@ fn what_is_wrong_is_refused_and_changes_nothing() {
         ("GET", "totals?by=", "", 422, "by_invalid"),
         ("GET", "dead-letters?after=-1", "", 422, "query_invalid"),
         ("GET", "dead-letters?limit=all", "", 422, "query_invalid"),
+        ("GET", "dead-letters?limit=0", "", 422, "query_invalid"),
+        ("GET", "dead-letters?limit=1001", "", 422, "query_invalid"),
+        ("GET", "dead-letters?partnr=acme", "", 422, "query_invalid"),
+        ("GET", "rejections?limit=1&limit=2", "", 422, "query_invalid"),
+        ("GET", "rejections?partner", "", 422, "query_invalid"),
+        ("GET", "queue?limit=1", "", 422, "query_invalid"),
         ("POST", "fx", &*long, 413, "payload_too_large"),
         ("POST", "fx", "", 422, "csv_invalid"),
         ("POST", "costs", "date,campaign\n", 422, "csv_invalid"),
@@ -180,6 +186,8 @@ fn what_is_wrong_is_refused_and_changes_nothing() {
         ),
         ("POST", "erase", r#"{"partner":"acme","account_id":"u_1"}{}"#, 422, "order_invalid"),
         ("POST", "erase", &*long, 413, "payload_too_large"),
+        ("POST", "erase", r#"{"partner":"acme","account_id":"nobody"}"#, 404, "account_unknown"),
+        ("POST", "erase", r#"{"partner":"other","account_id":"u_3"}"#, 404, "account_unknown"),
     ] {
         let (answered, answer) = app.ask(method, path, body);
         assert_eq!((answered, &answer["error"]), (status, &json!(error)), "{method} {path} {answer}");

@@ -28,6 +28,11 @@ fn an_erased_player_leaves_sums_and_no_trace() {
     assert_eq!(app.get("totals?by=month"), months);
     assert_eq!(app.get("totals?by=account")["totals"].as_array().unwrap().len(), 2);
     assert_eq!(app.count("dead_letter"), 0);
+    // Once is enough.
+    let (status, answer) = app.ask("POST", "erase", order.as_str());
+    assert_eq!((status, &answer["error"]), (404, &json!("account_unknown")), "{answer}");
+    let other = json!({ "partner": "acme", "account_id": "player-2" }).to_string();
+    assert_eq!(app.ask("POST", "erase", other.as_str()).0, 200, "others can be erased after it");
     // A repeat is still known.
     let again = app.app.send(app.postback(&of_player(deposit("dep_1", 100, "EUR"), "player-1"))).unwrap();
     assert!(again.status == 200 && text(&again).contains("\"idempotent\":true"), "{}", text(&again));

@@ -94,5 +94,11 @@ fn no_row_no_log_line_and_no_url_has_what_was_to_be_minimised() {
     let payload = app.rows("SELECT payload FROM inbox WHERE event_id = 'reg_1'");
     assert!(payload[0].contains("203.0.113.0") && payload[0].contains("Chrome"), "{payload:?}");
     assert_eq!(app.count("entry WHERE campaign = 'summer'"), 4);
+    // Who asks to be erased says who it is, and is found by that.
+    let order = json!({ "partner": "acme", "account_id": ACCOUNT }).to_string();
+    let (status, answer) = app.ask("POST", "erase", order.as_str());
+    assert_eq!(status, 200, "{answer}");
+    let accounts = app.rows("SELECT DISTINCT account_id FROM entry WHERE account_id IS NOT NULL");
+    assert_eq!(accounts, [answer["pseudonym"].as_str().unwrap()]);
     app.assert_sound();
 }

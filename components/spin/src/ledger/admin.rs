@@ -1,6 +1,7 @@
 //! What administrators see of the ledger and do to it: the queue, dead letters, imports, totals, retention.
 
 use countersign_core::store::StoreFault;
+use countersign_core::text::Text;
 use countersign_ledger::cost::Cost;
 use countersign_ledger::fx::Day;
 use serde::Serialize;
@@ -28,6 +29,17 @@ pub struct Selection {
     pub reason: Option<String>,
     /// Of this partner.
     pub partner: Option<String>,
+}
+
+/// What became of an erasure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Erased {
+    /// What is left of the account has this pseudonym.
+    As(String),
+    /// Events of the account are in the queue; nothing is erased.
+    NotYet,
+    /// There is no such account.
+    Unknown,
 }
 
 /// An event that could not be posted.
@@ -359,19 +371,36 @@ impl Ledger {
         totals.collect::<Result<Vec<_>, StoreFault>>().map(Some)
     }
 
-    /// Erases an account (source §9): its sums stay under a pseudonym that nobody can trace back, and what was sent and seen of the
-    /// person goes. Answers the pseudonym; `None` where events of the account are still in the queue.
+    /// Takes out what is known of an account (source §9): payloads, what was logged of its clicks, installs, dead letters. The sums stay,
+    /// under a pseudonym that is drawn at random and written nowhere else. The account is named as its operator does, or as it is
+    /// stored where the partner's account ids are hashed.
     ///
     /// # Errors
-    /// What the database failed with.
-    pub async fn erase(&self, partner: &str, account_id: &str) -> Result<Option<String>, StoreFault> {
+    /// What the database failed with; then nothing is erased.
+    pub async fn erase(&self, partner: &str, account_id: &str) -> Result<Erased, StoreFault> {
         let connection = self.database.connect().await?;
-        let pseudonym = format!("erased_{:032x}", u128::from_be_bytes(host::random()));
-        let values = [text(partner), text(account_id), text(&pseudonym), instant((self.clock)())];
-        let erased =
-            unless_ruled_out(&connection, "INSERT INTO erasing VALUES (?1, ?2, ?3, ?4)", values).await?;
+        let hashed = self.rules.partner(partner).minimise.as_ref();
+        let hashed = hashed.and_then(|rules| rules.pseudonym("account_id", account_id));
+        let names = hashed.as_ref().map(Text::as_str).into_iter().chain([account_id]);
+        let mut erased = Erased::Unknown;
+        for name in names {
+            let known = "SELECT 1 FROM entry WHERE partner = ?1 AND account_id = ?2 \
+                         UNION ALL SELECT 1 FROM account WHERE partner = ?1 AND account_id = ?2 \
+                         UNION ALL SELECT 1 FROM inbox WHERE partner = ?1 \
+                         AND CASE WHEN json_valid(payload) THEN payload ->> 'account_id' END = ?2 LIMIT 1";
+            if first(&connection, known, [text(partner), text(name)]).await?.is_some() {
+                let pseudonym = format!("erased_{:032x}", u128::from_be_bytes(host::random()));
+                let values = [text(partner), text(name), text(&pseudonym), instant((self.clock)())];
+                let sql = "INSERT INTO erasing VALUES (?1, ?2, ?3, ?4)";
+                erased = match unless_ruled_out(&connection, sql, values).await? {
+                    true => Erased::As(pseudonym),
+                    false => Erased::NotYet,
+                };
+                break;
+            }
+        }
         self.database.keep(connection);
-        Ok(erased.then_some(pseudonym))
+        Ok(erased)
     }
 
     /// Refusals of known senders, the newest first, and how many there were by hour, partner and code; those of unknown senders are
