@@ -27,6 +27,8 @@ struct Plan {
     /// (call name, how many more calls pass first) → fault
     planned: Vec<(String, u64, Fault)>,
     calls: BTreeMap<String, u64>,
+    /// The call that kills the process, and how many more calls pass first.
+    killed_at: Option<(String, u64)>,
 }
 
 impl Faults {
@@ -41,9 +43,17 @@ impl Faults {
         self.lock().planned.push((name.to_owned(), after, fault));
     }
 
+    /// Lets the call `name` kill this whole process by a SIGKILL, before it has any effect, after `after` more calls of that name have
+    /// passed.
+    pub fn kill(&self, name: &str, after: u64) {
+        self.lock().killed_at = Some((name.to_owned(), after));
+    }
+
     /// Forgets what is planned; the counts stay.
     pub fn clear(&self) {
-        self.lock().planned.clear();
+        let mut plan = self.lock();
+        plan.planned.clear();
+        plan.killed_at = None;
     }
 
     /// How often each call was made so far.
@@ -56,6 +66,12 @@ impl Faults {
     pub fn strike(&self, name: &str) -> Option<Fault> {
         let mut plan = self.lock();
         *plan.calls.entry(name.to_owned()).or_default() += 1;
+        if let Some((_, after)) = plan.killed_at.as_mut().filter(|(killed_at, _)| killed_at == name) {
+            match after.checked_sub(1) {
+                Some(left) => *after = left,
+                None => kill_this_process(),
+            }
+        }
         let mut struck = None;
         plan.planned.retain_mut(|(planned, after, fault)| {
             if planned != name || struck.is_some() {
@@ -73,5 +89,20 @@ impl Faults {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Plan> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn kill_this_process() -> ! {
+    let this = std::process::id().to_string();
+    // Where there is no such program, this ends without a clean-up as well.
+    if !std::process::Command::new("kill")
+        .args(["-KILL", &this])
+        .status()
+        .is_ok_and(|status| status.success())
+    {
+        std::process::abort();
+    }
+    loop {
+        std::thread::park();
     }
 }

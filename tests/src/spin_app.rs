@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, anyhow};
@@ -36,7 +36,9 @@ pub struct SpinApp {
     application: BlockingSpinApp,
     state: State,
     lines: Arc<Mutex<Vec<LogLine>>>,
-    directory: Arc<tempfile::TempDir>,
+    folder: PathBuf,
+    /// Where the folder is one of its own.
+    temporary: Option<Arc<tempfile::TempDir>>,
 }
 
 impl SpinApp {
@@ -45,7 +47,14 @@ impl SpinApp {
     /// # Errors
     /// Where a component is not built, with the remedy; or where the application does not load.
     pub fn start(setup: &Setup) -> anyhow::Result<Self> {
-        Self::in_directory(Arc::new(tempfile::tempdir()?), setup)
+        Self::of_manifest(&manifest(setup)?, setup)
+    }
+
+    /// The application of this manifest, with a database of its own.
+    pub(crate) fn of_manifest(manifest: &str, setup: &Setup) -> anyhow::Result<Self> {
+        let temporary = Arc::new(tempfile::tempdir()?);
+        let app = Self::load(temporary.path(), manifest, setup)?;
+        Ok(Self { temporary: Some(temporary), ..app })
     }
 
     /// Another process's worth of the application on the same database: instances of its own, and connections of its own.
@@ -53,30 +62,30 @@ impl SpinApp {
     /// # Errors
     /// As [`SpinApp::start`].
     pub fn beside(&self, setup: &Setup) -> anyhow::Result<Self> {
-        Self::in_directory(Arc::clone(&self.directory), setup)
+        let app = Self::in_folder(&self.folder, setup)?;
+        Ok(Self { temporary: self.temporary.clone(), ..app })
     }
 
-    fn in_directory(directory: Arc<tempfile::TempDir>, setup: &Setup) -> anyhow::Result<Self> {
-        Self::load(directory, &manifest(setup)?, setup)
+    /// The application with the database that is in this folder, or will be.
+    ///
+    /// # Errors
+    /// As [`SpinApp::start`].
+    pub fn in_folder(folder: &Path, setup: &Setup) -> anyhow::Result<Self> {
+        Self::load(folder, &manifest(setup)?, setup)
     }
 
-    /// The application of this manifest.
-    pub(crate) fn load(
-        directory: Arc<tempfile::TempDir>,
-        manifest: &str,
-        setup: &Setup,
-    ) -> anyhow::Result<Self> {
-        std::fs::write(directory.path().join("countersign.json"), &setup.document)?;
-        std::fs::write(directory.path().join("spin.toml"), manifest)?;
-        let state = State::directory(&directory.path().join("state"))?;
+    fn load(folder: &Path, manifest: &str, setup: &Setup) -> anyhow::Result<Self> {
+        std::fs::write(folder.join("countersign.json"), &setup.document)?;
+        std::fs::write(folder.join("spin.toml"), manifest)?;
+        let state = State::directory(&folder.join("state"))?;
         let (logs, lines) = Logs::collected();
         let mut options = SpinOptions::new(state.clone());
         options.variables.clone_from(&setup.secrets);
         options.clock = setup.clock.clone();
         options.faults = setup.faults.clone();
         options.logs = logs;
-        let application = BlockingSpinApp::load(&directory.path().join("spin.toml"), options)?;
-        Ok(Self { application, state, lines, directory })
+        let application = BlockingSpinApp::load(&folder.join("spin.toml"), options)?;
+        Ok(Self { application, state, lines, folder: folder.to_owned(), temporary: None })
     }
 
     /// Answers a request.
@@ -95,12 +104,18 @@ impl SpinApp {
         self.application.serve(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
     }
 
+    /// The database's file.
+    #[must_use]
+    pub fn database_file(&self) -> PathBuf {
+        self.state.database("default")
+    }
+
     /// The database, past the application.
     ///
     /// # Errors
     /// Where the file cannot be opened.
     pub fn database(&self) -> anyhow::Result<Connection> {
-        Connection::open(self.state.database("default")).context("the application's database")
+        Connection::open(self.database_file()).context("the application's database")
     }
 
     /// The files of the database: its own, and the log beside it.
@@ -108,7 +123,7 @@ impl SpinApp {
     /// # Errors
     /// Where the folder cannot be read.
     pub fn database_files(&self) -> anyhow::Result<Vec<Vec<u8>>> {
-        let file = self.state.database("default");
+        let file = self.database_file();
         let folder = file.parent().context("the database's folder")?;
         std::fs::read_dir(folder)?.map(|entry| Ok(std::fs::read(entry?.path())?)).collect()
     }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::ops::Deref;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use countersign_host::clock::Clock;
@@ -54,8 +53,7 @@ impl SpinGate {
             clock: clock.clone(),
             is_woken: false,
         };
-        let directory = Arc::new(tempfile::tempdir()?);
-        Ok(Self { app: SpinApp::load(directory, &manifest(components, secrets)?, &setup)?, clock })
+        Ok(Self { app: SpinApp::of_manifest(&manifest(components, secrets)?, &setup)?, clock })
     }
 
     /// Sends a request that arrives at `at_ms`, in milliseconds since the Unix epoch.

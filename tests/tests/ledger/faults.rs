@@ -23,7 +23,7 @@ fn faults_of_every_kind() -> [Fault; 5] {
 }
 
 /// Everything accepted, with rates, and nothing posted.
-fn accepted() -> App {
+pub(crate) fn accepted() -> App {
     let app = App::new();
     for event in everything() {
         app.accept(&event);
@@ -33,7 +33,7 @@ fn accepted() -> App {
 }
 
 /// What a run without faults makes of it.
-fn clean() -> Vec<String> {
+pub(crate) fn clean() -> Vec<String> {
     let app = accepted();
     app.drain();
     app.assert_sound();

@@ -6,6 +6,7 @@ mod admin;
 mod dead_letters;
 mod erasure;
 mod faults;
+mod killed;
 mod matching;
 mod privacy;
 mod support;

@@ -64,6 +64,17 @@ pub(crate) fn document() -> String {
     DOCUMENT.replace("\"TOKEN\"", &format!("\"{hash}\""))
 }
 
+/// A clock that the test moves, no faults, and nothing is posted without a tick.
+pub(crate) fn setup() -> Setup {
+    Setup {
+        document: document(),
+        secrets: secrets(),
+        faults: Faults::none(),
+        clock: Clock::fixed(AT_MS),
+        is_woken: false,
+    }
+}
+
 /// An application under test.
 pub(crate) struct App {
     pub(crate) app: SpinApp,
@@ -73,13 +84,7 @@ pub(crate) struct App {
 impl App {
     /// With a clock that the test moves; nothing is posted without a tick.
     pub(crate) fn new() -> Self {
-        Self::start(Setup {
-            document: document(),
-            secrets: secrets(),
-            faults: Faults::none(),
-            clock: Clock::fixed(AT_MS),
-            is_woken: false,
-        })
+        Self::start(setup())
     }
 
     pub(crate) fn start(setup: Setup) -> Self {
