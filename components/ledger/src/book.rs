@@ -52,6 +52,8 @@ pub struct Book {
     pub taken: BTreeSet<(String, String)>,
     /// Entries, by partner and event id.
     pub entries: BTreeMap<(String, String), Posted>,
+    /// Payload hashes of entries that were over their retention and are gone, by partner and event id.
+    pub purged: BTreeMap<(String, String), [u8; 32]>,
     /// Exchange rates.
     pub rates: RateTable,
 }
@@ -120,6 +122,12 @@ pub struct Candidate {
 }
 
 impl FirstDeposit {
+    /// One whose entry is over its retention and gone: it stands before every other deposit, so nothing takes its place.
+    #[must_use]
+    pub const fn purged(id: i64) -> Self {
+        Self { id, event_id: String::new(), ts_event: Timestamp::from_ms(0), price: None }
+    }
+
     /// Where it stands among its player's deposits.
     #[must_use]
     pub const fn place(&self) -> (Timestamp, &String) {

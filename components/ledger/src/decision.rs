@@ -82,6 +82,8 @@ pub enum Dead {
     EventIdReused,
     /// What it takes back never came.
     OriginalUnknown,
+    /// What it takes back is over its retention, and gone.
+    OriginalPurged,
     /// What it takes back is no deposit.
     OriginalIsNoDeposit,
     /// It takes back money in another currency than was paid in.
@@ -98,9 +100,10 @@ pub enum Dead {
 
 impl Dead {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::EventIdReused,
         Self::OriginalUnknown,
+        Self::OriginalPurged,
         Self::OriginalIsNoDeposit,
         Self::CurrencyDiffers,
         Self::OverRefund,
@@ -115,6 +118,7 @@ impl Dead {
         match self {
             Self::EventIdReused => "event_id_reused",
             Self::OriginalUnknown => "original_unknown",
+            Self::OriginalPurged => "original_purged",
             Self::OriginalIsNoDeposit => "original_is_no_deposit",
             Self::CurrencyDiffers => "currency_differs",
             Self::OverRefund => "over_refund",
@@ -133,6 +137,9 @@ impl Dead {
             }
             Self::OriginalUnknown => {
                 "original_event_id names no event that was posted; ask the partner for it, then replay"
+            }
+            Self::OriginalPurged => {
+                "the deposit that it takes back was older than privacy.retention.ledger_days and is gone; settle it with the partner, and discard this one"
             }
             Self::OriginalIsNoDeposit => {
                 "original_event_id names an event without money to take back; discard it, and ask the partner"

@@ -156,7 +156,7 @@ pub struct Retention {
     pub clicks_days: Option<Whole<1, 3_650>>,
     /// Refused requests of known partners, and dead letters that were discarded. Default: 90.
     pub rejections_days: Option<Whole<1, 3_650>>,
-    /// Entries of the ledger. Default: 3650.
+    /// Entries of the ledger; not less than the first two. Default: 3650.
     pub ledger_days: Option<Whole<30, 36_500>>,
 }
 

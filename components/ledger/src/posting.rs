@@ -82,8 +82,9 @@ struct Plan {
 
 fn post(rules: &Rules, book: &Book, arrival: &Arrival, now: Timestamp) -> Result<Option<Plan>, Refused> {
     let name = (arrival.partner.clone(), arrival.event_id.clone());
-    if let Some(posted) = book.entries.get(&name) {
-        return if posted.payload_hash == arrival.payload_hash {
+    let posted = book.entries.get(&name).map(|posted| &posted.payload_hash);
+    if let Some(payload_hash) = posted.or_else(|| book.purged.get(&name)) {
+        return if *payload_hash == arrival.payload_hash {
             Ok(None)
         } else {
             Err(Dead::EventIdReused.into())
@@ -137,8 +138,12 @@ fn original<'b>(
     let (Some(_), Some(original_id)) = (arrival.payload.amount, &arrival.payload.original_event_id) else {
         return Err(Dead::RowDamaged.into());
     };
-    if let Some(original) = book.entries.get(&(arrival.partner.clone(), original_id.clone())) {
+    let name = (arrival.partner.clone(), original_id.clone());
+    if let Some(original) = book.entries.get(&name) {
         return Ok(original);
+    }
+    if book.purged.contains_key(&name) {
+        return Err(Dead::OriginalPurged.into());
     }
     let until = arrival.received_at.plus_ms(rules.patience.original_ms);
     if now >= until {

@@ -379,12 +379,22 @@ impl Compiler<'_, '_> {
         let written =
             self.document.privacy.as_ref().and_then(|privacy| privacy.retention).unwrap_or_default();
         let faults = &mut *self.faults;
+        let raw_days = whole(faults, &path.member("raw_days"), written.raw_days, 400);
+        let clicks_days = whole(faults, &path.member("clicks_days"), written.clicks_days, 400);
+        let rejections_days = whole(faults, &path.member("rejections_days"), written.rejections_days, 90);
+        let ledger_days = whole(faults, &path.member("ledger_days"), written.ledger_days, 3_650);
+        // By its entries a player's payloads and clicks are found, when they are to be erased.
+        let least = raw_days.max(clicks_days);
+        if ledger_days < least {
+            let remedy = format!("write at least {least}, or shorten raw_days and clicks_days");
+            faults.add(&path.member("ledger_days"), "is shorter than raw_days or clicks_days", remedy);
+        }
         let ms = |days: u32| u64::from(days).saturating_mul(DAY_MS);
         Retention {
-            raw_ms: ms(whole(faults, &path.member("raw_days"), written.raw_days, 400)),
-            clicks_ms: ms(whole(faults, &path.member("clicks_days"), written.clicks_days, 400)),
-            rejections_ms: ms(whole(faults, &path.member("rejections_days"), written.rejections_days, 90)),
-            ledger_ms: ms(whole(faults, &path.member("ledger_days"), written.ledger_days, 3_650)),
+            raw_ms: ms(raw_days),
+            clicks_ms: ms(clicks_days),
+            rejections_ms: ms(rejections_days),
+            ledger_ms: ms(ledger_days),
         }
     }
 

@@ -2,13 +2,14 @@
 //! every statement may be carried out again.
 
 /// The migrations; a blank line between statements. They come after the inbox's own tables.
-pub const MIGRATIONS: [&str; 5] = [
+pub const MIGRATIONS: [&str; 6] = [
     include_str!("migrations/0001_queue.sql"),
     include_str!("migrations/0002_click.sql"),
     include_str!("migrations/0003_ledger.sql"),
     include_str!("migrations/0004_rejection.sql"),
     include_str!("migrations/0005_erasure.sql"),
+    include_str!("migrations/0007_ledger_retention.sql"),
 ];
 
 /// Where this is there, all of [`MIGRATIONS`] are.
-pub const LAST: &str = "erase";
+pub const LAST: &str = "purge";

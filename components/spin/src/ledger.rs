@@ -9,6 +9,7 @@
 
 mod admin;
 mod book;
+mod retention;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

@@ -10,9 +10,9 @@ use serde_json::json;
 use crate::support::{AT_MS, App, RATES, SECOND_MS, deposit, everything};
 
 /// More statements than any tick makes, the start of an instance included.
-const CALLS_MAX: u64 = 120;
+pub(crate) const CALLS_MAX: u64 = 120;
 
-fn faults_of_every_kind() -> [Fault; 5] {
+pub(crate) fn faults_of_every_kind() -> [Fault; 5] {
     [
         Fault::Error,
         Fault::Conflict,
@@ -43,17 +43,17 @@ pub(crate) fn clean() -> Vec<String> {
 }
 
 /// A copy of the database, to go back to.
-struct Saved(tempfile::TempDir);
+pub(crate) struct Saved(tempfile::TempDir);
 
 impl Saved {
-    fn of(app: &App) -> Self {
+    pub(crate) fn of(app: &App) -> Self {
         let folder = tempfile::tempdir().unwrap();
         app.database().execute("VACUUM INTO ?1", [folder.path().join("saved").to_str().unwrap()]).unwrap();
         Self(folder)
     }
 
     /// Puts every row back, while the application has the database open.
-    fn restore(&self, app: &App) {
+    pub(crate) fn restore(&self, app: &App) {
         app.set_ms(AT_MS);
         let mut database = app.database();
         database.execute("ATTACH ?1 AS saved", [self.0.path().join("saved").to_str().unwrap()]).unwrap();

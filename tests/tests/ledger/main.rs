@@ -9,5 +9,6 @@ mod faults;
 mod killed;
 mod matching;
 mod privacy;
+mod retention;
 mod support;
 mod waits;

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_core::event::ClickId;
 use countersign_core::money::Amount;
-use countersign_ledger::book::Book;
+use countersign_ledger::book::{Book, FirstDeposit};
 use countersign_ledger::decision::{Dead, Decision, Verdict};
 use countersign_ledger::fx::{Code, Quote, Rate};
 use countersign_ledger::posting::{self, share};
@@ -21,7 +21,7 @@ use countersign_ledger::trace::{self, MatchedBy, Search};
 use table::{Block, Click, Event, PARTNER, Step};
 
 /// The table's files, each with its text.
-const FILES: [(&str, &str); 7] = [
+const FILES: [(&str, &str); 8] = [
     ("first_deposits.txt", include_str!("first_deposits.txt")),
     ("reversals.txt", include_str!("reversals.txt")),
     ("payouts.txt", include_str!("payouts.txt")),
@@ -29,6 +29,7 @@ const FILES: [(&str, &str); 7] = [
     ("attribution.txt", include_str!("attribution.txt")),
     ("queue.txt", include_str!("queue.txt")),
     ("probable.txt", include_str!("probable.txt")),
+    ("retention.txt", include_str!("retention.txt")),
 ];
 
 /// Every block of every file, under a name to find it by.
@@ -59,6 +60,10 @@ fn play(block: &Block, book: &mut Book, index: usize) -> Option<(Decision, Settl
             drop(book.accounts.insert(name.clone(), account.clone()));
             None
         }
+        Step::Purge(names) => {
+            names.iter().for_each(|name| purge(book, name));
+            None
+        }
         Step::Event(event) => {
             if let Some(search) = trace::search(&block.rules, book, &event.arrival, event.now) {
                 drop(book.nearby.insert(event.arrival.id, nearby(&search, &block.steps[..index])));
@@ -70,11 +75,23 @@ fn play(block: &Block, book: &mut Book, index: usize) -> Option<(Decision, Settl
     }
 }
 
+/// Forgets an entry as a purge does: what is read afterwards is without it.
+fn purge(book: &mut Book, name: &(String, String)) {
+    let entry = book.entries.remove(name).unwrap_or_else(|| panic!("{name:?} is no entry"));
+    book.purged.insert(name.clone(), entry.payload_hash);
+    for account in book.accounts.values_mut() {
+        account.candidates.retain(|candidate| candidate.id != entry.id);
+        if account.first_deposit.as_ref().is_some_and(|first| first.id == entry.id) {
+            account.first_deposit = Some(FirstDeposit::purged(entry.id));
+        }
+    }
+}
+
 /// The clicks that a search finds among the steps before it.
 fn nearby((_, partner, network, geo, device, first_ms, last_ms): &Search, steps: &[Step]) -> Vec<Candidate> {
     let clicks = steps.iter().filter_map(|step| match step {
         Step::Click(click) => Some(click),
-        Step::Rates(_) | Step::Account { .. } | Step::Event(_) => None,
+        Step::Rates(_) | Step::Account { .. } | Step::Purge(_) | Step::Event(_) => None,
     });
     let is_near = |click: &&Click| {
         let trace = &click.trace;
@@ -280,6 +297,7 @@ impl Seen {
         let dead = [
             Dead::EventIdReused,
             Dead::OriginalUnknown,
+            Dead::OriginalPurged,
             Dead::OriginalIsNoDeposit,
             Dead::CurrencyDiffers,
             Dead::OverRefund,

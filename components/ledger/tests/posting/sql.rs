@@ -192,7 +192,7 @@ fn play_block(file: &str, block: &Block) -> usize {
             check_stands(&connection, event, &settled);
         }
     }
-    let entries = count(&connection, "SELECT count(*) FROM entry");
+    let entries = count(&connection, "SELECT (SELECT count(*) FROM entry) + (SELECT count(*) FROM purged)");
     assert_eq!(usize::try_from(entries).unwrap(), posted, "{file}: {}", block.title);
     posted
 }
@@ -213,6 +213,11 @@ fn continue_with(connection: &Connection, step: &Step) {
             let how = account.attribution.unwrap();
             let values = params![name.0, name.1, touch.click_id, touch.campaign, how.as_str(), how.score()];
             connection.execute(sql, values).unwrap();
+        }
+        Step::Purge(names) => {
+            let sql = "INSERT INTO purging SELECT json_group_array(entry.id) FROM json_each(?1) JOIN entry \
+                       ON entry.partner = value ->> 0 AND entry.event_id = value ->> 1";
+            connection.execute(sql, [json(names)]).unwrap();
         }
         Step::Rates(_) | Step::Event(_) => {}
     }

@@ -31,7 +31,12 @@ pub(crate) struct Block {
 pub(crate) enum Step {
     Click(Click),
     Rates(Day),
-    Account { name: (String, String), account: Account },
+    Account {
+        name: (String, String),
+        account: Account,
+    },
+    /// Entries, by partner and event id.
+    Purge(Vec<(String, String)>),
     Event(Box<Event>),
 }
 
@@ -67,7 +72,7 @@ impl Block {
     pub(crate) fn events(&self) -> impl Iterator<Item = &Event> {
         self.steps.iter().filter_map(|step| match step {
             Step::Event(event) => Some(event.as_ref()),
-            Step::Click(_) | Step::Rates(_) | Step::Account { .. } => None,
+            Step::Click(_) | Step::Rates(_) | Step::Account { .. } | Step::Purge(_) => None,
         })
     }
 
@@ -149,7 +154,7 @@ impl Reader {
             .unwrap_or_else(|errors| panic!("{}: {errors:?}", self.title));
         let days = self.steps.iter().filter_map(|step| match step {
             Step::Rates(day) => Some((day.date, day.quotes.clone())),
-            Step::Click(_) | Step::Account { .. } | Step::Event(_) => None,
+            Step::Click(_) | Step::Account { .. } | Step::Purge(_) | Step::Event(_) => None,
         });
         Block { days: days.collect(), title: self.title, rules, steps: self.steps, day: self.day }
     }
@@ -173,6 +178,10 @@ impl Reader {
             ["click", click_id, campaign, ref more @ ..] => {
                 let click = self.click(click_id, campaign, more);
                 self.steps.push(Step::Click(click));
+            }
+            ["purge", ref event_ids @ ..] => {
+                let names = event_ids.iter().map(|event_id| (PARTNER.to_owned(), (*event_id).to_owned()));
+                self.steps.push(Step::Purge(names.collect()));
             }
             ["account", account_id, click_id, campaign, score] => {
                 let touch = Touch { click_id: click_id.to_owned(), campaign: Some(campaign.to_owned()) };
@@ -251,7 +260,7 @@ impl Reader {
         if let ["again", event_id, ..] = *words {
             let earlier = self.steps.iter().rev().find_map(|step| match step {
                 Step::Event(event) => Some(event).filter(|event| event.arrival.event_id == event_id),
-                Step::Click(_) | Step::Rates(_) | Step::Account { .. } => None,
+                Step::Click(_) | Step::Rates(_) | Step::Account { .. } | Step::Purge(_) => None,
             });
             let earlier = earlier.unwrap_or_else(|| panic!("{line}"));
             let mut arrival = earlier.arrival.clone();

@@ -66,7 +66,7 @@ fn every_mistake_is_named_with_its_path_and_remedy() {
         assert_eq!(mistakes(&changed(&production, &changes)), expected, "{changes:?}");
         cases += 1;
     }
-    assert_eq!(cases, 36);
+    assert_eq!(cases, 37);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What administrators see of the ledger and do to it: the queue, dead letters, imports, totals, retention.
+//! What administrators see of the ledger and do to it: the queue, dead letters, imports, totals.
 
 use countersign_core::store::StoreFault;
 use countersign_core::text::Text;
@@ -13,8 +13,6 @@ use crate::host;
 
 /// Published days that one statement brings in.
 const DAYS_MAX: usize = 250;
-/// Rows that one statement of a purge takes out.
-const PURGE_MAX: i64 = 500;
 
 /// Which dead letters: every condition that is there must hold.
 #[derive(Clone, Debug, Default)]
@@ -328,25 +326,32 @@ impl Ledger {
     /// # Errors
     /// What the database failed with.
     pub async fn totals(&self, by: &str) -> Result<Option<Vec<Total>>, StoreFault> {
-        let group = match by {
-            "month" => "strftime('%Y-%m', entry.ts_event / 1000, 'unixepoch')",
-            "day" => "date(entry.ts_event / 1000, 'unixepoch')",
-            "partner" => "entry.partner",
-            "campaign" => "coalesce(entry.campaign, '')",
-            "account" => "entry.partner || '/' || coalesce(entry.account_id, '')",
+        // Of what is over its retention nobody knows any more whose it was.
+        let (group, carried) = match by {
+            "month" => ("strftime('%Y-%m', entry.ts_event / 1000, 'unixepoch')", "substr(day, 1, 7)"),
+            "day" => ("date(entry.ts_event / 1000, 'unixepoch')", "day"),
+            "partner" => ("entry.partner", "partner"),
+            "campaign" => ("coalesce(entry.campaign, '')", "campaign"),
+            "account" => ("entry.partner || '/' || coalesce(entry.account_id, '')", "partner || '/'"),
             _ => return Ok(None),
         };
         let report = self.rules.report_currency;
+        let [deposits, reversals, cpa, share] =
+            ["'deposit'", "'refund', 'chargeback'", "'cpa'", "'revenue_share'"].map(sum);
         let sql = format!(
-            "SELECT CAST({group} AS BLOB), count(DISTINCT entry.id), count(DISTINCT CASE WHEN entry.event = 'registration' THEN entry.id END), \
-             count(DISTINCT first_deposit.entry), \
-             count(DISTINCT CASE WHEN entry.event = 'deposit_success' AND entry.said_ftd <> (first_deposit.entry IS NOT NULL) THEN entry.id END), {}, {}, {}, {} \
+            "SELECT CAST(name AS BLOB), sum(events), sum(registrations), sum(firsts), sum(disagreements), sum(deposits), sum(reversals), \
+             sum(cpa), sum(share) FROM ( \
+             SELECT {group} AS name, count(DISTINCT entry.id) AS events, \
+             count(DISTINCT CASE WHEN entry.event = 'registration' THEN entry.id END) AS registrations, \
+             count(DISTINCT first_deposit.entry) AS firsts, \
+             count(DISTINCT CASE WHEN entry.event = 'deposit_success' AND entry.said_ftd <> (first_deposit.entry IS NOT NULL) THEN entry.id END) \
+             AS disagreements, {deposits} AS deposits, {reversals} AS reversals, {cpa} AS cpa, {share} AS share \
              FROM entry LEFT JOIN posting ON posting.entry = entry.id AND posting.report_currency = ?1 \
-             LEFT JOIN first_deposit ON first_deposit.entry = entry.id GROUP BY 1 ORDER BY 1",
-            sum("'deposit'"),
-            sum("'refund', 'chargeback'"),
-            sum("'cpa'"),
-            sum("'revenue_share'"),
+             LEFT JOIN first_deposit ON first_deposit.entry = entry.id GROUP BY 1 \
+             UNION ALL SELECT {carried}, sum(events), sum(registrations), sum(first_deposits), sum(ftd_disagreements), 0, 0, 0, 0 \
+             FROM carried GROUP BY 1 \
+             UNION ALL SELECT {carried}, 0, 0, 0, 0, {deposits}, {reversals}, {cpa}, {share} \
+             FROM carried_sum AS posting WHERE report_currency = ?1 GROUP BY 1) GROUP BY name ORDER BY name"
         );
         let connection = self.database.connect().await?;
         let found = rows(&connection, &sql, [text(report.code())]).await?;
@@ -447,51 +452,6 @@ impl Ledger {
             rejections: kept.collect::<Result<_, StoreFault>>()?,
             counts: counts.collect::<Result<_, StoreFault>>()?,
         })
-    }
-
-    /// Takes out some of what is over its retention (source §9): a small batch of each class, so that nobody waits long.
-    ///
-    /// # Errors
-    /// What the database failed with.
-    pub async fn purge(&self) -> Result<(), StoreFault> {
-        let connection = self.database.connect().await?;
-        let (now, retention) = ((self.clock)().as_ms(), self.rules.retention);
-        let before = |kept_ms: u64| Value::Integer(i64::try_from(now.saturating_sub(kept_ms)).unwrap_or(0));
-        let purges = [
-            // The row stays: its id is the entry's, and its fingerprint knows a repeat.
-            (
-                "UPDATE inbox SET payload = '', source = NULL WHERE id IN (SELECT id FROM inbox WHERE received_at < ?1 AND payload <> '' \
-              AND NOT EXISTS (SELECT 1 FROM queue WHERE inbox_id = inbox.id) \
-              AND NOT EXISTS (SELECT 1 FROM dead_letter WHERE inbox_id = inbox.id AND discarded_at IS NULL) ORDER BY received_at LIMIT ?2)",
-                before(retention.raw_ms),
-            ),
-            (
-                "UPDATE click SET utm_source = NULL, utm_medium = NULL, utm_campaign = NULL, utm_term = NULL, utm_content = NULL, \
-              sub1 = NULL, sub2 = NULL, sub3 = NULL, sub4 = NULL, sub5 = NULL, creative_id = NULL, consent_version = NULL, \
-              consent_analytics = NULL, consent_ads = NULL, cut = NULL, referrer_host = NULL, geo = NULL, device_class = NULL, \
-              ip_prefix = NULL, ip = NULL, agent = NULL, user_agent = NULL \
-              WHERE click_id IN (SELECT click_id FROM click WHERE clicked_at < ?1 AND device_class IS NOT NULL \
-              ORDER BY clicked_at LIMIT ?2)",
-                before(retention.clicks_ms),
-            ),
-            (
-                "DELETE FROM rejection WHERE id IN (SELECT id FROM rejection WHERE rejected_at < ?1 ORDER BY rejected_at LIMIT ?2)",
-                before(retention.rejections_ms),
-            ),
-            (
-                "DELETE FROM rejection_count WHERE hour IN (SELECT hour FROM rejection_count WHERE hour < ?1 / 3600000 ORDER BY hour LIMIT ?2)",
-                before(retention.rejections_ms),
-            ),
-            (
-                "DELETE FROM dead_letter WHERE inbox_id IN (SELECT inbox_id FROM dead_letter WHERE discarded_at < ?1 LIMIT ?2)",
-                before(retention.rejections_ms),
-            ),
-        ];
-        for (sql, before) in purges {
-            run(&connection, sql, [before, Value::Integer(PURGE_MAX)]).await?;
-        }
-        self.database.keep(connection);
-        Ok(())
     }
 }
 

@@ -50,6 +50,7 @@ impl Ledger {
             clicks: load_clicks(connection, &clicks).await?,
             installs: load_installs(connection, &installs).await?,
             entries: load_entries(connection, &entries).await?,
+            purged: load_purged(connection, &entries).await?,
             accounts: load_accounts(connection, &accounts).await?,
             ..Book::default()
         };
@@ -220,6 +221,17 @@ async fn load_entries(
         .collect()
 }
 
+/// Entries that are over their retention and gone.
+async fn load_purged(
+    connection: &Connection,
+    names: &BTreeSet<(&str, &str)>,
+) -> Result<BTreeMap<(String, String), [u8; 32]>, StoreFault> {
+    let sql = "SELECT CAST(partner AS BLOB), CAST(event_id AS BLOB), payload_hash FROM json_each(?1) \
+               CROSS JOIN purged ON partner = value ->> 0 AND event_id = value ->> 1";
+    let found = rows(connection, sql, [json(names)?]).await?;
+    found.iter().map(|row| Ok((name(row)?, row.bytes(2)?))).collect()
+}
+
 /// Players, with the deposits that may still become their first.
 async fn load_accounts(
     connection: &Connection,
@@ -274,6 +286,7 @@ async fn load_accounts(
 /// The first deposit of an account, with what it brought, from column 8 on.
 fn first_deposit(row: &Row) -> Result<Option<FirstDeposit>, StoreFault> {
     let Some(id) = row.optional_integer(8)? else { return Ok(None) };
+    let Some(event_id) = row.optional_text(5)? else { return Ok(Some(FirstDeposit::purged(id))) };
     let price = match row.optional_text(10)? {
         None => None,
         Some(_) => {
@@ -298,7 +311,7 @@ fn first_deposit(row: &Row) -> Result<Option<FirstDeposit>, StoreFault> {
             })
         }
     };
-    Ok(Some(FirstDeposit { id, event_id: row.text(5)?.to_owned(), ts_event: row.instant(9)?, price }))
+    Ok(Some(FirstDeposit { id, event_id: event_id.to_owned(), ts_event: row.instant(9)?, price }))
 }
 
 /// Partner and id, which come first in every row.
