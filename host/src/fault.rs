@@ -29,6 +29,7 @@ struct Plan {
     calls: BTreeMap<String, u64>,
     /// The call that kills the process, and how many more calls pass first.
     killed_at: Option<(String, u64)>,
+    pages_max: Option<u32>,
 }
 
 impl Faults {
@@ -54,6 +55,17 @@ impl Faults {
         let mut plan = self.lock();
         plan.planned.clear();
         plan.killed_at = None;
+    }
+
+    /// Lets every database file grow to so many pages and no further, as if its disk were full then; `None`: as far as it goes.
+    pub fn bound_pages(&self, pages_max: Option<u32>) {
+        self.lock().pages_max = pages_max;
+    }
+
+    /// How far a database file may grow, in pages.
+    #[must_use]
+    pub fn pages_max(&self) -> Option<u32> {
+        self.lock().pages_max
     }
 
     /// How often each call was made so far.

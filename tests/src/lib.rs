@@ -9,6 +9,7 @@ pub mod hosts;
 pub mod matrix;
 pub mod random;
 pub mod scripts;
+pub mod small_disk;
 pub mod spin_app;
 pub mod spin_gate;
 pub mod vector;

@@ -57,6 +57,16 @@ impl SpinApp {
         Ok(Self { temporary: Some(temporary), ..app })
     }
 
+    /// The application with a database of its own, in a directory below `folder`.
+    ///
+    /// # Errors
+    /// As [`SpinApp::start`].
+    pub fn start_below(folder: &Path, setup: &Setup) -> anyhow::Result<Self> {
+        let temporary = Arc::new(tempfile::tempdir_in(folder)?);
+        let app = Self::in_folder(temporary.path(), setup)?;
+        Ok(Self { temporary: Some(temporary), ..app })
+    }
+
     /// Another process's worth of the application on the same database: instances of its own, and connections of its own.
     ///
     /// # Errors

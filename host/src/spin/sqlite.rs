@@ -56,11 +56,30 @@ struct Statement {
     text: String,
     parameters: Vec<Value>,
     fault: Option<Fault>,
+    pages_max: Option<u32>,
 }
+
+/// The pages that a file may have where nothing bounds it: SQLite's own maximum.
+const PAGES_MAX: u32 = u32::MAX - 1;
 
 impl Statement {
     fn new(faults: &Faults, text: String, parameters: Vec<Value>) -> Self {
-        Self { text, parameters, fault: faults.strike("sqlite.execute") }
+        Self { text, parameters, fault: faults.strike("sqlite.execute"), pages_max: faults.pages_max() }
+    }
+
+    /// Runs the statement while the file is bounded, where a test has that.
+    fn run_bounded(
+        self,
+        connection: &rusqlite::Connection,
+        columns: impl FnOnce(Vec<String>),
+        row: impl FnMut(RowResult) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let Some(pages_max) = self.pages_max else { return self.run(connection, columns, row) };
+        let bound = |pages: u32| connection.pragma_update(None, "max_page_count", pages).map_err(io);
+        bound(pages_max)?;
+        let ran = self.run(connection, columns, row);
+        bound(PAGES_MAX)?;
+        ran
     }
 
     /// Runs the statement to its end; `columns` hears the column names first, `row` every row.
@@ -213,7 +232,7 @@ impl sqlite::HostConnection for Guest {
             let mut result = QueryResult { columns: Vec::new(), rows: Vec::new() };
             let mut bytes = size_of::<QueryResult>();
             connection.with(|connection| {
-                statement.run(
+                statement.run_bounded(
                     connection,
                     |columns| result.columns = columns,
                     |row| {
@@ -270,7 +289,7 @@ impl<T: Send> sqlite::HostConnectionWithStore<T> for HasSelf<Guest> {
         tokio::task::spawn_blocking(move || {
             let mut columns_sender = Some(columns_sender);
             let result = connection.with(|connection| {
-                statement.run(
+                statement.run_bounded(
                     connection,
                     |columns| {
                         columns_sender.take().map(|sender| sender.send(columns));

@@ -4,6 +4,7 @@
 
 mod admin;
 mod dead_letters;
+mod disk;
 mod erasure;
 mod faults;
 mod killed;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 
 use conformance::spin_app::{Setup, SpinApp};
 use countersign_core::json::{self, Limits, Tape};
@@ -88,7 +89,16 @@ impl App {
     }
 
     pub(crate) fn start(setup: Setup) -> Self {
-        let app = Self { app: SpinApp::start(&setup).unwrap(), setup };
+        Self { app: SpinApp::start(&setup).unwrap(), setup }.ready()
+    }
+
+    /// In a directory below `folder`.
+    pub(crate) fn start_below(folder: &Path, setup: Setup) -> Self {
+        Self { app: SpinApp::start_below(folder, &setup).unwrap(), setup }.ready()
+    }
+
+    fn ready(self) -> Self {
+        let app = self;
         // The first request makes the tables.
         app.get("queue");
         app.click(CLICK);
