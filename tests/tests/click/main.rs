@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "in a test a failed assertion is the answer")]
 
+mod many;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -536,21 +538,6 @@ fn a_crowd_is_stored_to_the_last_click() {
     eventually("the log", &400, || Some(logged(&app, "click_stored").len()));
     assert_eq!(logged(&app, "click_lost"), [""; 0]);
     assert_eq!(app.failures(), [""; 0]);
-}
-
-#[test]
-fn ten_thousand_clicks_sort_by_time() {
-    let app = start(&click_first(), &Faults::none());
-    let mut before = String::new();
-    for click in 0..10_000 {
-        let id = follow(&app, AT_MS + click, "/c/plain", &[], PLAIN);
-        assert!(before < id, "{before} {id}");
-        before = id;
-    }
-    assert_eq!(number(&app, "SELECT count(*) FROM click"), Some(10_000));
-    let unsorted = "SELECT count(*) FROM (SELECT clicked_at, lag(clicked_at) OVER (ORDER BY click_id) AS earlier FROM click) \
-                    WHERE earlier >= clicked_at";
-    assert_eq!(number(&app, unsorted), Some(0));
 }
 
 #[test]
