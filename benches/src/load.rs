@@ -24,6 +24,23 @@ pub enum Pace {
     PerSecond(u32),
 }
 
+/// What every answer must be.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected {
+    /// The status.
+    pub status: &'static str,
+    /// What its head or its body has.
+    pub text: &'static str,
+}
+
+impl Expected {
+    /// A 200 with a text.
+    #[must_use]
+    pub const fn ok(text: &'static str) -> Self {
+        Self { status: "200", text }
+    }
+}
+
 /// How a batch went.
 pub struct Load {
     /// From the first request to the last answer.
@@ -51,13 +68,13 @@ impl Load {
 /// Sends the whole batch over `connections` connections.
 ///
 /// # Errors
-/// An answer is not 200, or lacks `expected` in its body: then nothing was measured.
+/// An answer is not the one that is expected: then nothing was measured.
 pub fn send(
     to: SocketAddr,
     batch: Rc<Batch>,
     connections: usize,
     pace: Pace,
-    expected: &'static str,
+    expected: Expected,
 ) -> Result<Load> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = LocalSet::new();
@@ -96,7 +113,7 @@ async fn connection(
     batch: Rc<Batch>,
     next: Rc<Cell<usize>>,
     (first, pace): (Instant, Pace),
-    expected: &str,
+    expected: Expected,
 ) -> Result<Vec<u32>> {
     let mut latencies_us = Vec::with_capacity(batch.len() / 16);
     let mut answer = Vec::with_capacity(4096);
@@ -120,7 +137,8 @@ async fn connection(
             .context("no answer")??;
         latencies_us.push(u32::try_from(started.elapsed().as_micros())?);
         let text = String::from_utf8_lossy(&answer);
-        if !text.starts_with("HTTP/1.1 200 ") || !text.contains(expected) {
+        let is_status = text.get(..12).is_some_and(|line| line.ends_with(expected.status));
+        if !is_status || !text.contains(expected.text) {
             bail!("the run is void: a request was answered\n{text}");
         }
     }

@@ -31,6 +31,18 @@ pub struct Batch {
     ends: Vec<usize>,
 }
 
+impl FromIterator<Vec<u8>> for Batch {
+    /// Of requests as they go over the wire.
+    fn from_iter<I: IntoIterator<Item = Vec<u8>>>(requests: I) -> Self {
+        let mut batch = Self { bytes: Vec::new(), ends: Vec::new() };
+        for request in requests {
+            batch.bytes.extend_from_slice(&request);
+            batch.ends.push(batch.bytes.len());
+        }
+        batch
+    }
+}
+
 impl Batch {
     /// How many.
     #[must_use]

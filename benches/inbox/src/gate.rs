@@ -1,17 +1,18 @@
-//! The gate on the Spin host, with a database in a folder beside this program: on a disk, where a commit has to be flushed.
+//! The gate alone on the Spin host, with a database in a folder beside this program: on a disk, where a commit has to be flushed.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use countersign_benches::postbacks::{PARTNER, SECRET, SECRET_NAME};
+use countersign_benches::postbacks::{SECRET, SECRET_NAME};
 use countersign_host::fault::Faults;
 use countersign_host::spin::{BlockingSpinApp, Serving, SpinOptions, State};
 use rusqlite::Connection;
-use serde_json::json;
 use tempfile::TempDir;
+
+use crate::application::{document, wasm};
 
 /// A gate that serves until it is dropped.
 pub(crate) struct Gate {
@@ -27,8 +28,8 @@ impl Gate {
     pub(crate) fn start(requests_at_a_time: usize) -> Result<Self> {
         let program = std::env::current_exe()?;
         let folder = TempDir::new_in(program.parent().context("a program is in a folder")?)?;
-        fs::copy(gate_wasm()?, folder.path().join("gate.wasm"))?;
-        fs::write(folder.path().join("countersign.json"), document())?;
+        fs::copy(wasm("gate")?, folder.path().join("gate.wasm"))?;
+        fs::write(folder.path().join("countersign.json"), document().to_string())?;
         let manifest = folder.path().join("spin.toml");
         fs::write(&manifest, MANIFEST)?;
         let state = State::directory(&folder.path().join("state"))?;
@@ -45,10 +46,6 @@ impl Gate {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.serving.address()
-    }
-
-    pub(crate) fn database(&self) -> &Path {
-        &self.database
     }
 
     /// SQL statements that the gate has run so far.
@@ -91,20 +88,3 @@ sqlite_databases = ["default"]
 [component.gate.variables]
 sandbox_bench_key = "{{ sandbox_bench_key }}"
 "#;
-
-/// A sandbox with a partner whose quota the bench cannot spend.
-fn document() -> String {
-    let mut document = json!({ "version": 1, "environment": "sandbox", "partners": {} });
-    document["partners"][PARTNER] = json!({
-        "signature": { "keys": [{ "id": "bench", "secret": { "name": SECRET_NAME } }] },
-        "rate": { "per_second": 100_000, "burst": 1_000_000 },
-    });
-    document.to_string()
-}
-
-fn gate_wasm() -> Result<PathBuf> {
-    let remedy = "run `cargo xtask bench inbox`, which builds the gate and says where it is";
-    let folder = std::env::var_os("COUNTERSIGN_WASM").context(remedy)?;
-    let path = PathBuf::from(folder).join("gate.wasm");
-    path.canonicalize().with_context(|| format!("{}: {remedy}", path.display()))
-}

@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use anyhow::{Context as _, Result, bail};
 
-use countersign_benches::load::{self, Load, Pace};
+use countersign_benches::load::{self, Expected, Load, Pace};
 use countersign_benches::postbacks::{Batch, Sender};
 use envoy::{Envoy, Kind};
 
@@ -124,7 +124,7 @@ fn throughput(options: &Options) -> Result<()> {
 }
 
 fn send(row: &Row, batch: &Rc<Batch>, options: &Options) -> Result<Load> {
-    let expected = row.kind.expected();
+    let expected = Expected::ok(row.kind.expected());
     load::send(row.envoy.address, Rc::clone(batch), options.connections, Pace::Unbounded, expected)
         .with_context(|| format!("the row `{}`", row.kind.title()))
 }
