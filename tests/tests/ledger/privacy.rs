@@ -57,10 +57,8 @@ fn no_row_no_log_line_and_no_url_has_what_was_to_be_minimised() {
         let more = json!({ "amount": amount, "currency": "EUR", "original_event_id": "dep_1" });
         app.accept(&of("refund", event_id, more));
     }
-    let reused = app
-        .app
-        .send(app.postback(&of("deposit_success", "dep_1", json!({ "amount": 1, "currency": "EUR" }))))
-        .unwrap();
+    let reused = of("deposit_success", "dep_1", json!({ "amount": 1, "currency": "EUR" }));
+    let reused = app.app.send(app.postback(&reused)).unwrap();
     assert_eq!(reused.status, 422);
     app.drain();
 
