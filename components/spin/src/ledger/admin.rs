@@ -386,6 +386,7 @@ impl Ledger {
         let connection = self.database.connect().await?;
         let hashed = self.rules.partner(partner).minimise.as_ref();
         let hashed = hashed.and_then(|rules| rules.pseudonym("account_id", account_id));
+        // Both, where ids were stored plain before they were hashed.
         let names = hashed.as_ref().map(Text::as_str).into_iter().chain([account_id]);
         let mut erased = Erased::Unknown;
         for name in names {
@@ -398,11 +399,11 @@ impl Ledger {
                 let pseudonym = format!("erased_{:032x}", u128::from_be_bytes(host::random()));
                 let values = [text(partner), text(name), text(&pseudonym), instant((self.clock)())];
                 let sql = "INSERT INTO erasing VALUES (?1, ?2, ?3, ?4)";
-                erased = match unless_ruled_out(&connection, sql, values).await? {
-                    true => Erased::As(pseudonym),
-                    false => Erased::NotYet,
-                };
-                break;
+                if !unless_ruled_out(&connection, sql, values).await? {
+                    erased = Erased::NotYet;
+                    break;
+                }
+                erased = Erased::As(pseudonym);
             }
         }
         self.database.keep(connection);
