@@ -128,6 +128,12 @@ impl FirstDeposit {
         Self { id, event_id: String::new(), ts_event: Timestamp::from_ms(0), price: None }
     }
 
+    /// A deposit as the first one, with what it brings.
+    pub(crate) fn new(deposit: &Candidate, price: Option<PostingRow>) -> Self {
+        let Candidate { id, ref event_id, ts_event, .. } = *deposit;
+        Self { id, event_id: event_id.clone(), ts_event, price }
+    }
+
     /// Where it stands among its player's deposits.
     #[must_use]
     pub const fn place(&self) -> (Timestamp, &String) {

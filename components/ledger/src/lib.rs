@@ -18,6 +18,7 @@ pub mod ecb;
 pub mod fx;
 pub mod minimise;
 pub mod payload;
+pub mod poster;
 pub mod posting;
 pub mod probable;
 pub mod retry;

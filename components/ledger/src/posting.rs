@@ -10,14 +10,14 @@ use alloc::collections::btree_map::Entry;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use countersign_core::money::{Amount, Currency};
+use countersign_core::money::Amount;
 use countersign_core::time::Timestamp;
 
-use crate::book::{Account, Arrival, Attribution, Book, Candidate, FirstDeposit, Install, Posted, Touch};
+use crate::book::{Account, Arrival, Book, Candidate, FirstDeposit, Install, Posted, Touch};
 use crate::decision::{Dead, Decision, Verdict, Wait};
-use crate::document::{Kyc, Probable};
-use crate::fx::{Conversion, Date, RateTable, Unconverted};
-use crate::rules::{Rules, Terms};
+use crate::fx::Unconverted;
+use crate::poster::Poster;
+use crate::rules::Rules;
 use crate::settlement::{PostingRow, Settlement};
 use crate::trace::{Traced, trace};
 
@@ -37,6 +37,7 @@ pub fn decide(
         }
         Err(Refused::Wait(wait)) => Decision::Wait(wait),
         Err(Refused::Dead(dead)) => Decision::Dead(dead),
+        Err(Refused::Unconverted(problem)) => unconverted(rules, arrival, now, problem),
     };
     match &decision {
         Decision::Post | Decision::Repeat => rows.done.push(arrival.id),
@@ -50,9 +51,26 @@ pub fn decide(
     decision
 }
 
+/// Without a rate the event waits; a sum that is too large stays so.
+fn unconverted(rules: &Rules, arrival: &Arrival, now: Timestamp, problem: Unconverted) -> Decision {
+    match problem {
+        Unconverted::OutOfRange => Decision::Dead(Dead::AmountOutOfRange),
+        Unconverted::NoDay | Unconverted::NoQuote { .. } => {
+            let until = arrival.received_at.plus_ms(rules.patience.rate_ms);
+            if now < until {
+                Decision::Wait(Wait { reason: "rate_unknown", waits_for: "rate".to_owned(), until })
+            } else {
+                Decision::Dead(Dead::RateUnknown)
+            }
+        }
+    }
+}
+
 enum Refused {
     Wait(Wait),
     Dead(Dead),
+    /// It needs a rate, and there is none; or the sum is too large.
+    Unconverted(Unconverted),
 }
 
 impl From<Wait> for Refused {
@@ -64,6 +82,12 @@ impl From<Wait> for Refused {
 impl From<Dead> for Refused {
     fn from(dead: Dead) -> Self {
         Self::Dead(dead)
+    }
+}
+
+impl From<Unconverted> for Refused {
+    fn from(problem: Unconverted) -> Self {
+        Self::Unconverted(problem)
     }
 }
 
@@ -117,13 +141,13 @@ fn post(rules: &Rules, book: &Book, arrival: &Arrival, now: Timestamp) -> Result
         account: None,
         candidate: None,
     };
-    let poster = Poster { rules, rates: &book.rates, arrival, now };
+    let poster = Poster::new(rules, &arrival.partner, &book.rates, arrival.id);
     match (arrival.event.as_str(), taken_back) {
-        (_, Some(deposit)) => plan.take_back(&poster, deposit)?,
-        ("registration" | "kyc_approved", None) => plan.meet(&poster, account)?,
-        ("deposit_success", None) => plan.deposit(&poster, account)?,
+        (_, Some(deposit)) => plan.take_back(&poster, arrival, deposit)?,
+        ("registration" | "kyc_approved", None) => plan.meet(&poster, arrival, account)?,
+        ("deposit_success", None) => plan.deposit(&poster, arrival, account)?,
         ("install", None) => {}
-        (_, None) => plan.custom(&poster)?,
+        (_, None) => plan.custom(&poster, arrival)?,
     }
     Ok(Some(plan))
 }
@@ -153,134 +177,14 @@ fn original<'b>(
     Err(Refused::Wait(Wait { reason: "original_unknown", waits_for, until }))
 }
 
-/// What all postings of an event share.
-struct Poster<'p> {
-    rules: &'p Rules,
-    rates: &'p RateTable,
-    arrival: &'p Arrival,
-    now: Timestamp,
-}
-
-/// The terms of a partner that has no contract: whatever is above zero is a deposit, and nothing is owed.
-const NO_CONTRACT: Terms = Terms {
-    from: Timestamp::from_ms(0),
-    ftd_min_deposit: None,
-    ftd_window_ms: None,
-    ftd_kyc: Kyc::NotRequired,
-    cpa: None,
-    revenue_share_bp: 0,
-    probable: Probable::NeverBilled,
-};
-
-impl Poster<'_> {
-    fn terms(&self, instant: Timestamp) -> &Terms {
-        self.rules.partner(&self.arrival.partner).terms_at(instant).unwrap_or(&NO_CONTRACT)
-    }
-
-    /// An amount in another currency, by the rate of a date; without one the event waits.
-    fn convert(&self, amount: Amount, to: Currency, instant: Timestamp) -> Result<Conversion, Refused> {
-        self.rates.convert(amount, to, Date::of(instant)).map_err(|problem| match problem {
-            Unconverted::OutOfRange => Refused::Dead(Dead::AmountOutOfRange),
-            Unconverted::NoDay | Unconverted::NoQuote { .. } => {
-                let until = self.arrival.received_at.plus_ms(self.rules.patience.rate_ms);
-                if self.now < until {
-                    Refused::Wait(Wait { reason: "rate_unknown", waits_for: "rate".to_owned(), until })
-                } else {
-                    Refused::Dead(Dead::RateUnknown)
-                }
-            }
-        })
-    }
-
-    /// A posting for an entry, with its value in the report's currency at `instant`.
-    fn posting(
-        &self,
-        entry: i64,
-        kind: &'static str,
-        amount: Amount,
-        instant: Timestamp,
-    ) -> Result<PostingRow, Refused> {
-        let report = self.convert(amount, self.rules.report_currency, instant)?;
-        Ok(PostingRow { entry, cause: self.arrival.id, kind, amount, report })
-    }
-
-    /// Whether a deposit is its player's first, as far as the player and the deposits before it are known.
-    fn judge(&self, deposit: &Candidate, bonus: bool, account: Option<&Account>) -> Result<Verdict, Refused> {
-        let Candidate { ts_event, amount, .. } = *deposit;
-        let terms = self.terms(ts_event);
-        if bonus {
-            return Ok(Verdict::Bonus);
-        }
-        if amount.minor <= 0 {
-            return Ok(Verdict::Zero);
-        }
-        if let Some(minimum) = terms.ftd_min_deposit
-            && self.convert(amount, minimum.currency, ts_event)?.amount.minor < minimum.minor
-        {
-            return Ok(Verdict::BelowMinimum);
-        }
-        let Some(account) = account else { return Ok(Verdict::NoAccount) };
-        if let Some(window_ms) = terms.ftd_window_ms {
-            match account.registered_at {
-                None => return Ok(Verdict::NotRegistered),
-                Some(registered_at) if ts_event.since_ms(registered_at) > window_ms => {
-                    return Ok(Verdict::OutsideWindow);
-                }
-                Some(_) => {}
-            }
-        }
-        if terms.ftd_kyc == Kyc::Required && account.kyc_at.is_none() {
-            return Ok(Verdict::NotKnown);
-        }
-        // An earlier one that comes later takes the place of a first one: it does not matter which of them is posted first.
-        let is_late =
-            account.first_deposit.as_ref().is_some_and(|first| first.place() < (ts_event, &deposit.event_id));
-        Ok(if is_late { Verdict::NotTheFirst } else { Verdict::First })
-    }
-
-    fn is_billed(&self, attribution: Attribution, terms: &Terms) -> bool {
-        match attribution {
-            Attribution::Click | Attribution::Account | Attribution::Install | Attribution::None => true,
-            Attribution::Probable { .. } => terms.probable == Probable::Billed,
-        }
-    }
-
-    /// The price of a first deposit, where one is agreed.
-    fn cpa(
-        &self,
-        entry: i64,
-        ts_event: Timestamp,
-        attribution: Attribution,
-    ) -> Result<Option<PostingRow>, Refused> {
-        let terms = self.terms(ts_event);
-        let price = terms.cpa.filter(|price| price.minor > 0 && self.is_billed(attribution, terms));
-        price.map(|price| self.posting(entry, "cpa", price, ts_event)).transpose()
-    }
-}
-
-/// A share of an amount in hundredths of a percent: exact, rounded once, half to even.
-#[must_use]
-pub fn share(minor: i64, basis_points: u32) -> i64 {
-    const WHOLE: i128 = 10_000;
-    // At most 2^63 × 2^32 in magnitude.
-    let product = i128::from(minor).saturating_mul(i128::from(basis_points));
-    let quotient = product.checked_div(WHOLE).unwrap_or(0);
-    let remainder = product.checked_rem(WHOLE).unwrap_or(0).unsigned_abs().saturating_mul(2);
-    let away = match remainder.cmp(&WHOLE.unsigned_abs()) {
-        core::cmp::Ordering::Less => false,
-        core::cmp::Ordering::Equal => quotient.checked_rem(2) != Some(0),
-        core::cmp::Ordering::Greater => true,
-    };
-    let step = if product < 0 { -1_i128 } else { 1 };
-    let rounded = if away { quotient.saturating_add(step) } else { quotient };
-    // No more than the whole, as long as the share is none above 100 %.
-    i64::try_from(rounded).unwrap_or(minor)
-}
-
 impl Plan {
     /// A registration or a KYC: the account knows more, and a deposit that had to wait for that may be the first one now.
-    fn meet(&mut self, poster: &Poster<'_>, account: Option<&Account>) -> Result<(), Refused> {
-        let arrival = poster.arrival;
+    fn meet(
+        &mut self,
+        poster: &Poster<'_>,
+        arrival: &Arrival,
+        account: Option<&Account>,
+    ) -> Result<(), Refused> {
         if arrival.payload.account_id.is_none() {
             return Ok(());
         }
@@ -313,8 +217,12 @@ impl Plan {
         Ok(())
     }
 
-    fn deposit(&mut self, poster: &Poster<'_>, account: Option<&Account>) -> Result<(), Refused> {
-        let arrival = poster.arrival;
+    fn deposit(
+        &mut self,
+        poster: &Poster<'_>,
+        arrival: &Arrival,
+        account: Option<&Account>,
+    ) -> Result<(), Refused> {
         // The gate lets no deposit pass without its money.
         let Some(amount) = arrival.payload.amount else { return Err(Dead::RowDamaged.into()) };
         let kind = if arrival.payload.bonus { "bonus" } else { "deposit" };
@@ -339,7 +247,8 @@ impl Plan {
             self.candidate = Some(deposit);
         }
         if !arrival.payload.bonus {
-            self.revenue_share(poster, arrival.ts_event, amount.currency, 0, amount.minor)?;
+            let of = (arrival.ts_event, self.traced.attribution);
+            self.postings.extend(poster.revenue_share(of, arrival.id, arrival.ts_event, 0, amount)?);
         }
         Ok(())
     }
@@ -351,51 +260,24 @@ impl Plan {
         account: &mut Account,
         deposit: &Candidate,
     ) -> Result<(), Refused> {
-        let cause = poster.arrival.id;
-        let price = poster.cpa(deposit.id, deposit.ts_event, deposit.attribution)?;
-        let first = FirstDeposit {
-            id: deposit.id,
-            event_id: deposit.event_id.clone(),
-            ts_event: deposit.ts_event,
-            price: price.clone(),
-        };
-        let before = account.first_deposit.replace(first);
+        let price = poster.cpa(deposit)?;
+        let before = account.first_deposit.replace(FirstDeposit::new(deposit, price.clone()));
         self.first = Some((deposit.id, before.as_ref().map(|before| before.id)));
         if let Some(before) = before {
             self.verdicts.push((before.id, Verdict::NotTheFirst));
-            self.postings.extend(before.price.map(|price| price.reversed(cause)));
+            self.postings.extend(before.price.map(|price| price.reversed(poster.cause)));
         }
         self.postings.extend(price);
         Ok(())
     }
 
-    /// The share of what the net revenue of one deposit grew by, `before` to `after`. Taken from the sums, so that what was taken
-    /// back in parts comes to the cent to what was paid.
-    fn revenue_share(
+    /// A refund or a chargeback: negative income, linked to the deposit. What was counted as a conversion stays one.
+    fn take_back(
         &mut self,
         poster: &Poster<'_>,
-        agreed_at: Timestamp,
-        currency: Currency,
-        before: i64,
-        after: i64,
+        arrival: &Arrival,
+        original: &Posted,
     ) -> Result<(), Refused> {
-        let terms = poster.terms(agreed_at);
-        if terms.revenue_share_bp == 0 || !poster.is_billed(self.traced.attribution, terms) {
-            return Ok(());
-        }
-        let minor =
-            share(after, terms.revenue_share_bp).saturating_sub(share(before, terms.revenue_share_bp));
-        if minor != 0 {
-            let amount = Amount { minor, currency };
-            let instant = poster.arrival.ts_event;
-            self.postings.push(poster.posting(poster.arrival.id, "revenue_share", amount, instant)?);
-        }
-        Ok(())
-    }
-
-    /// A refund or a chargeback: negative income, linked to the deposit. What was counted as a conversion stays one.
-    fn take_back(&mut self, poster: &Poster<'_>, original: &Posted) -> Result<(), Refused> {
-        let arrival = poster.arrival;
         let (Some(amount), Some(original_id)) = (arrival.payload.amount, &arrival.payload.original_event_id)
         else {
             return Err(Dead::RowDamaged.into());
@@ -420,16 +302,16 @@ impl Plan {
         let negative = Amount { minor: 0_i64.saturating_sub(amount.minor), currency: amount.currency };
         self.postings.push(poster.posting(arrival.id, kind, negative, arrival.ts_event)?);
         if !original.bonus {
-            let after = left.saturating_sub(amount.minor);
-            self.revenue_share(poster, original.ts_event, amount.currency, left, after)?;
+            let after = Amount { minor: left.saturating_sub(amount.minor), ..amount };
+            let of = (original.ts_event, self.traced.attribution);
+            self.postings.extend(poster.revenue_share(of, arrival.id, arrival.ts_event, left, after)?);
         }
         self.original = Some((original_id.clone(), original.id, amount.minor));
         Ok(())
     }
 
     /// An event of a declared type: its money, where it has any, is kept and is no revenue.
-    fn custom(&mut self, poster: &Poster<'_>) -> Result<(), Refused> {
-        let arrival = poster.arrival;
+    fn custom(&mut self, poster: &Poster<'_>, arrival: &Arrival) -> Result<(), Refused> {
         if let Some(amount) = arrival.payload.amount {
             self.postings.push(poster.posting(arrival.id, "custom", amount, arrival.ts_event)?);
         }
