@@ -28,6 +28,25 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::First,
+        Self::Bonus,
+        Self::Zero,
+        Self::BelowMinimum,
+        Self::NoAccount,
+        Self::NotRegistered,
+        Self::OutsideWindow,
+        Self::NotKnown,
+        Self::NotTheFirst,
+    ];
+
+    /// The verdict of that name.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|verdict| verdict.as_str() == name)
+    }
+
     /// Its name on a row.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -21,6 +21,7 @@ pub mod payload;
 pub mod poster;
 pub mod posting;
 pub mod probable;
+pub mod redecide;
 pub mod retry;
 pub mod rules;
 pub mod schema;

@@ -2,12 +2,13 @@
 //! every statement may be carried out again.
 
 /// The migrations; a blank line between statements. They come after the inbox's own tables.
-pub const MIGRATIONS: [&str; 6] = [
+pub const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/0001_queue.sql"),
     include_str!("migrations/0002_click.sql"),
     include_str!("migrations/0003_ledger.sql"),
     include_str!("migrations/0004_rejection.sql"),
     include_str!("migrations/0005_erasure.sql"),
+    include_str!("migrations/0006_redecision.sql"),
     include_str!("migrations/0007_ledger_retention.sql"),
 ];
 

@@ -9,6 +9,7 @@
 
 mod admin;
 mod book;
+mod redecide;
 mod retention;
 
 use std::cell::RefCell;
@@ -33,6 +34,7 @@ use crate::database::{Database, Row, first, instant, rows, run, text, unless_rul
 use crate::inbox::{self, NotOpened};
 
 pub use admin::{DeadLetter, Erased, Queue, Rejection, RejectionCount, Rejections, Selection, Total};
+pub use redecide::{Confirmed, Scope, WhatIf};
 
 /// Events that one batch takes.
 pub const BATCH_MAX: i64 = 256;

@@ -8,7 +8,7 @@ use countersign_ledger::csv::Faults;
 use countersign_ledger::{cost, ecb};
 use countersign_spin::exchange::{self, Response};
 use countersign_spin::host::now;
-use countersign_spin::ledger::{Erased, Ledger, Selection};
+use countersign_spin::ledger::{Confirmed, Erased, Ledger, Scope, Selection};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -18,7 +18,7 @@ use crate::stretch;
 
 /// Longest body, in bytes: the ECB's whole history has two million.
 const BODY_BYTES_MAX: usize = 16 << 20;
-/// Most dead letters of one page.
+/// Most dead letters, or changes, of one page.
 const PAGE_MAX: u32 = 1_000;
 
 /// Answers a request to `/internal/…`. Without the token nothing is read, and nothing changes.
@@ -36,7 +36,9 @@ pub(crate) async fn answer(ledger: &Ledger, request: Request) -> Response {
     let query = head.uri.query().unwrap_or("");
     let is_post = head.method.as_str() == "POST";
     let allowed = match path {
-        "tick" | "fx" | "costs" | "erase" | "dead-letters/replay" | "dead-letters/discard" => "POST",
+        "tick" | "fx" | "costs" | "erase" | "redecide" | "dead-letters/replay" | "dead-letters/discard" => {
+            "POST"
+        }
         "queue" | "totals" | "rejections" | "dead-letters" => "GET",
         _ if dead_letter(path).is_some() => "GET",
         _ => return exchange::problem(404, "not_found", "docs/ledger.md has the paths"),
@@ -114,6 +116,14 @@ async fn post(ledger: &Ledger, path: &str, body: &[u8]) -> Result<Response, Stor
                 "send { \"partner\": …, \"account_id\": … }, neither of them empty",
             ),
         },
+        "redecide" => match Redecide::read(body) {
+            Some(order) => redecide(ledger, order).await?,
+            None => exchange::problem(
+                422,
+                "order_invalid",
+                "send an object with \"partner\", and with \"account_id\", \"limit\", or \"confirm\" and \"because\" as you like",
+            ),
+        },
         _ => match Order::read(body) {
             Some(order) if path == "dead-letters/discard" => discard(ledger, order).await?,
             Some(order) => {
@@ -140,6 +150,30 @@ async fn discard(ledger: &Ledger, mut order: Order) -> Result<Response, StoreFau
     Ok(exchange::json(200, &json!({ "discarded": ids.len(), "dry_run": dry_run, "ids": ids })))
 }
 
+async fn redecide(ledger: &Ledger, order: Redecide) -> Result<Response, StoreFault> {
+    let Redecide { partner, account_id, limit, confirm, because } = order;
+    let scope = Scope { partner, account_id };
+    let limit = usize::try_from(limit.unwrap_or(100).min(PAGE_MAX)).unwrap_or(0);
+    let because = because.filter(|because| !because.trim().is_empty());
+    Ok(match (confirm, because) {
+        (None, None) => exchange::json(200, &ledger.what_if(&scope, limit).await?),
+        (Some(confirm), Some(because)) => {
+            match ledger.redecide(&scope, limit, &Confirmed { confirm, because }).await? {
+                Some(posted) => exchange::json(200, &posted),
+                None => exchange::problem(
+                    409,
+                    "changed",
+                    "this is not what would be posted by now; ask without \"confirm\" what is left, and confirm that",
+                ),
+            }
+        }
+        (Some(_), None) | (None, Some(_)) => {
+            let hint = "say \"because\" with \"confirm\": why the deposits are decided anew";
+            exchange::problem(422, "order_invalid", hint)
+        }
+    })
+}
+
 /// Whose account.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -160,6 +194,23 @@ fn object<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
         return None;
     }
     serde_json::from_slice(body).ok()
+}
+
+/// Whose deposits are decided anew, and what was confirmed of that.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Redecide {
+    partner: String,
+    account_id: Option<String>,
+    limit: Option<u32>,
+    confirm: Option<String>,
+    because: Option<String>,
+}
+
+impl Redecide {
+    fn read(body: &[u8]) -> Option<Self> {
+        object(body).filter(|Self { partner, .. }| !partner.is_empty())
+    }
 }
 
 /// Which dead letters, and what for. A member that it does not know is a mistake: a `dry_run` that is misspelt must change nothing.

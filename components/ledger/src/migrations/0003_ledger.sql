@@ -77,7 +77,7 @@ CREATE INDEX IF NOT EXISTS entry_by_original ON entry (original) WHERE original 
 CREATE TABLE IF NOT EXISTS posting (
   id              INTEGER PRIMARY KEY,
   entry           INTEGER NOT NULL,
-  cause           INTEGER NOT NULL,           -- the entry that brought it about: a KYC makes an earlier deposit a first one
+  cause           INTEGER NOT NULL,           -- the entry that brought it about: a KYC makes an earlier deposit a first one; below zero a `redecision`
   kind            TEXT    NOT NULL,           -- 'deposit', 'bonus', 'refund', 'chargeback', 'custom', 'cpa', 'revenue_share'
   currency        TEXT    NOT NULL,
   minor           INTEGER NOT NULL,           -- minor units; negative takes away
@@ -97,7 +97,7 @@ CREATE TABLE IF NOT EXISTS posting (
 CREATE TABLE IF NOT EXISTS verdict (
   id         INTEGER PRIMARY KEY,
   entry      INTEGER NOT NULL,
-  cause      INTEGER NOT NULL,                -- the entry that brought it about
+  cause      INTEGER NOT NULL,                -- the entry that brought it about; below zero a `redecision`
   verdict    TEXT    NOT NULL,                -- 'first', or why it is none
   decided_at INTEGER NOT NULL,                -- ms
   UNIQUE (entry, cause)

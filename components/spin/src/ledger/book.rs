@@ -70,22 +70,29 @@ impl Ledger {
 
     /// The dates whose rates a batch may need: none where all money is in the currency of the reports.
     fn dates<'a>(&self, arrivals: impl Iterator<Item = &'a Arrival>) -> BTreeSet<Date> {
-        let report = self.rules.report_currency;
-        let is_foreign = |amount: &Amount| amount.currency != report;
         arrivals
-            .filter(|arrival| {
-                let partner = self.rules.partner(&arrival.partner);
-                arrival.payload.amount.as_ref().is_some_and(is_foreign)
-                    || partner.contract.iter().any(|terms| {
-                        terms.cpa.as_ref().is_some_and(is_foreign)
-                            || terms.ftd_min_deposit.as_ref().is_some_and(is_foreign)
-                    })
-            })
+            .filter(|arrival| self.needs_rates(&arrival.partner, arrival.payload.amount.as_ref()))
             .map(|arrival| Date::of(arrival.ts_event))
             .collect()
     }
 
-    async fn rates(&self, connection: &Connection, dates: &BTreeSet<Date>) -> Result<RateTable, StoreFault> {
+    /// Whether money, or what a contract makes of it, is not in the currency of the reports.
+    pub(super) fn needs_rates(&self, partner: &str, amount: Option<&Amount>) -> bool {
+        let report = self.rules.report_currency;
+        let is_foreign = |amount: &Amount| amount.currency != report;
+        amount.is_some_and(is_foreign)
+            || self.rules.partner(partner).contract.iter().any(|terms| {
+                terms.cpa.as_ref().is_some_and(is_foreign)
+                    || terms.ftd_min_deposit.as_ref().is_some_and(is_foreign)
+            })
+    }
+
+    /// The rates of these dates.
+    pub(super) async fn rates(
+        &self,
+        connection: &Connection,
+        dates: &BTreeSet<Date>,
+    ) -> Result<RateTable, StoreFault> {
         if dates.is_empty() {
             return Ok(RateTable::default());
         }
@@ -249,7 +256,8 @@ async fn load_accounts(
                LEFT JOIN account ON account.partner = value ->> 0 AND account.account_id = value ->> 1 \
                LEFT JOIN first_deposit ON first_deposit.partner = value ->> 0 AND first_deposit.account_id = value ->> 1 \
                LEFT JOIN entry AS first ON first.id = first_deposit.entry \
-               LEFT JOIN posting AS price ON price.entry = first_deposit.entry AND price.kind = 'cpa' \
+               LEFT JOIN posting AS price ON price.minor > 0 AND price.id = ( \
+                 SELECT max(id) FROM posting WHERE posting.entry = first_deposit.entry AND posting.kind = 'cpa') \
                WHERE account.partner IS NOT NULL OR first_deposit.entry IS NOT NULL";
     let mut accounts = BTreeMap::new();
     for row in rows(connection, sql, [names.clone()]).await? {
@@ -287,31 +295,36 @@ async fn load_accounts(
 fn first_deposit(row: &Row) -> Result<Option<FirstDeposit>, StoreFault> {
     let Some(id) = row.optional_integer(8)? else { return Ok(None) };
     let Some(event_id) = row.optional_text(5)? else { return Ok(Some(FirstDeposit::purged(id))) };
-    let price = match row.optional_text(10)? {
-        None => None,
-        Some(_) => {
-            let rate = match row.optional_text(14)? {
-                None => Rate::Identity,
-                Some(date) => {
-                    let quote = |column| Quote::parse(row.text(column)?).map_err(|_| StoreFault::Corrupt);
-                    Rate::Ecb {
-                        date: Date::parse(date).ok_or(StoreFault::Corrupt)?,
-                        from: quote(15)?,
-                        to: quote(16)?,
-                    }
-                }
-            };
-            let report = Amount { minor: row.integer(13)?, currency: currency(row, 12)? };
-            Some(PostingRow {
-                entry: id,
-                cause: row.integer(17)?,
-                kind: "cpa",
-                amount: Amount { minor: row.integer(11)?, currency: currency(row, 10)? },
-                report: Conversion { amount: report, rate },
-            })
+    // A price is above zero, and what takes it back is not: the last row stands, or nothing does.
+    let price = row.optional_text(10)?.map(|_| posting(row, 10, id, "cpa")).transpose()?;
+    Ok(Some(FirstDeposit { id, event_id: event_id.to_owned(), ts_event: row.instant(9)?, price }))
+}
+
+/// A posting from a column on: currency, minor units, the same of the report, the rate's date, quotes from and to, and the cause.
+pub(super) fn posting(
+    row: &Row,
+    column: usize,
+    entry: i64,
+    kind: &'static str,
+) -> Result<PostingRow, StoreFault> {
+    let at = |offset: usize| column.saturating_add(offset);
+    let rate = match row.optional_text(at(4))? {
+        None => Rate::Identity,
+        Some(date) => {
+            let quote = |column| Quote::parse(row.text(column)?).map_err(|_| StoreFault::Corrupt);
+            let date = Date::parse(date).ok_or(StoreFault::Corrupt)?;
+            Rate::Ecb { date, from: quote(at(5))?, to: quote(at(6))? }
         }
     };
-    Ok(Some(FirstDeposit { id, event_id: event_id.to_owned(), ts_event: row.instant(9)?, price }))
+    let report = Amount { minor: row.integer(at(3))?, currency: currency(row, at(2))? };
+    let amount = Amount { minor: row.integer(at(1))?, currency: currency(row, at(0))? };
+    Ok(PostingRow {
+        entry,
+        cause: row.integer(at(7))?,
+        kind,
+        amount,
+        report: Conversion { amount: report, rate },
+    })
 }
 
 /// Partner and id, which come first in every row.
@@ -319,16 +332,16 @@ fn name(row: &Row) -> Result<(String, String), StoreFault> {
     Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned()))
 }
 
-fn optional(row: &Row, column: usize) -> Result<Option<String>, StoreFault> {
+pub(super) fn optional(row: &Row, column: usize) -> Result<Option<String>, StoreFault> {
     Ok(row.optional_text(column)?.map(str::to_owned))
 }
 
-fn currency(row: &Row, column: usize) -> Result<Currency, StoreFault> {
+pub(super) fn currency(row: &Row, column: usize) -> Result<Currency, StoreFault> {
     Currency::of(row.text(column)?).ok_or(StoreFault::Corrupt)
 }
 
 /// The attribution in a column, and its score in the next.
-fn attribution(row: &Row, column: usize) -> Result<Attribution, StoreFault> {
+pub(super) fn attribution(row: &Row, column: usize) -> Result<Attribution, StoreFault> {
     attribution_of(row, column, column.saturating_add(1))?.ok_or(StoreFault::Corrupt)
 }
 
