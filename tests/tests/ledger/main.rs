@@ -10,6 +10,7 @@ mod faults;
 mod killed;
 mod matching;
 mod privacy;
+mod redecide;
 mod retention;
 mod support;
 mod waits;
