@@ -3,6 +3,7 @@
 #![expect(clippy::arithmetic_side_effects, reason = "a test that stops has failed")]
 
 mod orders;
+mod redecide;
 mod sql;
 mod table;
 
@@ -66,13 +67,15 @@ fn play(block: &Block, book: &mut Book, index: usize) -> Option<(Decision, Settl
             None
         }
         Step::Event(event) => {
-            if let Some(search) = trace::search(&block.rules, book, &event.arrival, event.now) {
+            let rules = block.rules(index);
+            if let Some(search) = trace::search(rules, book, &event.arrival, event.now) {
                 drop(book.nearby.insert(event.arrival.id, nearby(&search, &block.steps[..index])));
             }
             let mut rows = Settlement::default();
-            let decision = posting::decide(&block.rules, book, &event.arrival, event.now, &mut rows);
+            let decision = posting::decide(rules, book, &event.arrival, event.now, &mut rows);
             Some((decision, rows))
         }
+        Step::Contract(_) | Step::Redecide { .. } => None,
     }
 }
 
@@ -92,7 +95,12 @@ fn purge(book: &mut Book, name: &(String, String)) {
 fn nearby((_, partner, network, geo, device, first_ms, last_ms): &Search, steps: &[Step]) -> Vec<Candidate> {
     let clicks = steps.iter().filter_map(|step| match step {
         Step::Click(click) => Some(click),
-        Step::Rates(_) | Step::Account { .. } | Step::Purge(_) | Step::Event(_) => None,
+        Step::Rates(_)
+        | Step::Account { .. }
+        | Step::Event(_)
+        | Step::Purge(_)
+        | Step::Contract(_)
+        | Step::Redecide { .. } => None,
     });
     let is_near = |click: &&Click| {
         let trace = &click.trace;
@@ -227,19 +235,7 @@ fn written(block: &Block, event: &Event, decision: &Decision, rows: &Settlement,
         }
     }
     for posting in &rows.postings {
-        let PostingRow { entry, kind, amount, report, .. } = posting;
-        let value = match &report.rate {
-            Rate::Identity => {
-                assert_eq!(*amount, report.amount, "{}", event.line);
-                String::new()
-            }
-            Rate::Ecb { date, from, to } => {
-                let quoted = block.quotes(*date);
-                assert_eq!((from, to), (&quoted(*amount), &quoted(report.amount)), "{}", event.line);
-                format!(" = {} @{date}", report.amount)
-            }
-        };
-        items.push(format!("{kind} {amount}{value}{}", entry_name(*entry)));
+        items.push(format!("{}{}", written_posting(block, posting, &event.line), entry_name(posting.entry)));
     }
     for (entry, _, verdict) in &rows.verdicts {
         items.push(format!("{verdict}{}", entry_name(*entry)));
@@ -260,6 +256,23 @@ fn written(block: &Block, event: &Event, decision: &Decision, rows: &Settlement,
         items.push(format!("install {install_id} {click_id} {}", or_none(campaign)));
     }
     if items.is_empty() { "posted".to_owned() } else { items.join("; ") }
+}
+
+/// A posting, as lines write it, without whose it is.
+fn written_posting(block: &Block, posting: &PostingRow, line: &str) -> String {
+    let PostingRow { kind, amount, report, .. } = posting;
+    let value = match &report.rate {
+        Rate::Identity => {
+            assert_eq!(*amount, report.amount, "{line}");
+            String::new()
+        }
+        Rate::Ecb { date, from, to } => {
+            let quoted = block.quotes(*date);
+            assert_eq!((from, to), (&quoted(*amount), &quoted(report.amount)), "{line}");
+            format!(" = {} @{date}", report.amount)
+        }
+    };
+    format!("{kind} {amount}{value}")
 }
 
 /// What the whole table has shown.

@@ -13,7 +13,7 @@ use countersign_ledger::rules::Rules;
 use countersign_ledger::settlement::Settlement;
 use serde_json::json;
 
-const SEED: u64 = 0x00C0_FFEE;
+pub(crate) const SEED: u64 = 0x00C0_FFEE;
 const WORLDS: u64 = 40;
 const ORDERS: u64 = 200;
 /// 2026-10-29, noon: the day's contract changes then.
@@ -21,7 +21,7 @@ const NOON_MS: u64 = 1_793_275_200_000;
 const HOUR_MS: u64 = 3_600_000;
 
 /// SplitMix64.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -31,15 +31,15 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 
-    fn one_in(&mut self, chances: u64) -> bool {
+    pub(crate) fn one_in(&mut self, chances: u64) -> bool {
         self.below(chances) == 0
     }
 
-    fn shuffle<T>(&mut self, items: &mut [T]) {
+    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for end in (1..items.len()).rev() {
             items.swap(end, usize::try_from(self.below(u64::try_from(end).unwrap() + 1)).unwrap());
         }
@@ -86,7 +86,7 @@ fn arrival(event: &str, event_id: String, account: u64, ts_ms: u64, payload: Pay
 }
 
 /// The events of three players. Where `bounded`, what is taken back of a deposit is no more than it.
-fn world(random: &mut Random, bounded: bool) -> Vec<Arrival> {
+pub(crate) fn world(random: &mut Random, bounded: bool) -> Vec<Arrival> {
     let mut events = Vec::new();
     for account in 0..3 {
         let at = |random: &mut Random| NOON_MS - 20 * HOUR_MS + random.below(40 * HOUR_MS);
@@ -104,7 +104,11 @@ fn world(random: &mut Random, bounded: bool) -> Vec<Arrival> {
                 |minor: i64| Payload { amount: Some(Amount { minor, currency }), ..Payload::default() };
             let event_id = format!("d{account}{deposit}");
             let payload = Payload { bonus: random.one_in(5), ..money(minor) };
-            events.push(arrival("deposit_success", event_id.clone(), account, at(random), payload));
+            let mut made = arrival("deposit_success", event_id.clone(), account, at(random), payload);
+            if random.one_in(8) {
+                made.payload.account_id = None;
+            }
+            events.push(made);
             let mut left = minor;
             for part in 0..random.below(4) {
                 let most = if bounded { left } else { minor + 1 };
@@ -123,58 +127,70 @@ fn world(random: &mut Random, bounded: bool) -> Vec<Arrival> {
 
 /// What the ledger holds once every event has been decided.
 #[derive(Default)]
-struct Ledger {
-    book: Book,
-    rows: Settlement,
+pub(crate) struct Ledger {
+    pub(crate) book: Book,
+    pub(crate) rows: Settlement,
     posted: usize,
     repeated: usize,
 }
 
 /// Plays the events in their order, and what waits again until nothing changes: first before the patience for clicks is over,
 /// then after it.
-fn play(rules: &Rules, events: &[Arrival]) -> Ledger {
-    let mut ledger = Ledger::default();
-    for day in rates() {
-        ledger.book.rates.insert(day);
-    }
-    ledger.book.clicks = (0..3)
-        .map(|click| ((events[0].partner.clone(), format!("c{click}")), format!("campaign-{click}")))
-        .collect();
-    let mut waiting: Vec<Arrival> = events.to_vec();
-    for (arrival, id) in waiting.iter_mut().zip(1..) {
-        arrival.id = id;
-    }
-    for after_ms in [0, rules.patience.click_ms, rules.patience.original_ms] {
-        let now = Timestamp::from_ms(NOON_MS + 48 * HOUR_MS + after_ms);
-        loop {
-            let before = waiting.len();
-            waiting.retain(|arrival| {
-                let decision = posting::decide(rules, &mut ledger.book, arrival, now, &mut ledger.rows);
-                ledger.posted += usize::from(decision == Decision::Post);
-                ledger.repeated += usize::from(decision == Decision::Repeat);
-                matches!(decision, Decision::Wait(_))
-            });
-            if waiting.len() == before {
-                break;
-            }
-        }
-    }
+pub(crate) fn play(rules: &Rules, events: &[Arrival]) -> Ledger {
+    let mut ledger = Ledger::new();
+    let mut waiting = numbered(events);
+    ledger.play(rules, &mut waiting, &[0, rules.patience.click_ms, rules.patience.original_ms]);
     assert!(waiting.is_empty(), "{} events wait for ever", waiting.len());
     assert_eq!(ledger.posted + ledger.repeated + ledger.rows.dead.len(), events.len());
     ledger
 }
 
+/// The events, each with the id of its place.
+pub(crate) fn numbered(events: &[Arrival]) -> Vec<Arrival> {
+    events.iter().zip(1..).map(|(arrival, id)| Arrival { id, ..arrival.clone() }).collect()
+}
+
 /// Account, and what it is about.
-type Key = (String, String);
+pub(crate) type Key = (String, String);
 
 impl Ledger {
+    /// With rates and clicks.
+    pub(crate) fn new() -> Self {
+        let mut ledger = Self::default();
+        for day in rates() {
+            ledger.book.rates.insert(day);
+        }
+        let click = |click| (("acme".to_owned(), format!("c{click}")), format!("campaign-{click}"));
+        ledger.book.clicks = (0..3).map(click).collect();
+        ledger
+    }
+
+    /// Posts what waits, as far as it can be, so long after everything was received.
+    pub(crate) fn play(&mut self, rules: &Rules, waiting: &mut Vec<Arrival>, after_ms: &[u64]) {
+        for after_ms in after_ms {
+            let now = Timestamp::from_ms(NOON_MS + 48 * HOUR_MS + after_ms);
+            loop {
+                let before = waiting.len();
+                waiting.retain(|arrival| {
+                    let decision = posting::decide(rules, &mut self.book, arrival, now, &mut self.rows);
+                    self.posted += usize::from(decision == Decision::Post);
+                    self.repeated += usize::from(decision == Decision::Repeat);
+                    matches!(decision, Decision::Wait(_))
+                });
+                if waiting.len() == before {
+                    break;
+                }
+            }
+        }
+    }
+
     fn account(&self, entry: i64) -> String {
         let entry = self.rows.entries.iter().find(|row| row.0 == entry).unwrap();
         entry.5.clone().unwrap_or_default()
     }
 
     /// Sums by account, kind and currency, the reports' among them; prices are counted.
-    fn sums(&self) -> BTreeMap<Key, i64> {
+    pub(crate) fn sums(&self) -> BTreeMap<Key, i64> {
         let mut sums = BTreeMap::new();
         for posting in &self.rows.postings {
             let account = self.account(posting.entry);
@@ -191,7 +207,7 @@ impl Ledger {
     }
 
     /// The last verdict on each deposit.
-    fn verdicts(&self) -> BTreeMap<String, &'static str> {
+    pub(crate) fn verdicts(&self) -> BTreeMap<String, &'static str> {
         let names: BTreeMap<i64, &String> =
             self.book.entries.iter().map(|((_, event_id), posted)| (posted.id, event_id)).collect();
         let verdicts = self.rows.verdicts.iter().map(|(entry, _, verdict)| (names[entry].clone(), *verdict));
@@ -199,7 +215,7 @@ impl Ledger {
     }
 
     /// What holds in every order, whatever is taken back.
-    fn check(&self, what: &str) {
+    pub(crate) fn check(&self, what: &str) {
         let last: BTreeMap<i64, &str> =
             self.rows.verdicts.iter().map(|(entry, _, verdict)| (*entry, *verdict)).collect();
         let mut firsts = BTreeMap::<_, usize>::new();

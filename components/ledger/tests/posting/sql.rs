@@ -22,7 +22,7 @@ use crate::{blocks, nearby, play};
 const LEASE: i64 = 7;
 
 /// A database with the inbox and the tracker's tables, carried out twice, as every start does.
-fn database() -> Connection {
+pub(crate) fn database() -> Connection {
     let connection = Connection::open_in_memory().unwrap();
     let inbox = format!("{}/../spin/src/schema/inbox.sql", env!("CARGO_MANIFEST_DIR"));
     let inbox = fs::read_to_string(&inbox).unwrap_or_else(|error| panic!("{inbox}: {error}"));
@@ -35,7 +35,7 @@ fn database() -> Connection {
     connection
 }
 
-fn json(rows: &impl Serialize) -> String {
+pub(crate) fn json(rows: &impl Serialize) -> String {
     serde_json::to_string(rows).unwrap()
 }
 
@@ -43,7 +43,7 @@ fn ms(time: Timestamp) -> i64 {
     i64::try_from(time.as_ms()).unwrap()
 }
 
-fn count(connection: &Connection, sql: &str) -> i64 {
+pub(crate) fn count(connection: &Connection, sql: &str) -> i64 {
     connection.query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
@@ -55,7 +55,7 @@ fn rows(connection: &Connection, sql: &str, id: i64) -> Vec<Value> {
 }
 
 /// Puts the event into the inbox, where it is not there yet, and takes it out of the queue.
-fn take(connection: &Connection, event: &Event) {
+pub(crate) fn take(connection: &Connection, event: &Event) {
     let arrival = &event.arrival;
     if arrival.attempts == 1 {
         let sql = "INSERT INTO inbox (id, payload_hash, remembered_until, partner, event_id, event, click_id, ts_event, key_id, \
@@ -81,7 +81,7 @@ fn take(connection: &Connection, event: &Event) {
     connection.execute(sql, [arrival.id, LEASE]).unwrap();
 }
 
-fn settle(
+pub(crate) fn settle(
     connection: &Connection,
     event: &Event,
     generation: i64,
@@ -198,7 +198,7 @@ fn play_block(file: &str, block: &Block) -> usize {
 }
 
 /// What is known besides events: a click ends the waiting for it.
-fn continue_with(connection: &Connection, step: &Step) {
+pub(crate) fn continue_with(connection: &Connection, step: &Step) {
     match step {
         Step::Click(click) => {
             insert_click(connection, click);
@@ -219,7 +219,7 @@ fn continue_with(connection: &Connection, step: &Step) {
                        ON entry.partner = value ->> 0 AND entry.event_id = value ->> 1";
             connection.execute(sql, [json(names)]).unwrap();
         }
-        Step::Rates(_) | Step::Event(_) => {}
+        Step::Rates(_) | Step::Event(_) | Step::Contract(_) | Step::Redecide { .. } => {}
     }
 }
 
@@ -251,7 +251,7 @@ fn search(connection: &Connection, searches: &[Search]) -> Vec<(i64, String, boo
 
 /// The SQL finds the clicks that an event may be matched with, and knows which of them players have.
 fn check_nearby(connection: &Connection, block: &Block, book: &Book, index: usize, event: &Event) {
-    let Some(wanted) = trace::search(&block.rules, book, &event.arrival, event.now) else { return };
+    let Some(wanted) = trace::search(block.rules(index), book, &event.arrival, event.now) else { return };
     let expected = nearby(&wanted, &block.steps[..index]).into_iter().map(|candidate| {
         let click_id = candidate.click_id.as_str().to_owned();
         let is_taken = book.taken.contains(&(event.arrival.partner.clone(), click_id.clone()));

@@ -21,7 +21,7 @@ pub(crate) const PARTNER: &str = "acme";
 pub(crate) struct Block {
     /// What it shows.
     pub(crate) title: String,
-    pub(crate) rules: Rules,
+    rules: Rules,
     pub(crate) steps: Vec<Step>,
     day: String,
     days: BTreeMap<Date, Vec<(Code, Quote)>>,
@@ -38,6 +38,13 @@ pub(crate) enum Step {
     /// Entries, by partner and event id.
     Purge(Vec<(String, String)>),
     Event(Box<Event>),
+    /// From here on, these rules hold.
+    Contract(Box<Rules>),
+    /// What was posted is decided anew.
+    Redecide {
+        line: String,
+        expected: String,
+    },
 }
 
 /// A click, as far as events are matched with it.
@@ -72,8 +79,27 @@ impl Block {
     pub(crate) fn events(&self) -> impl Iterator<Item = &Event> {
         self.steps.iter().filter_map(|step| match step {
             Step::Event(event) => Some(event.as_ref()),
-            Step::Click(_) | Step::Rates(_) | Step::Account { .. } | Step::Purge(_) => None,
+            Step::Click(_)
+            | Step::Rates(_)
+            | Step::Account { .. }
+            | Step::Purge(_)
+            | Step::Contract(_)
+            | Step::Redecide { .. } => None,
         })
+    }
+
+    /// The rules that hold at the step of that index.
+    pub(crate) fn rules(&self, index: usize) -> &Rules {
+        let changed = self.steps[..index].iter().rev().find_map(|step| match step {
+            Step::Contract(rules) => Some(rules.as_ref()),
+            Step::Click(_)
+            | Step::Rates(_)
+            | Step::Account { .. }
+            | Step::Event(_)
+            | Step::Purge(_)
+            | Step::Redecide { .. } => None,
+        });
+        changed.unwrap_or(&self.rules)
     }
 
     /// What the block says of the rates of a date.
@@ -126,6 +152,8 @@ struct Reader {
     day: String,
     ledger: Map<String, Value>,
     contracts: BTreeMap<String, Vec<Value>>,
+    /// A contract in the place of the partner's, as far as it has been read.
+    instead: Vec<Value>,
     steps: Vec<Step>,
     events: i64,
 }
@@ -137,37 +165,62 @@ impl Reader {
             day: "2026-10-29".to_owned(),
             ledger: Map::new(),
             contracts: BTreeMap::new(),
+            instead: Vec::new(),
             steps: Vec::new(),
             events: 0,
         }
     }
 
     fn finish(self) -> Block {
-        let partners: Map<_, _> = self
-            .contracts
-            .into_iter()
-            .map(|(partner, contract)| (partner, json!({ "contract": contract })))
+        let rules = self.rules(&self.contracts);
+        let days = self.steps.iter().filter_map(|step| match step {
+            Step::Rates(day) => Some((day.date, day.quotes.clone())),
+            Step::Click(_)
+            | Step::Account { .. }
+            | Step::Event(_)
+            | Step::Purge(_)
+            | Step::Contract(_)
+            | Step::Redecide { .. } => None,
+        });
+        Block { days: days.collect(), title: self.title, rules, steps: self.steps, day: self.day }
+    }
+
+    fn rules(&self, contracts: &BTreeMap<String, Vec<Value>>) -> Rules {
+        let partners: Map<_, _> = contracts
+            .iter()
+            .map(|(partner, contract)| (partner.clone(), json!({ "contract": contract })))
             .collect();
         let document =
             json!({ "version": 1, "environment": "sandbox", "ledger": self.ledger, "partners": partners });
-        let rules = Rules::compile(&document.to_string(), &mut |_| None)
-            .unwrap_or_else(|errors| panic!("{}: {errors:?}", self.title));
-        let days = self.steps.iter().filter_map(|step| match step {
-            Step::Rates(day) => Some((day.date, day.quotes.clone())),
-            Step::Click(_) | Step::Account { .. } | Step::Purge(_) | Step::Event(_) => None,
-        });
-        Block { days: days.collect(), title: self.title, rules, steps: self.steps, day: self.day }
+        Rules::compile(&document.to_string(), &mut |_| None)
+            .unwrap_or_else(|errors| panic!("{}: {errors:?}", self.title))
     }
 
     fn line(&mut self, number: usize, line: &str) {
         let (said, expected) = line.split_once(" | ").unwrap_or((line, ""));
         let words: Vec<&str> = said.split_whitespace().collect();
+        if words[0] != "instead" && !self.instead.is_empty() {
+            let contract = std::mem::take(&mut self.instead);
+            let rules = self.rules(&[(PARTNER.to_owned(), contract)].into());
+            self.steps.push(Step::Contract(Box::new(rules)));
+        }
         match words[..] {
             ["day", day] => day.clone_into(&mut self.day),
             ["ledger", name, value] => {
                 drop(self.ledger.insert(name.to_owned(), serde_json::from_str(value).unwrap()));
             }
-            ["contract", from, ref terms @ ..] => self.contract(from, terms),
+            ["contract", from, ref terms @ ..] => {
+                let (partner, terms) = self.terms(from, terms);
+                self.contracts.entry(partner).or_default().push(terms);
+            }
+            ["instead", from, ref terms @ ..] => {
+                let (_, terms) = self.terms(from, terms);
+                self.instead.push(terms);
+            }
+            ["redecide"] => {
+                let (line, expected) = (format!("line {number}: {line}"), expected.to_owned());
+                self.steps.push(Step::Redecide { line, expected });
+            }
             ["rates", date, ref quotes @ ..] => {
                 let quotes = quotes
                     .chunks(2)
@@ -226,7 +279,8 @@ impl Reader {
         click
     }
 
-    fn contract(&mut self, from: &str, words: &[&str]) {
+    /// Whose terms, and what they are.
+    fn terms(&self, from: &str, words: &[&str]) -> (String, Value) {
         let mut terms = Map::new();
         let mut partner = PARTNER;
         drop(terms.insert("from".to_owned(), json!(format!("{}Z", self.full(from)))));
@@ -247,7 +301,7 @@ impl Reader {
             };
             drop(terms.insert(name.to_owned(), value));
         }
-        self.contracts.entry(partner.to_owned()).or_default().push(Value::Object(terms));
+        (partner.to_owned(), Value::Object(terms))
     }
 
     fn event(&mut self, number: usize, line: &str, words: &[&str], expected: &str) -> Event {
@@ -260,7 +314,12 @@ impl Reader {
         if let ["again", event_id, ..] = *words {
             let earlier = self.steps.iter().rev().find_map(|step| match step {
                 Step::Event(event) => Some(event).filter(|event| event.arrival.event_id == event_id),
-                Step::Click(_) | Step::Rates(_) | Step::Account { .. } | Step::Purge(_) => None,
+                Step::Click(_)
+                | Step::Rates(_)
+                | Step::Account { .. }
+                | Step::Purge(_)
+                | Step::Contract(_)
+                | Step::Redecide { .. } => None,
             });
             let earlier = earlier.unwrap_or_else(|| panic!("{line}"));
             let mut arrival = earlier.arrival.clone();
