@@ -2,6 +2,7 @@
 
 mod connection;
 mod dead_letters;
+mod redecide;
 mod table;
 
 use std::fs;
@@ -35,6 +36,8 @@ pub(crate) enum Command {
     Rejections(Rejections),
     /// Take out what is known of a player; the sums stay
     Erase(Erase),
+    /// Show what a contract that changed makes of what was posted before; post it once that is confirmed
+    Redecide(redecide::Redecide),
     /// Events that could not be posted
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
@@ -144,6 +147,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
                 println!("Erased; the sums are under {}.", member(answer, "pseudonym"))
             })
         }
+        Command::Redecide(redecide) => redecide.run(),
         Command::DeadLetters(command) => dead_letters::run(command),
     }
 }

@@ -11,7 +11,7 @@ use crate::support::{App, RATES, TOKEN, deposit, document, everything, request, 
 const COSTS: &str = "date,campaign,amount,currency\n2025-12-30,summer,12.50,EUR\n2025-12-31,summer,7,EUR\n";
 
 /// Method, path, a body that would change something, and the status that it has with the token.
-const ROWS: [(&str, &str, &str, u16); 12] = [
+const ROWS: [(&str, &str, &str, u16); 13] = [
     ("POST", "tick", "", 200),
     ("POST", "fx", RATES, 200),
     ("POST", "costs", COSTS, 200),
@@ -23,6 +23,7 @@ const ROWS: [(&str, &str, &str, u16); 12] = [
     ("POST", "dead-letters/discard", r#"{"reason":"currency_differs","because":"asked"}"#, 200),
     ("GET", "rejections", "", 200),
     ("POST", "erase", r#"{"partner":"acme","account_id":"u_3"}"#, 200),
+    ("POST", "redecide", r#"{"partner":"acme"}"#, 200),
     ("GET", "nowhere", "", 404),
 ];
 
@@ -162,6 +163,13 @@ fn what_is_wrong_is_refused_and_changes_nothing() {
         // A dry run that is misspelt must not be a real one.
         ("POST", "dead-letters/replay", r#"{"reason":"over_refund","dryrun":true}"#, 422, "order_invalid"),
         ("POST", "dead-letters/replay", r#"{"ids":["5"]}"#, 422, "order_invalid"),
+        ("POST", "redecide", "", 422, "order_invalid"),
+        ("POST", "redecide", r#"["acme",null,null,null,null]"#, 422, "order_invalid"),
+        ("POST", "redecide", r#"{"partner":""}"#, 422, "order_invalid"),
+        ("POST", "redecide", r#"{"partner":"acme","confirmed":"x","because":"y"}"#, 422, "order_invalid"),
+        ("POST", "redecide", r#"{"partner":"acme","confirm":"x"}"#, 422, "order_invalid"),
+        ("POST", "redecide", r#"{"partner":"acme","confirm":"x","because":" "}"#, 422, "order_invalid"),
+        ("POST", "redecide", r#"{"partner":"acme","because":"y"}"#, 422, "order_invalid"),
         ("POST", "dead-letters/discard", r#"{"reason":"over_refund"}"#, 422, "order_invalid"),
         ("POST", "dead-letters/discard", r#"{"reason":"over_refund","because":" "}"#, 422, "order_invalid"),
         ("POST", "dead-letters/replay", r#"[[5],1,9,"over_refund","acme",false,null]"#, 422, "order_invalid"),
