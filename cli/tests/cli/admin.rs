@@ -1,6 +1,6 @@
 //! The commands of administration, against a running application.
 
-use crate::application::{Up, wasm};
+use crate::application::{SECRET, Up, wasm};
 use crate::support::{Folder, Said, countersign};
 
 /// An application whose events wait for no click.
@@ -85,6 +85,64 @@ fn an_operator_sees_the_queue_imports_rates_and_treats_dead_letters() {
     assert!(!well(&up, "totals --by account").contains("u_1"));
 }
 
+/// A partner of whom a first deposit of at least so much brings 80 euros.
+fn contract(minimum: &str) -> String {
+    let terms = format!(
+        r#"{{ "from": "2025-01-01T00:00:00Z", "ftd_min_deposit": {{ "amount": "{minimum}", "currency": "EUR" }},
+            "cpa": {{ "amount": "80.00", "currency": "EUR" }} }}"#
+    );
+    format!(
+        r#"{{ "version": 1, "environment": "sandbox", "ledger": {{ "unknown_click_seconds": 0 }}, "partners": {{ "acme": {{
+            "signature": {{ "keys": [{{ "id": "k1", "secret": {{ "name": "sandbox_acme" }} }}] }}, "contract": [{terms}] }} }} }}"#
+    )
+}
+
+#[test]
+fn a_contract_that_changes_is_shown_first_and_posted_when_it_is_confirmed() {
+    let Some(wasm) = wasm("a_contract_that_changes_is_shown_first_and_posted_when_it_is_confirmed") else {
+        return;
+    };
+    let folder = Folder::new();
+    let config = folder.file("countersign.json", &contract("10"));
+    let up = Up::start_with(&wasm, &folder.path("state"), &["--config", &config]);
+    let click_id = countersign(&["click", "mint", "--sandbox"]).stdout();
+    let payload = format!(
+        r#"{{"event":"deposit_success","event_id":"dep_1","click_id":"{}","account_id":"u_1","amount":20,"currency":"EUR","ts_event":"2025-10-21T15:12:31Z"}}"#,
+        click_id.trim()
+    );
+    let headers = countersign(&["sign", "--key-env", "KEY"]).env("KEY", SECRET).input(&payload).stdout();
+    let head =
+        format!("POST /postback/acme HTTP/1.1\r\ncontent-type: application/json\r\n{}", headers.trim());
+    let (status, answer) = up.send(&head, &payload);
+    assert_eq!(status, 200, "{answer}");
+    well(&up, "tick");
+    let nothing = well(&up, "redecide --partner acme");
+    assert_eq!(nothing.lines().next(), Some("0 of 1 deposits change, of 0 of 1 players"));
+    assert!(nothing.ends_with("\nThere is nothing to post.\n"), "{nothing}");
+    assert_eq!(up.interrupt(), Some(0));
+
+    let config = folder.file("countersign.json", &contract("50"));
+    let up = Up::start_with(&wasm, &folder.path("state"), &["--config", &config]);
+    let shown = well(&up, "redecide --partner acme --account-id u_1");
+    assert!(shown.starts_with("1 of 1 deposits change, of 1 of 1 players\n"), "{shown}");
+    let rows: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
+    for row in [
+        ["first", "below_minimum", "1"].as_slice(),
+        &["cpa", "80.00", "0.00", "EUR"],
+        &["dep_1", "u_1", "first", "below_minimum", "cpa", "80.00", "EUR"],
+    ] {
+        assert!(rows.iter().any(|shown| shown == row), "{row:?} in {shown}");
+    }
+    let (_, value) = shown.split_once("--confirm ").unwrap();
+    let value = value.split(' ').next().unwrap();
+    let order = format!("redecide --partner acme --account-id u_1 --confirm {value} --because asked");
+    let said = ask(&up, &format!("redecide --partner acme --confirm {value} --because asked"));
+    assert!(said.code == 1 && said.stderr.contains("changed: "), "{said:?}");
+    let said = ask(&up, &order);
+    assert!(said.code == 0 && said.stdout.ends_with("\nPosted.\n"), "{said:?}");
+    assert!(well(&up, &order).ends_with("\nThere is nothing to post.\n"));
+}
+
 #[test]
 fn the_token_comes_from_the_environment_or_a_file_and_a_wrong_one_is_refused() {
     let Some(wasm) = wasm("the_token_comes_from_the_environment_or_a_file_and_a_wrong_one_is_refused") else {
@@ -122,6 +180,9 @@ fn a_call_that_is_wrong_ends_with_2_and_one_that_nobody_answers_with_1() {
         ("dead-letters replay --sandbox --from 1", 2),
         ("dead-letters discard --sandbox --ids 1", 2),
         ("dead-letters list --sandbox --reason a&b", 2),
+        ("redecide --sandbox", 2),
+        ("redecide --sandbox --partner acme --confirm x", 2),
+        ("redecide --sandbox --partner acme --because x", 2),
     ] {
         let said = countersign(&call.split(' ').collect::<Vec<_>>()).run();
         assert_eq!(said.code, code, "{call}: {said:?}");

@@ -7,6 +7,9 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use crate::support::{built, countersign, program};
 
+/// The secret `sandbox_acme` of every application here.
+pub(crate) const SECRET: &str = "the-secret-of-acme-for-tests-alone";
+
 /// The folder of the wasm files.
 pub(crate) fn wasm(test: &str) -> Option<PathBuf> {
     built(test, "COUNTERSIGN_WASM", "wasm", "gate.wasm")?.parent().map(Path::to_owned)
@@ -31,7 +34,7 @@ impl Up {
     pub(crate) fn start_with(wasm: &Path, state: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
         command.args(["up", "--listen", "127.0.0.1:0", "--state"]).arg(state).args(arguments);
-        command.env("COUNTERSIGN_WASM", wasm);
+        command.env("COUNTERSIGN_WASM", wasm).env("sandbox_acme", SECRET);
         command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();

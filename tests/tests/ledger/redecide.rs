@@ -1,11 +1,12 @@
 //! After a contract change: what is shown, what is posted once it is confirmed, and what comes later.
 
 use conformance::spin_app::Setup;
+use countersign_host::clock::Clock;
 use countersign_host::fault::Faults;
 use serde_json::{Value, json};
 
-use crate::faults::{CALLS_MAX, faults_of_every_kind};
-use crate::support::{App, RATES, deposit, document, event, everything, refund};
+use crate::faults::{CALLS_MAX, Saved, faults_of_every_kind};
+use crate::support::{AT_MS, App, RATES, deposit, document, event, everything, refund, secrets};
 
 /// What the document has.
 const OLD: &str = r#""ftd_min_deposit": { "amount": "10.00", "currency": "EUR" },
@@ -14,17 +15,27 @@ const OLD: &str = r#""ftd_min_deposit": { "amount": "10.00", "currency": "EUR" }
 const NEW: &str = r#""ftd_min_deposit": { "amount": "50.00", "currency": "EUR" },
         "cpa": { "amount": "90.00", "currency": "USD" }, "revenue_share_percent": "25""#;
 
+fn terms(terms: &str) -> String {
+    let document = document().replace(OLD, terms);
+    assert!(document.contains(terms), "{document}");
+    document
+}
+
 /// The same application on the same database, whose contract has other terms.
 fn with_terms(app: &App, terms: &str) -> App {
-    let document = document().replace(OLD, terms);
-    assert!(terms == OLD || document.contains(terms), "{document}");
-    let setup = Setup { document, faults: Faults::none(), ..app.setup.clone() };
+    let setup = Setup { document: self::terms(terms), faults: Faults::none(), ..app.setup.clone() };
     App { app: app.app.beside(&setup).unwrap(), setup }
 }
 
 /// These events posted by these terms, with rates.
 fn posted(terms: &str, events: &[Value]) -> App {
-    let app = with_terms(&App::new(), terms);
+    let app = App::start(Setup {
+        document: self::terms(terms),
+        secrets: secrets(),
+        faults: Faults::none(),
+        clock: Clock::fixed(AT_MS),
+        is_woken: false,
+    });
     app.post("fx", RATES);
     for event in events {
         app.accept(event);
@@ -241,7 +252,7 @@ fn crowd() -> Vec<Value> {
         .map(|number| of(&format!("p_{number}"), deposit(&format!("dep_{number}"), 20 + number, "EUR")));
     players
         .chain(nobody)
-        .chain((0..40).map(|number| {
+        .chain((0..10).map(|number| {
             of(&format!("p_{number}"), refund(&format!("ref_{number}"), 5, &format!("dep_{number}")))
         }))
         .collect()
@@ -250,35 +261,28 @@ fn crowd() -> Vec<Value> {
 #[test]
 fn every_statement_of_a_confirmation_may_fail_in_every_way() {
     let events = crowd();
-    let (old, new) = (net(&posted(OLD, &events)), net(&posted(NEW, &events)));
-    assert_ne!(old, new);
-    let app = posted(OLD, &events);
-    // There and back, so that there is always something to post.
-    let ways = [(with_terms(&app, NEW), new), (with_terms(&app, OLD), old)];
-    let mut way = ways.iter().cycle();
+    let expected = net(&posted(NEW, &events));
+    let changed = with_terms(&posted(OLD, &events), NEW);
+    let saved = Saved::of(&changed);
     for fault in faults_of_every_kind() {
         let mut struck = 0;
         for after in 0..CALLS_MAX {
-            let (changed, expected) = way.next().unwrap();
-            let shown = what_if(changed);
+            saved.restore(&changed);
+            let shown = what_if(&changed);
             let faults = &changed.setup.faults;
             let calls = || faults.calls().get("sqlite.execute").copied().unwrap_or(0);
             let counted = calls();
             faults.plan("sqlite.execute", after, fault.clone());
-            let (status, answer) = confirm(changed, &shown);
+            let (status, answer) = confirm(&changed, &shown);
             let is_struck = calls() - counted > after;
             faults.clear();
             assert!(
                 status == 200 || is_struck && [409, 503].contains(&status),
                 "{fault:?} {after}: {status} {answer}"
             );
-            let rest = what_if(changed);
-            assert_eq!(
-                confirm(changed, &rest).0,
-                if rest["confirm"].is_null() { 422 } else { 200 },
-                "{rest}"
-            );
-            assert_eq!(&net(changed), expected, "{fault:?} {after}");
+            let rest = what_if(&changed);
+            assert!(rest["confirm"].is_null() || confirm(&changed, &rest).0 == 200, "{rest}");
+            assert_eq!(net(&changed), expected, "{fault:?} {after}");
             changed.assert_sound();
             if !is_struck {
                 break;
@@ -291,12 +295,11 @@ fn every_statement_of_a_confirmation_may_fail_in_every_way() {
 
 #[test]
 fn two_who_confirm_at_once_post_it_once() {
-    let events = crowd();
+    let events = everything();
     let app = posted(OLD, &events);
-    let terms = [(NEW, net(&posted(NEW, &events))), (OLD, net(&posted(OLD, &events)))];
-    for round in 0..6 {
-        let (terms, expected) = &terms[round % 2];
-        let two = [with_terms(&app, terms), with_terms(&app, terms)];
+    let ways =
+        [NEW, OLD].map(|terms| ([0; 2].map(|_| with_terms(&app, terms)), net(&posted(terms, &events))));
+    for (round, (two, expected)) in ways.iter().cycle().take(20).enumerate() {
         let shown = what_if(&two[0]);
         let answers: Vec<_> = std::thread::scope(|scope| {
             let threads = two.each_ref().map(|one| scope.spawn(|| confirm(one, &shown)));
@@ -304,9 +307,7 @@ fn two_who_confirm_at_once_post_it_once() {
         });
         assert!(answers.iter().all(|(status, _)| [200, 409, 503].contains(status)), "{round}: {answers:?}");
         let rest = what_if(&two[1]);
-        if !rest["confirm"].is_null() {
-            assert_eq!(confirm(&two[1], &rest).0, 200, "{round}");
-        }
+        assert!(rest["confirm"].is_null() || confirm(&two[1], &rest).0 == 200, "{round}: {rest}");
         assert_eq!(&net(&two[0]), expected, "{round}");
     }
 }
