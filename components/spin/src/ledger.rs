@@ -14,6 +14,7 @@ mod retention;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use countersign_core::json::Tape;
 use countersign_core::store::StoreFault;
@@ -28,6 +29,7 @@ use countersign_ledger::rules::Rules;
 use countersign_ledger::settlement::Settlement;
 use serde::Serialize;
 use spin_sdk::sqlite::{Connection, Value};
+use spin_sdk::time::sleep;
 use spin_sdk::wasip3::random::random::get_random_u64;
 
 use crate::database::{Database, Row, first, instant, rows, run, text, unless_ruled_out, unsigned};
@@ -42,6 +44,11 @@ pub const BATCH_MAX: i64 = 256;
 pub const LEASE_MS: u64 = 30_000;
 /// How long a run lasts without a sign of life, in milliseconds; longer than a stretch of posting and a batch.
 pub const RUN_MS: u64 = 20_000;
+/// After each batch a worker rests for so many times as long as the batch took: whoever waits for SQLite's lock looks at it now and
+/// then, and is to find it free.
+const REST: u64 = 2;
+/// The longest time that counts of a batch, in milliseconds.
+const REST_MS_MAX: u64 = 50;
 /// How often a batch is decided anew because another worker came between.
 const TRIES_MAX: u32 = 8;
 
@@ -118,9 +125,12 @@ impl Ledger {
                 let _given_back = give_back(&connection, lease, now).await;
                 return Err(fault);
             }
-            if (self.clock)() >= until {
+            let end = (self.clock)();
+            if end >= until {
                 break;
             }
+            let took_ms = end.since_ms(now).min(REST_MS_MAX);
+            sleep(Duration::from_millis(took_ms.saturating_mul(REST))).await;
         }
         self.database.keep(connection);
         Ok(tally)
