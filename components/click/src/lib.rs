@@ -7,10 +7,9 @@ use std::rc::Rc;
 
 use countersign_core::gate::Gate;
 use countersign_core::headers::Headers;
-use countersign_core::store::StoreFault;
 use countersign_ledger::click::{Click, Random, Redirector, Refusal, Request};
 use countersign_ledger::document::Durability;
-use countersign_spin::clicks::Clicks;
+use countersign_spin::clicks::{self, Clicks};
 use countersign_spin::config;
 use countersign_spin::exchange::{self, Response};
 use countersign_spin::host::{self, log, now};
@@ -21,7 +20,7 @@ use spin_sdk::http_service;
 /// What an instance keeps between requests; it may serve several at once, which meet at every `await`.
 struct Instance {
     redirector: Redirector,
-    clicks: Clicks,
+    clicks: Rc<Clicks>,
 }
 
 thread_local! {
@@ -40,7 +39,7 @@ async fn handle(request: spin_sdk::http::Request) -> impl IntoResponse {
     }
 }
 
-async fn answer(instance: &Rc<Instance>, request: spin_sdk::http::Request) -> Response {
+async fn answer(instance: &Instance, request: spin_sdk::http::Request) -> Response {
     let received = exchange::receive_head(&request);
     let headers: Vec<(&[u8], &[u8])> =
         received.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_slice())).collect();
@@ -72,38 +71,18 @@ fn refuse(refusal: Refusal) -> Response {
 
 /// Stores a click before the reply or after it, as the document says. What fails before the reply goes on after it: whoever clicked
 /// waits for one attempt at the most.
-async fn keep(instance: &Rc<Instance>, click: Click) {
-    let first = match instance.redirector.redirect.durability {
-        Durability::ClickFirst => match instance.clicks.store(&click).await {
-            Ok(()) => return log(&click.to_json(STORED)),
-            Err(fault) => Some(fault),
-        },
-        Durability::RedirectFirst => None,
+async fn keep(instance: &Instance, click: Click) {
+    let is_stored = match instance.redirector.redirect.durability {
+        Durability::ClickFirst => instance.clicks.store(std::slice::from_ref(&click)).await.is_ok(),
+        Durability::RedirectFirst => false,
     };
-    let instance = Rc::clone(instance);
-    host::after_reply(async move { keep_after_reply(&instance, &click, first).await });
-}
-
-async fn keep_after_reply(instance: &Instance, click: &Click, first: Option<StoreFault>) {
-    let first = match first {
-        Some(fault) => Err(fault),
-        None => instance.clicks.store(click).await,
-    };
-    let stored = match first {
-        Ok(()) => Ok(()),
-        Err(fault) => instance.clicks.store_again(click, fault).await,
-    };
-    if stored.is_ok() {
-        log(&click.to_json(STORED));
+    if is_stored {
+        log(&click.to_json(clicks::STORED));
     } else {
-        log(&click.to_json(LOST));
-        instance.clicks.write_lost_later().await;
+        instance.clicks.store_later(click);
     }
 }
 
-const STORED: &str = "click_stored";
-const LOST: &str = "click_lost";
-
 async fn start() -> Result<Instance, NotStarted> {
-    Ok(Instance { redirector: config::redirector().await?, clicks: Clicks::new("default") })
+    Ok(Instance { redirector: config::redirector().await?, clicks: Rc::new(Clicks::new("default")) })
 }

@@ -17,7 +17,7 @@ use countersign_core::headers::Headers;
 use countersign_core::outcome::{Code, Reply};
 use countersign_spin::config;
 use countersign_spin::exchange::{self, Received, Response};
-use countersign_spin::host::{self, log, now};
+use countersign_spin::host::{log, now};
 use countersign_spin::inbox::Inbox;
 use countersign_spin::rejections::Rejections;
 use countersign_spin::start::{self, NotStarted, Started};
@@ -32,7 +32,7 @@ struct Instance {
     inbox: Minimised,
     /// Where the worker listens, inside the application; `None`: it is left to cron.
     worker: Option<Rc<str>>,
-    rejections: Rejections,
+    rejections: Rc<Rejections>,
 }
 
 thread_local! {
@@ -59,17 +59,13 @@ async fn answer(request: spin_sdk::http::Request) -> Response {
 }
 
 /// What follows from an answer, once it is on its way: an event that was accepted is to be posted, a refusal is kept.
-fn after(instance: &Rc<Instance>, reply: &Reply, source: Option<IpAddr>) {
+fn after(instance: &Instance, reply: &Reply, source: Option<IpAddr>) {
     if reply.facts.code == Code::Accepted {
         if let Some(url) = &instance.worker {
             wake::worker(url);
         }
-    } else if !reply.facts.code.is_success() {
-        let (instance, facts) = (Rc::clone(instance), reply.facts.clone());
-        host::after_reply(async move {
-            // Its line in the log is there in any case.
-            let _kept = instance.rejections.keep(&facts, source, now()).await;
-        });
+    } else {
+        instance.rejections.keep_later(&reply.facts, source, now());
     }
 }
 
@@ -108,6 +104,6 @@ async fn start() -> Result<Instance, NotStarted> {
     let rules = config::rules().await?;
     let inbox = Minimised::new(Inbox::open("default", now).await?, &policy, &rules);
     let worker = config::worker_url().await;
-    let rejections = Rejections::new("default");
+    let rejections = Rc::new(Rejections::new("default"));
     Ok(Instance { gate: Gate::new(policy, Mode::Inbox), inbox, worker, rejections })
 }

@@ -1,22 +1,25 @@
-//! Clicks in SQLite. One click is one statement; a click that cannot be stored is counted, and nobody waits for it.
+//! Clicks in SQLite. A click that cannot be stored is counted, and nobody waits for it.
 //!
+//! * **One statement at a time.** However many clicks come, those of an instance that wait for the store are stored together: a flood
+//!   of clicks takes neither connections nor descriptors from the gate.
 //! * **Storing again is storing once.** The click id is the row's key, so a statement whose outcome is unknown is run again.
-//! * **A loss is counted once.** The count is kept in the instance's memory, and written after the next click that it stores, or by
+//! * **A loss is counted once.** The count is kept in the instance's memory, and written after the next clicks that it stores, or by
 //!   itself once the store is back: an instance lives for as long as it has something to write, [`LATER_TRIES_MAX`] attempts at the
 //!   most. It only grows, and its row belongs to this instance, so a write whose outcome is unknown is repeated as well. The log
 //!   has a line for each lost click in any case.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
-use std::fmt::Display;
+use std::rc::Rc;
 use std::time::Duration;
 
 use countersign_core::store::StoreFault;
 use countersign_ledger::click::Click;
+use serde_json::{Value as Json, json};
 use spin_sdk::sqlite::{Connection, Value};
 use spin_sdk::time::sleep;
 
-use crate::database::{Database, instant, run, text, unsigned};
+use crate::database::{Database, run, text, unsigned};
 use crate::host;
 use crate::inbox::{self, NotOpened};
 
@@ -29,6 +32,9 @@ const PAUSES: [Duration; 4] = [
     Duration::from_millis(4_000),
 ];
 
+/// Most clicks of one statement.
+const BATCH_MAX: usize = 256;
+
 /// Between attempts to write what was lost, and how many there are: for ten minutes and more.
 const LATER_PAUSE: Duration = Duration::from_secs(10);
 /// Most attempts to write what was lost, each with its pause before it.
@@ -39,6 +45,10 @@ pub const LATER_TRIES_MAX: u32 = 60;
 pub struct Clicks {
     label: &'static str,
     database: OnceCell<Database>,
+    /// Clicks that are still to be stored, the oldest first.
+    waiting: RefCell<Vec<Click>>,
+    /// Whether somebody stores them.
+    is_storing: Cell<bool>,
     /// Tells this instance's counts from those of others.
     instance: u64,
     lost: RefCell<BTreeMap<Day, Count>>,
@@ -63,6 +73,8 @@ impl Clicks {
         Self {
             label,
             database: OnceCell::new(),
+            waiting: RefCell::default(),
+            is_storing: Cell::new(false),
             // SQLite has no unsigned integers.
             instance: u64::from_be_bytes(host::random()) >> 1,
             lost: RefCell::default(),
@@ -70,41 +82,71 @@ impl Clicks {
         }
     }
 
-    /// Stores a click, in one attempt. Then writes what was lost before, if anything was.
+    /// Stores clicks, all or none, in one attempt. Then writes what was lost before, if anything was.
     ///
     /// # Errors
-    /// The [`StoreFault`] of the click; whether it is stored is then unknown. What was lost stays counted until it is written.
-    pub async fn store(&self, click: &Click) -> Result<(), StoreFault> {
+    /// The [`StoreFault`] of the clicks; whether they are stored is then unknown. What was lost stays counted until it is written.
+    pub async fn store(&self, clicks: &[Click]) -> Result<(), StoreFault> {
         let database = self.database().await?;
         let connection = database.connect().await?;
-        insert(&connection, click).await?;
+        insert(&connection, clicks).await?;
         if self.write_lost(&connection).await.is_ok() {
             database.keep(connection);
         }
         Ok(())
     }
 
-    /// Stores a click whose first attempt failed, in a bounded number of further attempts; else counts it as lost.
-    ///
-    /// # Errors
-    /// The last [`StoreFault`]: the click is lost.
-    pub async fn store_again(&self, click: &Click, fault: StoreFault) -> Result<(), StoreFault> {
-        let mut fault = fault;
-        for pause in PAUSES {
-            sleep(pause).await;
-            match self.store(click).await {
-                Ok(()) => return Ok(()),
-                Err(again) => fault = again,
+    /// Stores a click behind the reply, together with those that come meanwhile, in a bounded number of attempts; else counts it as
+    /// lost. Either way the log has its line.
+    pub fn store_later(self: &Rc<Self>, click: Click) {
+        self.waiting.borrow_mut().push(click);
+        if !self.is_storing.replace(true) {
+            let clicks = Rc::clone(self);
+            host::after_reply(async move { clicks.store_waiting().await });
+        }
+    }
+
+    async fn store_waiting(&self) {
+        loop {
+            let batch = {
+                let mut waiting = self.waiting.borrow_mut();
+                let count = waiting.len().min(BATCH_MAX);
+                waiting.drain(..count).collect::<Vec<_>>()
+            };
+            if batch.is_empty() {
+                break;
+            }
+            let is_stored = self.store_patiently(&batch).await.is_ok();
+            for click in &batch {
+                if !is_stored {
+                    let mut lost = self.lost.borrow_mut();
+                    let count = lost.entry((click.day(), click.campaign.clone())).or_default();
+                    count.lost = count.lost.saturating_add(1);
+                }
+                host::log(&click.to_json(if is_stored { STORED } else { LOST }));
             }
         }
-        let mut lost = self.lost.borrow_mut();
-        let count = lost.entry((click.day(), click.campaign.clone())).or_default();
-        count.lost = count.lost.saturating_add(1);
-        Err(fault)
+        self.is_storing.set(false);
+        if self.unwritten().is_some() {
+            self.write_lost_later().await;
+        }
+    }
+
+    /// Stores clicks in a bounded number of attempts.
+    async fn store_patiently(&self, clicks: &[Click]) -> Result<(), StoreFault> {
+        let mut stored = self.store(clicks).await;
+        for pause in PAUSES {
+            if stored.is_ok() {
+                break;
+            }
+            sleep(pause).await;
+            stored = self.store(clicks).await;
+        }
+        stored
     }
 
     /// Waits for the store to be back, and then writes what was lost; one of those who call this waits, the others have nothing to do.
-    pub async fn write_lost_later(&self) {
+    async fn write_lost_later(&self) {
         if self.is_waiting.replace(true) {
             return;
         }
@@ -166,43 +208,48 @@ impl Clicks {
     }
 }
 
-/// The click's row; where it is there already, nothing.
-async fn insert(connection: &Connection, click: &Click) -> Result<(), StoreFault> {
+/// The code of a log line, for a click whose row is there.
+pub const STORED: &str = "click_stored";
+/// The code of a log line, for a click that is only counted.
+const LOST: &str = "click_lost";
+
+/// The clicks' rows, in one statement; where one is there already, nothing.
+async fn insert(connection: &Connection, clicks: &[Click]) -> Result<(), StoreFault> {
     let sql = "INSERT INTO click (click_id, campaign, partner, clicked_at, kind, counted, \
                utm_source, utm_medium, utm_campaign, utm_term, utm_content, sub1, sub2, sub3, sub4, sub5, creative_id, \
                consent_version, consent_analytics, consent_ads, cut, referrer_host, geo, device_class, ip_prefix, ip, agent, \
-               user_agent) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, \
-               ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28) ON CONFLICT (click_id) DO NOTHING";
+               user_agent) SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, \
+               value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12, value ->> 13, value ->> 14, value ->> 15, \
+               value ->> 16, value ->> 17, value ->> 18, value ->> 19, value ->> 20, value ->> 21, value ->> 22, value ->> 23, \
+               value ->> 24, value ->> 25, value ->> 26, value ->> 27 FROM json_each(?1) WHERE true ON CONFLICT (click_id) DO NOTHING";
+    let rows = Json::Array(clicks.iter().map(row).collect());
+    run(connection, sql, [Value::Text(rows.to_string())]).await
+}
+
+/// A click's row, as an array of its columns.
+fn row(click: &Click) -> Json {
     let (parameters, visitor) = (&click.parameters, &click.visitor);
     let cut = Some(click.cut()).filter(|cut| !cut.is_empty()).map(|cut| cut.join(","));
     let what = [
-        text(click.click_id.as_str()),
-        text(&click.campaign),
-        text(&click.partner),
-        instant(click.clicked_at),
-        text(visitor.kind.as_str()),
-        flag(Some(click.is_counted())),
+        json!(click.click_id.as_str()),
+        json!(click.campaign),
+        json!(click.partner),
+        json!(click.clicked_at.as_ms()),
+        json!(visitor.kind.as_str()),
+        json!(u8::from(click.is_counted())),
     ];
     let more = [
-        flag(parameters.consent_analytics),
-        flag(parameters.consent_ads),
-        maybe(cut),
-        maybe(visitor.referrer_host.as_ref().map(|(host, _)| host)),
-        maybe(visitor.geo),
-        text(visitor.device_class.as_str()),
-        maybe(visitor.ip_prefix),
-        maybe(visitor.ip),
-        maybe(visitor.agent),
-        maybe(visitor.user_agent.as_ref()),
+        json!(parameters.consent_analytics.map(u8::from)),
+        json!(parameters.consent_ads.map(u8::from)),
+        json!(cut),
+        json!(visitor.referrer_host.as_ref().map(|(host, _)| host.to_string())),
+        json!(visitor.geo.map(|geo| geo.to_string())),
+        json!(visitor.device_class.as_str()),
+        json!(visitor.ip_prefix.map(|prefix| prefix.to_string())),
+        json!(visitor.ip.map(|ip| ip.to_string())),
+        json!(visitor.agent.map(|agent| agent.to_string())),
+        json!(visitor.user_agent.as_ref().map(ToString::to_string)),
     ];
-    let said = parameters.texts.iter().map(|text| maybe(text.as_ref()));
-    run(connection, sql, what.into_iter().chain(said).chain(more)).await
-}
-
-fn maybe(value: Option<impl Display>) -> Value {
-    value.map_or(Value::Null, |value| Value::Text(value.to_string()))
-}
-
-fn flag(value: Option<bool>) -> Value {
-    value.map_or(Value::Null, |value| Value::Integer(value.into()))
+    let said = parameters.texts.iter().map(|text| json!(text.as_ref().map(ToString::to_string)));
+    what.into_iter().chain(said).chain(more).collect()
 }

@@ -1,6 +1,7 @@
 //! The configuration of a Spin component: a document from a file, secrets from variables (hence from Vault, where Spin is told so).
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::rc::Rc;
 
 use countersign_core::policy::{ConfigError, Policy};
@@ -17,8 +18,9 @@ pub enum NotConfigured {
     /// The document is missing or wrong, or a secret is. Each line is for the operator's log and names the path in the document and
     /// the remedy. An instance sees the same document for as long as it lives.
     Wrong(Vec<String>),
-    /// Spin's provider of variables did not answer for this one; the next time it may.
-    Unanswered(String),
+    /// Spin's provider of variables did not answer, or the document could not be read; the next time it may. The line is for the
+    /// operator's log.
+    NotNow(String),
 }
 
 /// Reads the document and resolves its secrets.
@@ -61,8 +63,14 @@ pub async fn redirector() -> Result<Redirector, NotConfigured> {
 
 fn document() -> Result<String, NotConfigured> {
     std::fs::read_to_string(PATH).map_err(|error| {
-        let remedy = "mount it with `files` in spin.toml: [{ source = \"countersign.json\", destination = \"/countersign.json\" }]";
-        NotConfigured::Wrong(vec![format!("{PATH}: {error}; {remedy}")])
+        if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidData) {
+            let remedy = "mount it with `files` in spin.toml: [{ source = \"countersign.json\", destination = \"/countersign.json\" }]";
+            return NotConfigured::Wrong(vec![format!("{PATH}: {error}; {remedy}")]);
+        }
+        // A host without a descriptor left has one a moment later.
+        NotConfigured::NotNow(format!(
+            "{PATH} cannot be read: {error}; check how many files the host may have open"
+        ))
     })
 }
 
@@ -78,7 +86,13 @@ async fn secrets(
             // A variable that spin.toml does not pass on is a missing secret: `compile` names it and says what to do.
             Err(Error::Undefined(_) | Error::InvalidName(_)) => {}
             // What the provider says of it may hold anything, so it is not passed on.
-            Err(Error::Provider(_) | Error::Other(_)) => return Err(NotConfigured::Unanswered(name)),
+            Err(Error::Provider(_) | Error::Other(_)) => {
+                let remedy =
+                    "check the provider in Spin's runtime configuration, and that it has the variable";
+                return Err(NotConfigured::NotNow(format!(
+                    "the variable {name} cannot be asked for; {remedy}"
+                )));
+            }
         }
     }
     Ok(secrets)

@@ -17,8 +17,8 @@ pub struct Started<T>(RefCell<Option<Result<Rc<T>, Problem>>>);
 pub enum Problem {
     /// The document is wrong, or a secret is missing.
     Configuration,
-    /// Spin's provider of variables did not answer.
-    Variables,
+    /// Spin's provider of variables did not answer, or the document could not be read.
+    NotNow,
     /// There is no database.
     Database(NotOpened),
 }
@@ -36,7 +36,7 @@ impl Problem {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Configuration => "the configuration is wrong; the mistakes were logged at the start",
-            Self::Variables => "the provider of variables does not answer",
+            Self::NotNow => "the configuration cannot be read at the moment; the reason was logged",
             Self::Database(problem) => problem.as_str(),
         }
     }
@@ -45,7 +45,7 @@ impl Problem {
     const fn lasts(self) -> bool {
         match self {
             Self::Configuration | Self::Database(NotOpened::NotDurable) => true,
-            Self::Variables | Self::Database(NotOpened::Store(_)) => false,
+            Self::NotNow | Self::Database(NotOpened::Store(_)) => false,
         }
     }
 }
@@ -54,12 +54,7 @@ impl From<NotConfigured> for NotStarted {
     fn from(problem: NotConfigured) -> Self {
         match problem {
             NotConfigured::Wrong(lines) => Self { problem: Problem::Configuration, lines },
-            NotConfigured::Unanswered(name) => {
-                let remedy =
-                    "check the provider in Spin's runtime configuration, and that it has the variable";
-                let line = format!("the variable {name} cannot be asked for; {remedy}");
-                Self { problem: Problem::Variables, lines: vec![line] }
-            }
+            NotConfigured::NotNow(line) => Self { problem: Problem::NotNow, lines: vec![line] },
         }
     }
 }

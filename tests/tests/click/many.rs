@@ -3,7 +3,7 @@
 use countersign_host::fault::Faults;
 use serde_json::{Value, json};
 
-use crate::{AT_MS, DOCUMENT, PLAIN, click_first, eventually, field, follow, number, request, start};
+use crate::{AT_MS, DOCUMENT, PLAIN, click_first, eventually, field, follow, logged, number, request, start};
 
 const CAMPAIGNS: usize = 10_000;
 
@@ -63,4 +63,25 @@ fn ten_thousand_clicks_sort_by_time() {
     let unsorted = "SELECT count(*) FROM (SELECT clicked_at, lag(clicked_at) OVER (ORDER BY click_id) AS earlier FROM click) \
                     WHERE earlier >= clicked_at";
     assert_eq!(number(&app, unsorted), Some(0));
+}
+
+#[test]
+fn a_flood_of_clicks_waits_for_the_store_without_a_connection_for_each() {
+    const CLICKS: i64 = 100;
+    let faults = Faults::none();
+    let app = start(DOCUMENT, &faults);
+    follow(&app, AT_MS, "/c/plain", &[], PLAIN);
+    eventually("the first click", &1, || number(&app, "SELECT count(*) FROM click"));
+    let opened = || faults.calls().get("sqlite.open").copied().unwrap_or(0);
+    let before = opened();
+    let mut database = app.database().unwrap();
+    let lock = database.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+    for _ in 0..CLICKS {
+        follow(&app, AT_MS, "/c/plain", &[], PLAIN);
+    }
+    assert!(opened() - before <= 4, "{} connections", opened() - before);
+    lock.commit().unwrap();
+    eventually("the other clicks", &(CLICKS + 1), || number(&app, "SELECT count(*) FROM click"));
+    assert_eq!(logged(&app, "click_lost"), [""; 0]);
+    assert_eq!(app.failures(), [""; 0]);
 }
