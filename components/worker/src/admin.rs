@@ -121,7 +121,7 @@ async fn post(ledger: &Ledger, path: &str, body: &[u8]) -> Result<Response, Stor
             None => exchange::problem(
                 422,
                 "order_invalid",
-                "send an object with \"partner\", and with \"account_id\", \"limit\", or \"confirm\" and \"because\" as you like",
+                "send an object with \"partner\", and with \"account_id\", \"limit\" (up to 1000), or \"confirm\" and \"because\" as you like",
             ),
         },
         _ => match Order::read(body) {
@@ -153,7 +153,7 @@ async fn discard(ledger: &Ledger, mut order: Order) -> Result<Response, StoreFau
 async fn redecide(ledger: &Ledger, order: Redecide) -> Result<Response, StoreFault> {
     let Redecide { partner, account_id, limit, confirm, because } = order;
     let scope = Scope { partner, account_id };
-    let limit = usize::try_from(limit.unwrap_or(100).min(PAGE_MAX)).unwrap_or(0);
+    let limit = usize::try_from(limit.unwrap_or(100)).unwrap_or(0);
     let because = because.filter(|because| !because.trim().is_empty());
     Ok(match (confirm, because) {
         (None, None) => exchange::json(200, &ledger.what_if(&scope, limit).await?),
@@ -209,7 +209,9 @@ struct Redecide {
 
 impl Redecide {
     fn read(body: &[u8]) -> Option<Self> {
-        object(body).filter(|Self { partner, .. }| !partner.is_empty())
+        object(body).filter(|Self { partner, limit, .. }| {
+            !partner.is_empty() && limit.is_none_or(|limit| limit <= PAGE_MAX)
+        })
     }
 }
 

@@ -173,6 +173,7 @@ fn what_is_wrong_is_refused_and_changes_nothing() {
         ("POST", "dead-letters/discard", r#"{"reason":"over_refund"}"#, 422, "order_invalid"),
         ("POST", "dead-letters/discard", r#"{"reason":"over_refund","because":" "}"#, 422, "order_invalid"),
         ("POST", "dead-letters/replay", r#"[[5],1,9,"over_refund","acme",false,null]"#, 422, "order_invalid"),
+        ("POST", "redecide", r#"{"partner":"acme","limit":1001}"#, 422, "order_invalid"),
         ("POST", "erase", "", 422, "order_invalid"),
         ("POST", "erase", "player u_1 of acme", 422, "order_invalid"),
         ("POST", "erase", "null", 422, "order_invalid"),
