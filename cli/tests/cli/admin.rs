@@ -55,7 +55,8 @@ fn an_operator_sees_the_queue_imports_rates_and_treats_dead_letters() {
 
     let costs = folder.file("costs.csv", "date,campaign,amount,currency\n2025-10-21,summer,12.50,EUR\n");
     assert_eq!(well(&up, &format!("costs import {costs}")), "Imported 1 rows.\n");
-    assert_eq!(well(&up, "rejections"), "There are none.\n");
+    // The start asks the gate whether it is there, in a way that is refused, and counted as of nobody.
+    assert_eq!(well(&up, "rejections --partner sandbox"), "There are none.\n");
     let totals = well(&up, "totals --by account");
     assert!(totals.contains("sandbox/u_1") && totals.contains(" 300.00 "), "{totals}");
     let json: serde_json::Value = serde_json::from_str(&well(&up, "totals --by account --json")).unwrap();

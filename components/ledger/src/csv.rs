@@ -12,7 +12,7 @@ use core::fmt;
 /// The largest file, in bytes. The history of the euro's rates since 1999 has 2 MB.
 pub const FILE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// The most bad lines that are listed; those beyond are counted.
-pub const FAULTS_MAX: usize = 100;
+pub const FAULTS_MAX: usize = 10_000;
 /// The most cells of one line.
 pub const CELLS_MAX: usize = 256;
 
