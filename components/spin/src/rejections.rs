@@ -4,7 +4,8 @@
 //!
 //! * **Only who proved to hold a partner's key leaves a row**, and a bounded number of them; of all others there is a count per hour and
 //!   code.
-//! * **A flood of refusals is one statement a second** for each instance, whoever sends it.
+//! * **A flood of refusals is one statement a second** for each instance, whoever sends it. One whose outcome is unknown is run again,
+//!   so a refusal may be kept, and counted, twice: nothing is decided by them.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

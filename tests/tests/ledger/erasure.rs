@@ -108,6 +108,35 @@ fn a_refusal_says_which_event_and_what_was_wrong_with_it() {
 }
 
 #[test]
+fn refusals_wait_for_a_store_that_is_away_on_one_connection() {
+    const REFUSALS: i64 = 40;
+    let app = App::new();
+    let wrong = app.postback(&deposit("dep_1", 100, "EURO"));
+    assert_eq!(app.app.send(wrong.clone()).unwrap().status, 422);
+    let kept = |expected| {
+        let is_kept = (0..300).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            app.count("rejection") == expected
+        });
+        assert!(is_kept, "{} of {expected}", app.count("rejection"));
+    };
+    kept(1);
+    let opened = || app.setup.faults.calls().get("sqlite.open").copied().unwrap_or(0);
+    let before = opened();
+    let mut database = app.database();
+    let lock = database.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+    for _ in 0..REFUSALS {
+        assert_eq!(app.app.send(wrong.clone()).unwrap().status, 422);
+    }
+    assert!(opened() - before <= 4, "{} connections", opened() - before);
+    lock.commit().unwrap();
+    kept(REFUSALS + 1);
+    let counts = app.rows("SELECT partner, code, sum(count) FROM rejection_count GROUP BY 1, 2");
+    assert_eq!(counts, ["acme|event_invalid|41"]);
+    app.assert_sound();
+}
+
+#[test]
 fn no_more_than_a_thousand_refusals_of_an_hour_are_kept() {
     let app = App::new();
     let database = app.database();
