@@ -5,7 +5,7 @@ use countersign_host::clock::Clock;
 use countersign_host::fault::Faults;
 use serde_json::{Value, json};
 
-use crate::faults::{CALLS_MAX, Saved, faults_of_every_kind};
+use crate::faults::{Saved, strike_every_statement};
 use crate::support::{AT_MS, App, RATES, deposit, document, event, everything, refund, secrets};
 
 /// What the document has.
@@ -264,33 +264,16 @@ fn every_statement_of_a_confirmation_may_fail_in_every_way() {
     let expected = net(&posted(NEW, &events));
     let changed = with_terms(&posted(OLD, &events), NEW);
     let saved = Saved::of(&changed);
-    for fault in faults_of_every_kind() {
-        let mut struck = 0;
-        for after in 0..CALLS_MAX {
-            saved.restore(&changed);
-            let shown = what_if(&changed);
-            let faults = &changed.setup.faults;
-            let calls = || faults.calls().get("sqlite.execute").copied().unwrap_or(0);
-            let counted = calls();
-            faults.plan("sqlite.execute", after, fault.clone());
-            let (status, answer) = confirm(&changed, &shown);
-            let is_struck = calls() - counted > after;
-            faults.clear();
-            assert!(
-                status == 200 || is_struck && [409, 503].contains(&status),
-                "{fault:?} {after}: {status} {answer}"
-            );
-            let rest = what_if(&changed);
-            assert!(rest["confirm"].is_null() || confirm(&changed, &rest).0 == 200, "{rest}");
-            assert_eq!(net(&changed), expected, "{fault:?} {after}");
-            changed.assert_sound();
-            if !is_struck {
-                break;
-            }
-            struck += 1;
-        }
-        assert!((30..CALLS_MAX).contains(&struck), "{fault:?}: {struck} statements were struck");
-    }
+    let restore = || {
+        saved.restore(&changed);
+        what_if(&changed)
+    };
+    let confirmed = |shown: Value| confirm(&changed, &shown);
+    strike_every_statement(&changed, (30, &[409, 503]), restore, confirmed, |context| {
+        let rest = what_if(&changed);
+        assert!(rest["confirm"].is_null() || confirm(&changed, &rest).0 == 200, "{context}: {rest}");
+        assert_eq!(net(&changed), expected, "{context}");
+    });
 }
 
 #[test]

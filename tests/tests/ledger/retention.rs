@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::faults::{CALLS_MAX, Saved, faults_of_every_kind};
+use crate::faults::{Saved, strike_every_statement};
 use crate::support::{AT_MS, App, DAY_MS, HOUR_MS, RATES, deposit, document, event, everything, refund};
 
 /// The last millisecond at which entries received at [`AT_MS`] are kept.
@@ -184,34 +184,16 @@ fn every_statement_of_a_purge_may_fail_in_every_way() {
         |app: &App| [app.rows("SELECT * FROM carried"), app.rows("SELECT * FROM carried_sum")].concat();
     let expected = carried(&app);
     assert_eq!(expected.len(), 13);
-    let faults = &app.setup.faults;
-    let calls = || faults.calls().get("sqlite.execute").copied().unwrap_or(0);
-    for fault in faults_of_every_kind() {
-        let mut struck = 0;
-        for after in 0..CALLS_MAX {
-            saved.restore(&app);
-            app.set_ms(KEPT_MS + 1);
-            let counted = calls();
-            faults.plan("sqlite.execute", after, fault.clone());
-            let (status, answer) = app.ask("POST", "tick", "");
-            let is_struck = calls() - counted > after;
-            faults.clear();
-            assert!(status == 200 || (status == 503 && is_struck), "{fault:?} {after}: {status} {answer}");
-            assert_eq!(totals(&app), before, "{fault:?} {after}");
-            purge(&app);
-            assert_eq!(
-                (totals(&app), carried(&app)),
-                (before.clone(), expected.clone()),
-                "{fault:?} {after}"
-            );
-            app.assert_sound();
-            if !is_struck {
-                break;
-            }
-            struck += 1;
-        }
-        assert!((9..CALLS_MAX).contains(&struck), "{fault:?}: {struck} statements were struck");
-    }
+    let restore = || {
+        saved.restore(&app);
+        app.set_ms(KEPT_MS + 1);
+    };
+    let tick = |()| app.ask("POST", "tick", "");
+    strike_every_statement(&app, (9, &[503]), restore, tick, |context| {
+        assert_eq!(totals(&app), before, "{context}");
+        purge(&app);
+        assert_eq!((totals(&app), carried(&app)), (before.clone(), expected.clone()), "{context}");
+    });
 }
 
 #[test]
