@@ -5,8 +5,10 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use super::guest::Component;
 
@@ -115,6 +117,11 @@ impl StdoutStream for GuestOutput {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
         Box::new(Writer(self.0.clone()))
     }
+
+    // As in Spin, which writes at once. wasmtime's own stream hands each write to a task and stops the instance until that has run.
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(Writer(self.0.clone()))
+    }
 }
 
 /// A handle on the stream; all handles write the same lines.
@@ -133,4 +140,27 @@ impl AsyncWrite for Writer {
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
+}
+
+/// Bytes of one write, as in Spin.
+const WRITE_BYTES_MAX: usize = 1 << 20;
+
+impl OutputStream for Writer {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.0.write(&bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(WRITE_BYTES_MAX)
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for Writer {
+    async fn ready(&mut self) {}
 }
