@@ -24,11 +24,15 @@ impl Database {
 
     /// A connection for one request.
     pub(crate) async fn connect(&self) -> Result<Connection, StoreFault> {
-        let idle = self.idle.borrow_mut().pop();
-        match idle {
+        match self.kept() {
             Some(connection) => Ok(connection),
             None => Connection::open(self.label).await.map_err(fault),
         }
+    }
+
+    /// A connection that was kept.
+    pub(crate) fn kept(&self) -> Option<Connection> {
+        self.idle.borrow_mut().pop()
     }
 
     /// Keeps a connection for another request.
@@ -132,6 +136,14 @@ impl Row {
     /// A number that is not negative.
     pub(crate) fn unsigned(&self, column: usize) -> Result<u64, StoreFault> {
         u64::try_from(self.integer(column)?).map_err(|_| StoreFault::Corrupt)
+    }
+
+    /// A number that is not negative, or nothing.
+    pub(crate) fn optional_unsigned(&self, column: usize) -> Result<Option<u64>, StoreFault> {
+        match self.0.get(column) {
+            Some(Value::Null) => Ok(None),
+            _ => self.unsigned(column).map(Some),
+        }
     }
 
     /// An instant in milliseconds.

@@ -1,13 +1,14 @@
 //! The store contract on SQLite: the inbox row is the claim, so "accepted" and "will be counted" are one commit.
 //!
-//! Every change is a single statement (`schema/arrival.sql` says why). A claim reads, decides, and inserts; the insert fails as a
-//! whole where a rival was first, and then the claim reads again.
+//! Every change is a single statement (`schema/arrivals.sql` says why). A claim inserts, in one statement with others that wait for
+//! the database at the same time; where something that is there rules its row out, the claim reads that, decides, and answers, or
+//! removes what is over and inserts again.
 //!
 //! # Security
 //!
 //! * **A 200 is durable.** [`Inbox::open`] refuses a SQLite that does not flush on commit.
-//! * **Whatever fails, fails whole.** An insert that failed left nothing, its quota included. One whose outcome is unknown is a
-//!   fault to the sender, and its retry finds the truth: the row, or nothing.
+//! * **Whatever fails, fails whole.** An insert that failed left nothing, quotas included, and is a fault to all whose rows it
+//!   held. So is one whose outcome is unknown; a sender's retry finds the truth: its row, or nothing.
 //! * **An inbox row is never taken back.** Once its retention is over it lets go of its name and stays what it is: an event
 //!   that was accepted then. Nor is a garbled one repaired: its event answers [`StoreFault::Corrupt`] until an operator has
 //!   looked. A garbled claim or fallback identity is closed for one lease and then forgotten, a garbled quota counts as spent,
@@ -18,17 +19,18 @@ use std::time::Duration;
 
 use countersign_core::drive::AsyncStore;
 use countersign_core::event::EventId;
-use countersign_core::rate::{CLOCK_STEP_MS_MAX, Decision, Rate};
+use countersign_core::rate::{Decision, Rate};
 use countersign_core::seen::{LEASE_MS_MAX, SOURCE_SLOTS, SWAP_TRIES_MAX};
 use countersign_core::store::{
-    Claim, ClaimAnswer, End, Fallback, HandOn, Settlement, SourceKey, StoreFault, Throttle, ThrottleAnswer,
+    Claim, ClaimAnswer, End, Fallback, Settlement, SourceKey, StoreFault, Throttle, ThrottleAnswer,
 };
 use countersign_core::time::Timestamp;
 use countersign_ledger::schema;
 use spin_sdk::sqlite::{Connection, Value};
 use spin_sdk::time::sleep;
 
-use crate::database::{Database, Row, blob, first, instant, rows, run, text, unless_ruled_out, unsigned};
+use crate::arrivals::{Arrival, Arrivals, Arrived, lease_end, terms};
+use crate::database::{Database, Row, blob, first, instant, rows, run, text, unsigned};
 
 /// The inbox's tables with their indexes and triggers; a blank line between statements. The tracker's follow.
 const SCHEMA: [&str; 6] = [
@@ -37,8 +39,10 @@ const SCHEMA: [&str; 6] = [
     include_str!("schema/fallback.sql"),
     include_str!("schema/quota.sql"),
     include_str!("schema/throttle.sql"),
-    include_str!("schema/arrival.sql"),
+    include_str!("schema/arrivals.sql"),
 ];
+/// Where this is there, all of [`SCHEMA`] is; the tracker's tables have a last one of their own.
+const LAST: &str = "arrive_together";
 /// `PRAGMA synchronous`: a commit is flushed before it is answered, in every journal mode.
 const SYNCHRONOUS_FULL: i64 = 2;
 
@@ -46,6 +50,7 @@ const SYNCHRONOUS_FULL: i64 = 2;
 #[derive(Debug)]
 pub struct Inbox {
     database: Database,
+    arrivals: Arrivals,
     clock: fn() -> Timestamp,
 }
 
@@ -91,7 +96,7 @@ impl Inbox {
     /// # Errors
     /// [`NotOpened`]: a component must not serve without its inbox.
     pub async fn open(label: &'static str, clock: fn() -> Timestamp) -> Result<Self, NotOpened> {
-        Ok(Self { database: open_database(label).await?, clock })
+        Ok(Self { database: open_database(label).await?, arrivals: Arrivals::new(label), clock })
     }
 }
 
@@ -123,8 +128,8 @@ async fn make(database: &Database) -> Result<(), NotOpened> {
     if synchronous.integer(0)? < SYNCHRONOUS_FULL {
         return Err(NotOpened::NotDurable);
     }
-    let made = "SELECT 1 FROM sqlite_schema WHERE name = ?1";
-    if first(&connection, made, [text(schema::LAST)]).await?.is_none() {
+    let made = "SELECT 1 WHERE (SELECT count(*) FROM sqlite_schema WHERE name IN (?1, ?2)) = 2";
+    if first(&connection, made, [text(LAST), text(schema::LAST)]).await?.is_none() {
         // It lasts. Where the file system cannot do it SQLite keeps its rollback journal, which is slower and no weaker.
         run(&connection, "PRAGMA journal_mode=WAL", []).await?;
         for statement in SCHEMA.iter().chain(&schema::MIGRATIONS).flat_map(|file| file.split("\n\n")) {
@@ -146,14 +151,16 @@ impl AsyncStore for Inbox {
     }
 
     async fn claim(&self, claim: &Claim) -> Result<ClaimAnswer, StoreFault> {
-        let connection = self.database.connect().await?;
         let mut now = claim.now;
         for _ in 0..SWAP_TRIES_MAX {
-            if let Some(answer) = claim_on(&connection, claim, now).await? {
-                self.database.keep(connection);
-                return Ok(answer);
+            let arrival = Arrival::of(claim, now)?;
+            if let Arrived::In { tat } = self.arrivals.bring_in(arrival).await? {
+                return fresh(claim, tat, now);
             }
             now = now.max((self.clock)());
+            if let Some(answer) = self.look(claim, now).await? {
+                return Ok(answer);
+            }
         }
         Err(StoreFault::Contended)
     }
@@ -206,12 +213,6 @@ async fn throttle_on(connection: &Connection, throttle: &Throttle) -> Result<Thr
     }
 }
 
-/// What a rate is reckoned from at `now`, in microseconds: now, interval, window, and the longest step back of a clock.
-fn terms(rate: Rate, now: Timestamp) -> [Value; 4] {
-    let in_us = |ms: u64| unsigned(ms.saturating_mul(1000));
-    [in_us(now.as_ms()), unsigned(rate.interval_us), unsigned(rate.window_us()), in_us(CLOCK_STEP_MS_MAX)]
-}
-
 /// The slot of a source; neighbouring networks are spread over all slots (the multiplier is 2⁶⁴ over the golden ratio).
 fn slot(source: SourceKey) -> i64 {
     let spread = u64::from_be_bytes(*source.as_bytes()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -219,31 +220,42 @@ fn slot(source: SourceKey) -> i64 {
     i64::from(u32::from_be_bytes([a, b, c, d]).checked_rem(SOURCE_SLOTS).unwrap_or(0))
 }
 
-/// Quota, event, fallback: in the order of the contract, with the quota as it is `now`. `None`: a rival was first, and what it left
-/// is to be read again.
-async fn claim_on(
-    connection: &Connection,
-    claim: &Claim,
-    now: Timestamp,
-) -> Result<Option<ClaimAnswer>, StoreFault> {
+impl Inbox {
+    /// What rules a claim out: quota, event, fallback, in the order of the contract, with the quota as it is `now`. `None`: nothing
+    /// does any longer, and the claim is to be tried again.
+    async fn look(&self, claim: &Claim, now: Timestamp) -> Result<Option<ClaimAnswer>, StoreFault> {
+        let connection = self.database.connect().await?;
+        if let Some(rate) = claim.quota
+            && let Decision::Limit { retry_after_ms, quota } =
+                left_of(&connection, &claim.partner, rate, now).await?
+        {
+            self.database.keep(connection);
+            return Ok(Some(ClaimAnswer::Limited { retry_after_ms, quota }));
+        }
+        let mut known = known_event(&connection, claim).await?;
+        if let (None, Some(fallback)) = (&known, &claim.fallback) {
+            known = known_fallback(&connection, fallback, claim).await?;
+        }
+        self.database.keep(connection);
+        let (Some(_), Some(rate)) = (&known, claim.quota) else { return Ok(known) };
+        // Rivals may have spent the quota meanwhile.
+        let spending = Arrival::spending(&claim.partner, rate, now);
+        Ok(match self.arrivals.bring_in(spending).await? {
+            Arrived::In { .. } => known,
+            Arrived::PassedOver => None,
+        })
+    }
+}
+
+/// The answer to a claim that is committed: what it left of the quota is what is stored.
+fn fresh(claim: &Claim, tat: Option<u64>, now: Timestamp) -> Result<ClaimAnswer, StoreFault> {
     let quota = match claim.quota {
         None => None,
-        Some(rate) => match left_of(connection, &claim.partner, rate, now).await? {
-            Decision::Limit { retry_after_ms, quota } => {
-                return Ok(Some(ClaimAnswer::Limited { retry_after_ms, quota }));
-            }
-            Decision::Admit { quota, .. } => Some(quota),
+        Some(rate) => match rate.take(0, Some(tat.ok_or(StoreFault::Corrupt)?), now) {
+            Decision::Admit { quota, .. } | Decision::Limit { quota, .. } => Some(quota),
         },
     };
-    let mut known = known_event(connection, claim).await?;
-    if let (None, Some(fallback)) = (&known, &claim.fallback) {
-        known = known_fallback(connection, fallback, claim).await?;
-    }
-    let (done, answer) = match known {
-        Some(answer) => (spend(connection, claim, now).await?, answer),
-        None => (insert(connection, claim, now).await?, ClaimAnswer::Fresh { quota }),
-    };
-    Ok(done.then_some(answer))
+    Ok(ClaimAnswer::Fresh { quota })
 }
 
 /// What the partner's quota says to one event more; nothing is spent yet.
@@ -266,15 +278,6 @@ async fn left_of(
         },
     };
     Ok(rate.decide(stored, now))
-}
-
-/// Spends the quota of a claim that inserts nothing. `false`: rivals have spent it meanwhile.
-async fn spend(connection: &Connection, claim: &Claim, now: Timestamp) -> Result<bool, StoreFault> {
-    let Some(rate) = claim.quota else { return Ok(true) };
-    let sql =
-        "INSERT INTO spending (partner, now_us, interval_us, window_us, step_us) VALUES (?1, ?2, ?3, ?4, ?5)";
-    let values = [text(&claim.partner)].into_iter().chain(terms(rate, now));
-    unless_ruled_out(connection, sql, values).await
 }
 
 /// What a row says of the time for which it counts.
@@ -385,47 +388,6 @@ fn event_id(row: &Row, column: usize) -> Option<EventId> {
 
 fn in_flight(until: Timestamp, now: Timestamp) -> ClaimAnswer {
     ClaimAnswer::InFlight { retry_after_ms: until.since_ms(now) }
-}
-
-/// The end of the claim's lease. A garbled row stays closed for as long, since whoever held it may be under way.
-fn lease_end(claim: &Claim) -> Timestamp {
-    claim.key.lease_until.min(claim.now.plus_ms(LEASE_MS_MAX))
-}
-
-/// The event in the inbox, where it is accepted from here on, or its claim; with it the quota and the fallback identity. `false`:
-/// a rival was first, and nothing is changed.
-async fn insert(connection: &Connection, claim: &Claim, now: Timestamp) -> Result<bool, StoreFault> {
-    let entry = &claim.entry;
-    // The canonical writer writes UTF-8 only.
-    let payload = std::str::from_utf8(&entry.payload).map_err(|_| StoreFault::Unavailable)?;
-    let lease_until = match claim.hand_on {
-        HandOn::AfterClaim { .. } => instant(lease_end(claim)),
-        HandOn::WithClaim => Value::Null,
-    };
-    let (fallback, window_until) = claim.fallback.map_or((Value::Null, Value::Null), |fallback| {
-        (blob(&fallback.fingerprint), instant(claim.now.plus_ms(fallback.window_ms)))
-    });
-    let terms = claim.quota.map_or([const { Value::Null }; 4], |rate| terms(rate, now));
-    let sql = "INSERT INTO arrival VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)";
-    let row = [
-        blob(&claim.key.fingerprint),
-        blob(&claim.payload_hash),
-        instant(claim.now.plus_ms(claim.retention_ms)),
-        text(&claim.partner),
-        text(entry.event_id.as_str()),
-        text(entry.event.as_str()),
-        text(entry.click_id.as_str()),
-        instant(entry.ts_event),
-        text(&entry.key_id),
-        entry.source.map_or(Value::Null, |source| text(&source.to_string())),
-        text(entry.receipt.as_str()),
-        text(payload),
-        instant(claim.now),
-        lease_until,
-        fallback,
-        window_until,
-    ];
-    unless_ruled_out(connection, sql, row.into_iter().chain(terms)).await
 }
 
 /// Ends the claim of an event. A commit needs no claim to be there: the hand-on is a fact. The first commit stands.

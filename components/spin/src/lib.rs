@@ -1,5 +1,6 @@
 //! The only crate that knows spin-sdk: requests and replies, the SQLite inbox, clicks, the ledger, configuration.
 
+mod arrivals;
 pub mod clicks;
 pub mod config;
 mod database;
@@ -8,4 +9,5 @@ pub mod host;
 pub mod inbox;
 pub mod ledger;
 pub mod rejections;
+mod shared;
 pub mod start;
