@@ -31,7 +31,7 @@ Usage: cargo xtask COMMAND [ARGUMENTS]
   envoy [--once]     run the real Envoy with the filter in front of the application
   test               run every check and test of the project; the last line counts them
   bench [NAME] …     run the benches: all, or one by name (core, wasm, inbox, envoy) with its options
-  vectors …          list, check or regenerate the vectors
+  vectors [NAME]     write the vectors anew; or `check` them, or `list` them
   replay-cdnow [N]   send 69,659 real purchases through the application from N senders, and compare the ledger with the file
   tidy               check the house rules that can be computed
 
@@ -131,7 +131,7 @@ fn replay_cdnow(context: &Context, steps: &mut Steps, rest: &[String]) -> Result
 fn vectors(context: &Context, steps: &mut Steps, rest: &[String]) -> Result<()> {
     let remedy = "the message above names the vector";
     steps.run("vectors", remedy, || {
-        let mut command = context.cargo(&["run", "--package", "conformance", "--bin", "vectors", "--"]);
+        let mut command = context.cargo(&["run", "--bin", "vectors", "--"]);
         process::run(command.args(rest))
     })
 }

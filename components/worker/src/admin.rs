@@ -156,7 +156,16 @@ async fn redecide(ledger: &Ledger, order: Redecide) -> Result<Response, StoreFau
     let limit = usize::try_from(limit.unwrap_or(100)).unwrap_or(0);
     let because = because.filter(|because| !because.trim().is_empty());
     Ok(match (confirm, because) {
-        (None, None) => exchange::json(200, &ledger.what_if(&scope, limit).await?),
+        (None, None) => {
+            let what_if = ledger.what_if(&scope, limit).await?;
+            let is_known = ledger.rules().partners().any(|(name, _)| name == scope.partner);
+            if !is_known && what_if.looked_at.deposits == 0 {
+                let hint =
+                    "the configuration has no such partner, and no deposit of one is posted; check the name";
+                return Ok(exchange::problem(404, "partner_unknown", hint));
+            }
+            exchange::json(200, &what_if)
+        }
         (Some(confirm), Some(because)) => {
             match ledger.redecide(&scope, limit, &Confirmed { confirm, because }).await? {
                 Some(posted) => exchange::json(200, &posted),

@@ -148,6 +148,14 @@ fn what_is_shown_is_not_posted_and_what_is_confirmed_is_posted_once() {
 }
 
 #[test]
+fn a_partner_that_nobody_knows_is_said_to_be_unknown() {
+    let app = posted(OLD, &[]);
+    assert_eq!(what_if(&app)["looked_at"]["deposits"], 0, "a partner without deposits is no mistake");
+    let (status, answer) = app.ask("POST", "redecide", r#"{"partner":"acmee"}"#.to_owned());
+    assert_eq!((status, &answer["error"]), (404, &json!("partner_unknown")), "{answer}");
+}
+
+#[test]
 fn what_is_not_what_was_shown_is_not_posted() {
     let app = posted(OLD, &everything());
     let changed = with_terms(&app, NEW);
@@ -188,7 +196,6 @@ fn one_player_is_decided_without_the_others() {
     order(json!({ "confirm": shown["confirm"], "because": "asked" }));
     let shown = what_if(&changed);
     assert_eq!(shown["changed"], json!({ "accounts": 3, "deposits": 3 }), "{shown}");
-    assert_eq!(changed.post("redecide", r#"{"partner":"nobody"}"#)["looked_at"]["deposits"], 0);
 }
 
 #[test]
