@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "in a test a failed assertion is the answer")]
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use conformance::spin_gate::SpinGate;
 use countersign_core::attestation;
@@ -306,4 +307,30 @@ fn a_crowd_that_meets_a_cold_gate_leaves_each_event_once() {
     });
     assert_eq!(inbox(&gate), ["e0", "e1", "e2", "e3", "e4", "e5"]);
     assert_eq!(gate.failures(), [""; 0]);
+}
+
+#[test]
+fn a_database_that_others_lock_is_waited_for_and_a_fault_in_the_end() {
+    let gate = SpinGate::new(DOCUMENT, &secrets(), Faults::none()).unwrap();
+    let status =
+        |event_id: &str, click_id: &str| gate.send(AT_MS, postback(event_id, click_id)).unwrap().status;
+    assert_eq!(status("e1", "c1"), 200);
+    let database = gate.database().unwrap();
+    // Far longer than one try lasts.
+    database.execute_batch("BEGIN IMMEDIATE").unwrap();
+    std::thread::scope(|scope| {
+        let sent = scope.spawn(|| status("e2", "c2"));
+        std::thread::sleep(Duration::from_millis(500));
+        assert!(!sent.is_finished(), "it is answered before it is stored");
+        database.execute_batch("COMMIT").unwrap();
+        assert_eq!(sent.join().unwrap(), 200);
+    });
+    // Longer than all tries last.
+    database.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert_eq!(status("e3", "c3"), 503);
+    database.execute_batch("COMMIT").unwrap();
+    assert_eq!(inbox(&gate), ["e1", "e2"]);
+    assert_eq!(status("e3", "c3"), 200);
+    assert_eq!(inbox(&gate), ["e1", "e2", "e3"]);
+    check_log(&gate);
 }
