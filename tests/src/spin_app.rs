@@ -26,8 +26,19 @@ pub struct Setup {
     pub faults: Faults,
     /// What it takes for the time.
     pub clock: Clock,
-    /// Whether the gate wakes the worker after an accept.
-    pub is_woken: bool,
+    /// Whom the gate wakes after an accept.
+    pub wakes: Wakes,
+}
+
+/// Whom the gate wakes after an accept.
+#[derive(Clone, Debug)]
+pub enum Wakes {
+    /// Nobody: what is to be posted waits for a tick.
+    Nobody,
+    /// The application's worker.
+    Worker,
+    /// Whoever listens at `http://` and this address.
+    Other(String),
 }
 
 /// The repository's own application on the Spin host, with a database in a directory that goes with the last of those that
@@ -169,8 +180,17 @@ fn manifest(setup: &Setup) -> anyhow::Result<String> {
         for name in setup.secrets.keys() {
             variables.insert(name.clone(), format!("{{{{ {name} }}}}").into());
         }
-        if !setup.is_woken {
-            variables.remove("worker_url");
+        match &setup.wakes {
+            Wakes::Worker => {}
+            Wakes::Nobody => {
+                variables.remove("worker_url");
+            }
+            Wakes::Other(address) if variables.contains_key("worker_url") => {
+                variables.insert("worker_url".to_owned(), format!("http://{address}/wake").into());
+                let allowed = Value::Array(vec![format!("http://{address}").into()]);
+                component.insert("allowed_outbound_hosts".to_owned(), allowed);
+            }
+            Wakes::Other(_) => {}
         }
     }
     Ok(toml::to_string(&manifest)?)

@@ -10,7 +10,7 @@ use countersign_host::clock::Clock;
 use countersign_host::fault::Faults;
 use countersign_host::http::{HttpReply, HttpRequest};
 
-use crate::spin_app::{Setup, SpinApp};
+use crate::spin_app::{Setup, SpinApp, Wakes};
 
 /// `gate.wasm` on the Spin host, with a database in a directory that goes with this value. Its clock stands still.
 pub struct SpinGate {
@@ -51,7 +51,7 @@ impl SpinGate {
             secrets: secrets.clone(),
             faults,
             clock: clock.clone(),
-            is_woken: false,
+            wakes: Wakes::Nobody,
         };
         Ok(Self { app: SpinApp::of_manifest(&manifest(components, secrets)?, &setup)?, clock })
     }

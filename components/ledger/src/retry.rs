@@ -7,6 +7,18 @@ pub const CAP_MS: u64 = 600_000;
 /// The longest `Retry-After` that is honoured, in milliseconds: one day. A longer one must not park an event for good.
 pub const RETRY_AFTER_MS_MAX: u64 = 86_400_000;
 
+/// The milliseconds that a `Retry-After` field asks for, where its value is a number of seconds (RFC 9110 §10.2.3). A date is none: it
+/// would be by the other side's clock.
+#[must_use]
+pub fn retry_after_ms(value: &[u8]) -> Option<u64> {
+    let digits = core::str::from_utf8(value.trim_ascii()).ok()?;
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    // Digits that are no number have run over.
+    Some(digits.parse::<u64>().unwrap_or(u64::MAX).saturating_mul(1_000))
+}
+
 /// How long to wait before the next attempt, in milliseconds: at least 1.
 ///
 /// `attempt` counts from 0 for the first retry. The pause is uniform in 1 to min([`CAP_MS`], [`BASE_MS`] × 2^`attempt`), and

@@ -1,7 +1,7 @@
 //! Pauses between attempts: their ends by table, their spread, and no attempt number that overflows.
 #![cfg(test)]
 
-use countersign_ledger::retry::{BASE_MS, CAP_MS, RETRY_AFTER_MS_MAX, delay_ms};
+use countersign_ledger::retry::{BASE_MS, CAP_MS, RETRY_AFTER_MS_MAX, delay_ms, retry_after_ms};
 
 #[test]
 fn the_pause_reaches_from_one_millisecond_to_its_ceiling() {
@@ -40,6 +40,26 @@ fn retry_after_is_waited_in_full_and_spread() {
     ] {
         assert_eq!(delay_ms(0, random, Some(retry_after)), expected, "{retry_after}");
     }
+}
+
+#[test]
+fn retry_after_is_a_number_of_seconds() {
+    for (value, expected) in [
+        ("0", Some(0)),
+        ("2", Some(2_000)),
+        (" 120 ", Some(120_000)),
+        ("18446744073709551615", Some(u64::MAX)),
+        ("99999999999999999999999", Some(u64::MAX)),
+        ("", None),
+        ("-1", None),
+        ("+1", None),
+        ("1.5", None),
+        ("soon", None),
+        ("Fri, 31 Dec 1999 23:59:59 GMT", None),
+    ] {
+        assert_eq!(retry_after_ms(value.as_bytes()), expected, "{value:?}");
+    }
+    assert_eq!(retry_after_ms(&[0xff]), None);
 }
 
 #[test]

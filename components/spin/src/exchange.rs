@@ -118,6 +118,14 @@ pub fn problem(status: u16, code: &str, hint: &str) -> Response {
     whole(status, "application/problem+json", body.to_string().into_bytes())
 }
 
+/// A refusal of the moment: what is asked may be asked again, and when.
+#[must_use]
+pub fn try_later(code: &str, hint: &str) -> Response {
+    let mut response = problem(503, code, hint);
+    response.1.insert("retry-after", HeaderValue::from_static("2"));
+    response
+}
+
 /// A redirect to `location`, visible ASCII. No cache may answer in our stead, no search engine lists the link, and `location` does not
 /// hear through which page the visitor came.
 #[must_use]

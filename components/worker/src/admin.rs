@@ -54,7 +54,7 @@ pub(crate) async fn answer(ledger: &Ledger, request: Request) -> Response {
         Err(_) => return exchange::problem(400, "payload_malformed", "the request broke off before its end"),
     };
     let answered = if is_post { post(ledger, path, &body).await } else { get(ledger, path, query).await };
-    answered.unwrap_or_else(|fault| exchange::problem(503, "store_unavailable", fault.as_str()))
+    answered.unwrap_or_else(|fault| exchange::try_later("store_unavailable", fault.as_str()))
 }
 
 fn is_admitted(ledger: &Ledger, fields: &[(&[u8], &[u8])]) -> bool {

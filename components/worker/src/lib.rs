@@ -49,7 +49,7 @@ async fn handle(request: Request) -> impl IntoResponse {
 async fn answer(request: Request) -> Response {
     let ledger = match start::instance(&STARTED, start).await {
         Ok(ledger) => ledger,
-        Err(problem) => return exchange::problem(503, "internal_error", problem.as_str()),
+        Err(problem) => return exchange::try_later("internal_error", problem.as_str()),
     };
     if request.uri().path() == "/wake" {
         if !RUNNING.replace(true) {

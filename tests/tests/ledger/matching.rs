@@ -1,6 +1,6 @@
 //! An event whose click id is nobody's is matched with the click that it most probably belongs to (source §10).
 
-use conformance::spin_app::Setup;
+use conformance::spin_app::{Setup, Wakes};
 use countersign_host::clock::Clock;
 use countersign_host::fault::Faults;
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ fn start(billed: &str, verify: &str) -> App {
         secrets,
         faults: Faults::none(),
         clock: Clock::fixed(AT_MS),
-        is_woken: false,
+        wakes: Wakes::Nobody,
     })
 }
 

@@ -1,6 +1,6 @@
 //! After a contract change: what is shown, what is posted once it is confirmed, and what comes later.
 
-use conformance::spin_app::Setup;
+use conformance::spin_app::{Setup, Wakes};
 use countersign_host::clock::Clock;
 use countersign_host::fault::Faults;
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ fn posted(terms: &str, events: &[Value]) -> App {
         secrets: secrets(),
         faults: Faults::none(),
         clock: Clock::fixed(AT_MS),
-        is_woken: false,
+        wakes: Wakes::Nobody,
     });
     app.post("fx", RATES);
     for event in events {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use conformance::spin_app::{Setup, SpinApp};
+use conformance::spin_app::{Setup, SpinApp, Wakes};
 use countersign_core::json::{self, Limits, Tape};
 use countersign_core::policy::Policy;
 use countersign_core::signature::{self, Message, Signed};
@@ -72,7 +72,7 @@ pub(crate) fn setup() -> Setup {
         secrets: secrets(),
         faults: Faults::none(),
         clock: Clock::fixed(AT_MS),
-        is_woken: false,
+        wakes: Wakes::Nobody,
     }
 }
 

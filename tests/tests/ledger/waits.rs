@@ -1,8 +1,11 @@
 //! What is posted at once, what waits, and how the waiting ends.
 
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use conformance::spin_app::Setup;
+use conformance::spin_app::{Setup, Wakes};
 use countersign_host::clock::Clock;
 use countersign_host::fault::{Fault, Faults};
 use serde_json::{Value, json};
@@ -30,7 +33,7 @@ fn woken(faults: &Faults) -> App {
         secrets: secrets(),
         faults: faults.clone(),
         clock: Clock::System,
-        is_woken: true,
+        wakes: Wakes::Worker,
     })
 }
 
@@ -59,6 +62,40 @@ fn an_accept_is_posted_within_five_seconds_without_any_tick() {
     app.accept(&deposit("dep_3", 100, "EUR"));
     eventually(&app, 3, Duration::from_secs(5));
     app.assert_sound();
+}
+
+#[test]
+fn a_worker_that_does_not_hear_is_called_again_and_not_before_it_asks_to_be() {
+    const ASKED: Duration = Duration::from_secs(3);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let app = App::start(Setup {
+        document: document(),
+        secrets: secrets(),
+        faults: Faults::none(),
+        clock: Clock::System,
+        wakes: Wakes::Other(listener.local_addr().unwrap().to_string()),
+    });
+    let (told, calls) = mpsc::channel();
+    std::thread::spawn(move || {
+        for answer in ["503 No\r\nretry-after: 3", "500 No", "202 Yes", "202 Yes"] {
+            let (mut stream, _) = listener.accept().unwrap();
+            told.send(Instant::now()).unwrap();
+            let mut request = [0; 1024];
+            let length = stream.read(&mut request).unwrap();
+            assert!(request[..length].starts_with(b"POST /wake "), "{:?}", &request[..length]);
+            write!(stream, "HTTP/1.1 {answer}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+        }
+    });
+    let call = || calls.recv_timeout(Duration::from_secs(30)).unwrap();
+    app.accept(&deposit("dep_1", 100, "EUR"));
+    let (first, second, third) = (call(), call(), call());
+    assert!(second - first >= ASKED, "{:?}", second - first);
+    assert!(third - second >= Duration::from_secs(1), "{:?}", third - second);
+    // It heard: the next call is the next event's.
+    let silence = calls.recv_timeout(Duration::from_secs(5));
+    assert!(silence.is_err(), "{silence:?}");
+    app.accept(&deposit("dep_2", 100, "EUR"));
+    call();
 }
 
 #[test]
