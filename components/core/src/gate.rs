@@ -8,6 +8,9 @@
 //! The order of the checks is normative (`docs/architecture.md`): the first that fails decides the answer. `begin` does
 //! checks 1 and 2, the throttle is 3, its `resume` does 4 to 9 (in `gate/checks.rs`), the claim is 10 to 12, and
 //! [`Claimed::settle`] is 13.
+//!
+//! In front of an inbox the claim asks about the source too, and `begin` does 4 to 9 beforehand; a refusal without a claim goes by way
+//! of the throttle to its answer. What the sender hears is the same (`docs/decisions/0013-one-question.md`).
 
 mod checks;
 mod reply;
@@ -182,9 +185,18 @@ impl Gate {
             now,
         });
         let examination = checks::Examination::new(self, request, route, address, now);
-        match throttle {
-            Some(throttle) => Step::Throttle(ThrottleWait { throttle, examination }),
-            None => examination.step(None),
+        match (throttle, self.mode) {
+            (None, _) => examination.examine().map_or_else(|reply| Step::answer(reply, None), Step::Claim),
+            (Some(throttle), Mode::Forward) => {
+                Step::Throttle(ThrottleWait { throttle, next: Next::Examine(examination) })
+            }
+            (Some(throttle), Mode::Inbox) => match examination.examine() {
+                Ok(mut wait) => {
+                    wait.claim.throttle = Some(throttle);
+                    Step::Claim(wait)
+                }
+                Err(reply) => Step::Throttle(ThrottleWait { throttle, next: Next::Refuse(reply) }),
+            },
         }
     }
 
@@ -215,7 +227,16 @@ impl Gate {
 #[must_use = "resume it with the store's answer"]
 pub struct ThrottleWait<'r> {
     throttle: Throttle,
-    examination: checks::Examination<'r>,
+    next: Next<'r>,
+}
+
+/// What comes of a request whose source may go on.
+#[derive(Debug)]
+enum Next<'r> {
+    /// Checks 4 to 9.
+    Examine(checks::Examination<'r>),
+    /// They were made, and this is their answer.
+    Refuse(Box<Reply>),
 }
 
 impl<'r> ThrottleWait<'r> {
@@ -229,13 +250,20 @@ impl<'r> ThrottleWait<'r> {
     pub fn resume(self, answer: Result<ThrottleAnswer, StoreFault>) -> Step<'r> {
         match answer {
             Ok(ThrottleAnswer::Pass) => {
-                self.examination.step(Some(Throttle { count: true, ..self.throttle }))
+                let examined = match self.next {
+                    Next::Examine(examination) => examination.examine(),
+                    Next::Refuse(reply) => Err(reply),
+                };
+                match examined {
+                    Ok(wait) => Step::Claim(wait),
+                    Err(reply) => {
+                        let authenticated = reply.facts.key_id.is_some();
+                        let penalty = Throttle { count: true, ..self.throttle };
+                        Step::answer(reply, (!authenticated).then_some(penalty))
+                    }
+                }
             }
-            Ok(ThrottleAnswer::Limited { retry_after_ms }) => {
-                let facts = Facts::of(Code::SourceLimited, "the source was refused too often");
-                let more = More::RetryAfter { milliseconds: retry_after_ms, quota: None };
-                Step::answer(Box::new(reply::refusal(facts, Code::SourceLimited.status(), &more)), None)
-            }
+            Ok(ThrottleAnswer::Limited { retry_after_ms }) => source_limited(retry_after_ms),
             Err(fault) => {
                 Step::answer(store_unavailable(Facts::of(Code::StoreUnavailable, fault.as_str())), None)
             }
@@ -243,7 +271,7 @@ impl<'r> ThrottleWait<'r> {
     }
 }
 
-/// Checks 10 to 12 are under way: quota, event, fallback.
+/// Checks 10 to 12 are under way: quota, event, fallback; in front of an inbox check 3 as well.
 #[derive(Debug)]
 #[must_use = "resume it with the store's answer"]
 pub struct ClaimWait {
@@ -290,6 +318,7 @@ impl ClaimWait {
                 let more = More::RetryAfter { milliseconds: retry_after_ms, quota: None };
                 reply::refusal(self.facts, self.in_flight_status, &more)
             }
+            Ok(ClaimAnswer::SourceLimited { retry_after_ms }) => return source_limited(retry_after_ms),
             Ok(ClaimAnswer::Limited { retry_after_ms, quota }) => {
                 self.facts.refuse(Code::RateLimited, "the partner's quota is spent");
                 let more = More::RetryAfter { milliseconds: retry_after_ms, quota: Some(quota) };
@@ -451,6 +480,13 @@ impl Facts {
         self.code = code;
         self.detail = detail;
     }
+}
+
+/// The answer to a source that was refused too often. It tells nothing else of the request, and a log no more than that.
+fn source_limited<'r>(retry_after_ms: u64) -> Step<'r> {
+    let facts = Facts::of(Code::SourceLimited, "the source was refused too often");
+    let more = More::RetryAfter { milliseconds: retry_after_ms, quota: None };
+    Step::answer(Box::new(reply::refusal(facts, Code::SourceLimited.status(), &more)), None)
 }
 
 fn store_unavailable(facts: Facts) -> Box<Reply> {

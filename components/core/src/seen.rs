@@ -30,7 +30,7 @@
 //!   event has it by then, or its entry is gone, it stays as it is.
 
 use crate::rate::Decision;
-use crate::store::{Claim, ClaimAnswer, Settlement, StoreFault};
+use crate::store::{Claim, ClaimAnswer, Settlement, StoreFault, ThrottleAnswer};
 use claim::Verdict;
 use entry::{EventEntry, FallbackEntry, RateEntry, SourceEntry};
 use record::Record;
@@ -121,13 +121,18 @@ impl<T: Table> TableStore<T> {
         core::mem::take(&mut self.counters)
     }
 
-    /// Spends quota and claims an event.
+    /// Asks about the source, spends quota and claims an event.
     ///
     /// # Errors
     /// The table's own fault; [`StoreFault::Contended`] where every swap was lost or the ring is full of live claims;
     /// [`StoreFault::Corrupt`] where a slot was garbled, and for one lease after that. The event may or may not be claimed
     /// then, and a quota that was spent stays spent.
     pub fn claim(&mut self, claim: &Claim) -> Result<ClaimAnswer, StoreFault> {
+        if let Some(throttle) = &claim.throttle
+            && let ThrottleAnswer::Limited { retry_after_ms } = self.throttle(throttle)?
+        {
+            return Ok(ClaimAnswer::SourceLimited { retry_after_ms });
+        }
         let quota = match claim.quota {
             None => None,
             Some(rate) => match self.spend(&claim.partner, rate, claim.now)? {

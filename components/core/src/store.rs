@@ -66,7 +66,7 @@ impl SourceKey {
 
 /// Asks whether a source has had too many refusals, or counts one more.
 ///
-/// An honest source costs one read; only an offender costs a write. The answer comes from this machine and at once: a host
+/// An honest source costs one read at the most; only an offender costs a write. The answer comes from this machine and at once: a host
 /// must not make a network call for it, or unauthenticated traffic could exhaust the remote store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Throttle {
@@ -106,9 +106,13 @@ pub enum HandOn {
 
 /// Spends the partner's quota and claims an event, in one operation.
 ///
-/// The order is part of the contract: quota first (limited answers claim nothing), then the event, then the fallback.
+/// The order is part of the contract: the source where it is asked about, then the quota (limited answers claim nothing and spend
+/// nothing), then the event, then the fallback.
 #[derive(Clone, Debug)]
 pub struct Claim {
+    /// What to ask about the source beforehand (`count` is `false`); `None` where nobody is to be throttled, or the throttle was
+    /// asked already.
+    pub throttle: Option<Throttle>,
     /// The event's partner, as named in the configuration.
     pub partner: Arc<str>,
     /// The quota to spend; `None` for attested events, which spent it at the filter.
@@ -171,6 +175,11 @@ pub struct Entry {
 /// The answer to a [`Claim`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClaimAnswer {
+    /// The source had too many refusals of late; nothing was spent or claimed.
+    SourceLimited {
+        /// Milliseconds until one more request is looked at.
+        retry_after_ms: u64,
+    },
     /// The partner's quota is spent; nothing was claimed.
     Limited {
         /// Milliseconds until the quota admits one event.

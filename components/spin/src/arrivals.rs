@@ -2,10 +2,11 @@
 //! (`schema/arrivals.sql`).
 
 use std::fmt;
+use std::sync::Arc;
 
 use countersign_core::rate::{CLOCK_STEP_MS_MAX, Rate};
-use countersign_core::seen::LEASE_MS_MAX;
-use countersign_core::store::{Claim, HandOn, StoreFault};
+use countersign_core::seen::{LEASE_MS_MAX, SOURCE_SLOTS};
+use countersign_core::store::{Claim, HandOn, SourceKey, StoreFault, Throttle};
 use countersign_core::time::Timestamp;
 use spin_sdk::sqlite::{Connection, Value};
 
@@ -13,17 +14,20 @@ use crate::database::{Database, blob, instant, rows, run, text, unsigned};
 use crate::shared::Shared;
 
 /// Columns of the view, its first one left out: that is the row's place.
-const FIELDS: usize = 20;
+const FIELDS: usize = 24;
 /// With places for the columns of a row.
-const ROW: &str = "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+const ROW: &str = "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
 
 /// What one row is to bring in.
-pub(crate) struct Arrival([Value; FIELDS]);
+pub(crate) struct Arrival {
+    partner: Arc<str>,
+    fields: [Value; FIELDS],
+}
 
 /// What became of a row.
 #[derive(Clone, Copy)]
 pub(crate) enum Arrived {
-    /// It is committed. With what is stored of its partner's quota since, in microseconds, where there is one.
+    /// It is committed. With what is stored of its partner's quota after all rows of the statement, in microseconds, where there is one.
     In { tat: Option<u64> },
     /// Something that is there ruled it out, and it changed nothing.
     PassedOver,
@@ -37,13 +41,19 @@ pub(crate) struct Arrivals {
 }
 
 /// How long SQLite waits for its lock within one statement, which is asked again then, with the rows that came meanwhile. It looks
-/// after 1, 2, 5, 10 and 15 ms more; left alone it would go on with pauses of up to 100 ms, and the lock lies idle so long.
-const LOCK_WAIT: &str = "PRAGMA busy_timeout=33";
+/// after 1 and 3 ms; left alone it would go on with pauses of up to 100 ms, and the lock lies idle so long.
+const LOCK_WAIT: &str = "PRAGMA busy_timeout=3";
 
 impl Arrivals {
-    /// Nothing waits, and nothing is opened yet.
-    pub(crate) const fn new(label: &'static str) -> Self {
-        Self { waiting: Shared::new(), database: Database::new(label) }
+    /// Nothing waits. `connection` is the first one.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub(crate) async fn on(label: &'static str, connection: Connection) -> Result<Self, StoreFault> {
+        let database = Database::new(label);
+        run(&connection, LOCK_WAIT, []).await?;
+        database.keep(connection);
+        Ok(Self { waiting: Shared::new(), database })
     }
 
     /// Brings a row in, together with others that wait. An answer means that its statement is committed.
@@ -79,30 +89,61 @@ impl fmt::Debug for Arrivals {
 }
 
 async fn insert(connection: &Connection, arrivals: &[Arrival]) -> Result<Vec<Arrived>, StoreFault> {
-    let mut answers = vec![Arrived::PassedOver; arrivals.len()];
+    let mut partners: Vec<&Arc<str>> = Vec::new();
+    for arrival in arrivals {
+        if !partners.contains(&&arrival.partner) {
+            partners.push(&arrival.partner);
+        }
+    }
     // Few texts, so that those of a connection stay prepared; what is left over are rows without a place.
-    let places = arrivals.len().next_power_of_two();
-    let sql = format!(
-        "INSERT INTO arrivals VALUES {} \
-         RETURNING place, (SELECT tat FROM quota WHERE quota.partner = arrivals.partner)",
-        vec![ROW; places].join(",")
-    );
-    let nothing = [const { Value::Null }; FIELDS];
-    let mut values = Vec::with_capacity(sql.len());
-    for (place, Arrival(fields)) in (0..).zip(arrivals) {
+    let length = arrivals.len().saturating_add(partners.len()).next_power_of_two();
+    let mut values = Vec::with_capacity(ROW.len().saturating_mul(length));
+    let places = |count: usize| (0..count).map(|place| i64::try_from(place).unwrap_or(i64::MAX));
+    for (place, arrival) in places(arrivals.len()).zip(arrivals) {
         values.push(Value::Integer(place));
-        values.extend(fields.iter().cloned());
+        values.extend(arrival.fields.iter().cloned());
     }
-    for _ in answers.len()..places {
+    for (place, partner) in places(partners.len()).zip(&partners) {
+        values.push(Value::Integer(!place));
+        let mut fields = NOTHING;
+        *partner_of(&mut fields) = text(partner);
+        values.extend(fields);
+    }
+    for _ in arrivals.len().saturating_add(partners.len())..length {
         values.push(Value::Null);
-        values.extend(nothing.clone());
+        values.extend(NOTHING);
     }
+    let sql = format!(
+        "INSERT INTO arriving VALUES {} RETURNING place, (SELECT tat FROM quota WHERE quota.partner = arriving.partner)",
+        vec![ROW; length].join(",")
+    );
+    let mut passed_over = vec![false; arrivals.len()];
+    let mut tats = vec![None; partners.len()];
     for row in rows(connection, &sql, values).await? {
-        let place = usize::try_from(row.integer(0)?).map_err(|_| StoreFault::Corrupt)?;
-        let answer = answers.get_mut(place).ok_or(StoreFault::Corrupt)?;
-        *answer = Arrived::In { tat: row.optional_unsigned(1)? };
+        let place = row.integer(0)?;
+        if let Ok(place) = usize::try_from(place) {
+            *passed_over.get_mut(place).ok_or(StoreFault::Corrupt)? = true;
+        } else {
+            let of_partner = usize::try_from(!place).ok().and_then(|place| tats.get_mut(place));
+            // A garbled one let no row in that spends it: those are told when they look.
+            *of_partner.ok_or(StoreFault::Corrupt)? = Some(row.optional_unsigned(1).unwrap_or(None));
+        }
     }
-    Ok(answers)
+    let told = |(arrival, passed_over): (&Arrival, bool)| {
+        let tat = partners.iter().position(|partner| **partner == arrival.partner);
+        // A partner of whom nothing is said was not reached: then nothing is known of its rows either.
+        let tat = tat.and_then(|place| tats.get(place).copied().flatten()).ok_or(StoreFault::Corrupt)?;
+        Ok(if passed_over { Arrived::PassedOver } else { Arrived::In { tat } })
+    };
+    arrivals.iter().zip(passed_over).map(told).collect()
+}
+
+/// A row that says nothing.
+const NOTHING: [Value; FIELDS] = [const { Value::Null }; FIELDS];
+
+const fn partner_of(fields: &mut [Value; FIELDS]) -> &mut Value {
+    let [_fingerprint, _payload_hash, _remembered_until, partner, ..] = fields;
+    partner
 }
 
 impl Arrival {
@@ -123,7 +164,9 @@ impl Arrival {
         });
         let [now_us, interval_us, window_us, step_us] =
             claim.quota.map_or([const { Value::Null }; 4], |rate| terms(rate, now));
-        Ok(Self([
+        let [slot, source, limited_over, limited_to] =
+            claim.throttle.map_or([const { Value::Null }; 4], |throttle| bounds(&throttle));
+        let fields = [
             blob(&claim.key.fingerprint),
             blob(&claim.payload_hash),
             instant(claim.now.plus_ms(claim.retention_ms)),
@@ -144,23 +187,46 @@ impl Arrival {
             interval_us,
             window_us,
             step_us,
-        ]))
+            slot,
+            source,
+            limited_over,
+            limited_to,
+        ];
+        Ok(Self { partner: Arc::clone(&claim.partner), fields })
     }
 
     /// The quota alone: an event that is known costs one like any other.
-    pub(crate) fn spending(partner: &str, rate: Rate, now: Timestamp) -> Self {
-        let mut fields = [const { Value::Null }; FIELDS];
-        let [.., now_us, interval_us, window_us, step_us] = &mut fields;
+    pub(crate) fn spending(partner: &Arc<str>, rate: Rate, now: Timestamp) -> Self {
+        let mut fields = NOTHING;
+        let [.., now_us, interval_us, window_us, step_us, _slot, _source, _over, _to] = &mut fields;
         [*now_us, *interval_us, *window_us, *step_us] = terms(rate, now);
-        let [_fingerprint, _payload_hash, _remembered_until, to, ..] = &mut fields;
-        *to = text(partner);
-        Self(fields)
+        *partner_of(&mut fields) = text(partner);
+        Self { partner: Arc::clone(partner), fields }
     }
 }
 
 /// The end of the claim's lease. A garbled row stays closed for as long, since whoever held it may be under way.
 pub(crate) fn lease_end(claim: &Claim) -> Timestamp {
     claim.key.lease_until.min(claim.now.plus_ms(LEASE_MS_MAX))
+}
+
+/// Where a source's refusals are counted, and between which instants, in microseconds, the instant of its row says that it had too
+/// many: what `Rate::decide` calls a limit.
+fn bounds(throttle: &Throttle) -> [Value; 4] {
+    let [slot, source] = place(throttle.source);
+    let in_us = |ms: u64| ms.saturating_mul(1000);
+    let Rate { interval_us, .. } = throttle.rate;
+    let full = in_us(throttle.now.as_ms()).saturating_add(throttle.rate.window_us());
+    let limited_to = full.saturating_add(in_us(CLOCK_STEP_MS_MAX));
+    [slot, source, unsigned(full.saturating_sub(interval_us)), unsigned(limited_to)]
+}
+
+/// Where a source's refusals are counted: neighbouring networks are spread over all slots (the multiplier is 2⁶⁴ over the golden ratio).
+pub(crate) fn place(source: SourceKey) -> [Value; 2] {
+    let spread = u64::from_be_bytes(*source.as_bytes()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let [a, b, c, d, ..] = spread.to_be_bytes();
+    let slot = u32::from_be_bytes([a, b, c, d]).checked_rem(SOURCE_SLOTS).unwrap_or(0);
+    [Value::Integer(i64::from(slot)), Value::Integer(i64::from_be_bytes(*source.as_bytes()))]
 }
 
 /// What a rate is reckoned from at `now`, in microseconds: now, interval, window, and the longest step back of a clock.

@@ -20,16 +20,16 @@ use std::time::Duration;
 use countersign_core::drive::AsyncStore;
 use countersign_core::event::EventId;
 use countersign_core::rate::{Decision, Rate};
-use countersign_core::seen::{LEASE_MS_MAX, SOURCE_SLOTS, SWAP_TRIES_MAX};
+use countersign_core::seen::{LEASE_MS_MAX, SWAP_TRIES_MAX};
 use countersign_core::store::{
-    Claim, ClaimAnswer, End, Fallback, Settlement, SourceKey, StoreFault, Throttle, ThrottleAnswer,
+    Claim, ClaimAnswer, End, Fallback, Settlement, StoreFault, Throttle, ThrottleAnswer,
 };
 use countersign_core::time::Timestamp;
 use countersign_ledger::schema;
-use spin_sdk::sqlite::{Connection, Value};
+use spin_sdk::sqlite::Connection;
 use spin_sdk::time::sleep;
 
-use crate::arrivals::{Arrival, Arrivals, Arrived, lease_end, terms};
+use crate::arrivals::{Arrival, Arrivals, Arrived, lease_end, place, terms};
 use crate::database::{Database, Row, blob, first, instant, rows, run, text, unsigned};
 
 /// The inbox's tables with their indexes and triggers; a blank line between statements. The tracker's follow.
@@ -42,7 +42,7 @@ const SCHEMA: [&str; 6] = [
     include_str!("schema/arrivals.sql"),
 ];
 /// Where this is there, all of [`SCHEMA`] is; the tracker's tables have a last one of their own.
-const LAST: &str = "arrive_together";
+const LAST: &str = "arriving_admitted";
 /// `PRAGMA synchronous`: a commit is flushed before it is answered, in every journal mode.
 const SYNCHRONOUS_FULL: i64 = 2;
 
@@ -96,7 +96,10 @@ impl Inbox {
     /// # Errors
     /// [`NotOpened`]: a component must not serve without its inbox.
     pub async fn open(label: &'static str, clock: fn() -> Timestamp) -> Result<Self, NotOpened> {
-        Ok(Self { database: open_database(label).await?, arrivals: Arrivals::new(label), clock })
+        // What is accepted asks nothing but the insert, so an instance has one connection until something else happens.
+        let connection = open_database(label).await?.connect().await?;
+        let arrivals = Arrivals::on(label, connection).await?;
+        Ok(Self { database: Database::new(label), arrivals, clock })
     }
 }
 
@@ -183,8 +186,7 @@ impl AsyncStore for Inbox {
 
 /// Looks, or counts: one read for the honest, one more statement for a refusal. Racing refusals all count.
 async fn throttle_on(connection: &Connection, throttle: &Throttle) -> Result<ThrottleAnswer, StoreFault> {
-    let source = i64::from_be_bytes(*throttle.source.as_bytes());
-    let name = || [Value::Integer(slot(throttle.source)), Value::Integer(source)];
+    let name = || place(throttle.source);
     let sql = "SELECT tat FROM throttle WHERE slot = ?1 AND source = ?2";
     let stored = match first(connection, sql, name()).await? {
         None => None,
@@ -213,18 +215,17 @@ async fn throttle_on(connection: &Connection, throttle: &Throttle) -> Result<Thr
     }
 }
 
-/// The slot of a source; neighbouring networks are spread over all slots (the multiplier is 2⁶⁴ over the golden ratio).
-fn slot(source: SourceKey) -> i64 {
-    let spread = u64::from_be_bytes(*source.as_bytes()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let [a, b, c, d, ..] = spread.to_be_bytes();
-    i64::from(u32::from_be_bytes([a, b, c, d]).checked_rem(SOURCE_SLOTS).unwrap_or(0))
-}
-
 impl Inbox {
-    /// What rules a claim out: quota, event, fallback, in the order of the contract, with the quota as it is `now`. `None`: nothing
+    /// What rules a claim out: source, quota, event, fallback, in the order of the contract, with the quota as it is `now`. `None`: nothing
     /// does any longer, and the claim is to be tried again.
     async fn look(&self, claim: &Claim, now: Timestamp) -> Result<Option<ClaimAnswer>, StoreFault> {
         let connection = self.database.connect().await?;
+        if let Some(throttle) = &claim.throttle
+            && let ThrottleAnswer::Limited { retry_after_ms } = throttle_on(&connection, throttle).await?
+        {
+            self.database.keep(connection);
+            return Ok(Some(ClaimAnswer::SourceLimited { retry_after_ms }));
+        }
         if let Some(rate) = claim.quota
             && let Decision::Limit { retry_after_ms, quota } =
                 left_of(&connection, &claim.partner, rate, now).await?

@@ -28,8 +28,36 @@ impl Drop for Bell {
     }
 }
 
-impl Signal for Hand {
+thread_local! {
+    /// The clock of a test, and who waits for it.
+    static NOW: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    static ASLEEP: RefCell<Vec<Waker>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Time passes.
+fn pass(time: Duration) {
+    NOW.set(NOW.get() + time);
+    ASLEEP.take().into_iter().for_each(Waker::wake);
+}
+
+impl Tasks for Hand {
     type Bell = Bell;
+
+    fn now() -> Duration {
+        NOW.get()
+    }
+
+    async fn sleep(time: Duration) {
+        let until = NOW.get() + time;
+        poll_fn(|context| {
+            if NOW.get() >= until {
+                return Poll::Ready(());
+            }
+            ASLEEP.with_borrow_mut(|asleep| asleep.push(context.waker().clone()));
+            Poll::Pending
+        })
+        .await;
+    }
 
     fn pair() -> (Bell, impl Future<Output = ()>) {
         let rung = Rc::new(Rung::default());
@@ -122,9 +150,19 @@ impl<'t> Instance<'t> {
         }
     }
 
-    /// The statement under way ends so.
+    /// The statement under way ends so, and its rest is over.
     fn end(&mut self, end: Result<(), StoreFault>) {
+        self.end_before_the_rest(end);
+        self.pass(REST.max(BETWEEN_TRIES));
+    }
+
+    fn end_before_the_rest(&mut self, end: Result<(), StoreFault>) {
         self.database.end(end);
+        self.settle();
+    }
+
+    fn pass(&mut self, time: Duration) {
+        pass(time);
         self.settle();
     }
 
@@ -158,6 +196,66 @@ fn a_request_alone_is_asked_at_once() {
         assert_eq!(instance.answers(), [None]);
         instance.end(Ok(()));
         assert_eq!(instance.answers(), [Some(Ok(10))]);
+    });
+}
+
+#[test]
+fn few_rest_where_others_want_the_lock_and_several_do_not() {
+    instance(|mut instance| {
+        instance.arrive([1]);
+        instance.pass(CONTENDED);
+        instance.arrive([2]);
+        instance.end_before_the_rest(Ok(()));
+        assert_eq!(instance.asked(), [[1]], "2 is alone");
+        instance.arrive([3]);
+        instance.pass(REST - Duration::from_nanos(1));
+        assert_eq!(instance.asked(), [[1]]);
+        instance.pass(Duration::from_nanos(1));
+        assert_eq!(instance.asked(), [vec![1], vec![2, 3]]);
+        instance.arrive([4, 5, 6, 7]);
+        instance.end_before_the_rest(Ok(()));
+        assert_eq!(instance.asked()[2..], [[4, 5, 6, 7]]);
+        instance.end_before_the_rest(Ok(()));
+        // After a while nobody is known to want it.
+        instance.pass(CONTENTION);
+        instance.arrive([8, 9]);
+        instance.end_before_the_rest(Ok(()));
+        assert_eq!(instance.asked()[3..], [[8], [9]]);
+        instance.end(Ok(()));
+        assert_eq!(instance.answers(), [10, 20, 30, 40, 50, 60, 70, 80, 90].map(|answer| Some(Ok(answer))));
+    });
+}
+
+#[test]
+fn one_that_is_dropped_in_its_rest_calls_the_next() {
+    instance(|mut instance| {
+        instance.arrive([1]);
+        instance.pass(CONTENDED);
+        instance.arrive([2, 3]);
+        instance.end_before_the_rest(Ok(()));
+        instance.hang_up(1);
+        assert_eq!(instance.asked(), [[1]]);
+        instance.pass(REST);
+        assert_eq!(instance.asked(), [[1], [3]]);
+        instance.end(Ok(()));
+        assert_eq!(instance.answers(), [Some(Ok(10)), None, Some(Ok(30))]);
+    });
+}
+
+#[test]
+fn a_lock_that_lasts_is_asked_for_less_often() {
+    instance(|mut instance| {
+        instance.arrive([1]);
+        for tries in 1..=usize::try_from(TRIES_AT_ONCE).unwrap() {
+            assert_eq!(instance.asked().len(), tries);
+            instance.end_before_the_rest(Err(StoreFault::Contended));
+        }
+        let tries = instance.asked().len();
+        instance.pass(BETWEEN_TRIES - Duration::from_nanos(1));
+        assert_eq!(instance.asked().len(), tries);
+        instance.pass(Duration::from_nanos(1));
+        assert_eq!(instance.asked().len(), tries + 1);
+        instance.end(Ok(()));
     });
 }
 

@@ -1,16 +1,22 @@
 //! How an instance starts: what its first request makes is kept, and so is what keeps it from serving.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::rc::Rc;
 use std::thread::LocalKey;
 
 use crate::config::NotConfigured;
 use crate::host;
 use crate::inbox::NotOpened;
+use crate::shared::{OfComponent, Tasks};
 
-/// What an instance has made of itself so far; it may serve several requests at once, which meet at every `await`.
-#[derive(Debug)]
-pub struct Started<T>(RefCell<Option<Result<Rc<T>, Problem>>>);
+/// What an instance has made of itself so far. It may be given several requests before it has started: one of them starts it, and the
+/// others wait for that.
+pub struct Started<T> {
+    made: RefCell<Option<Result<Rc<T>, Problem>>>,
+    is_starting: Cell<bool>,
+    waiting: RefCell<Vec<<OfComponent as Tasks>::Bell>>,
+}
 
 /// Why an instance does not serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,33 +78,41 @@ impl<T> Started<T> {
     /// Nothing yet.
     #[must_use]
     pub const fn not_yet() -> Self {
-        Self(RefCell::new(None))
+        Self { made: RefCell::new(None), is_starting: Cell::new(false), waiting: RefCell::new(Vec::new()) }
     }
 
-    /// Keeps what was made, unless another request has made it meanwhile.
-    fn keep(&self, made: T) -> Rc<T> {
-        let mut started = self.0.borrow_mut();
-        if let Some(Ok(instance)) = &*started {
-            return Rc::clone(instance);
-        }
-        let instance = Rc::new(made);
-        *started = Some(Ok(Rc::clone(&instance)));
-        instance
+    fn made(&self) -> Option<Result<Rc<T>, Problem>> {
+        self.made.borrow().clone()
     }
 
-    /// Logs a problem, unless it is still the one of before, or another request has got over it meanwhile.
-    fn tell_once(&self, NotStarted { problem, lines }: NotStarted) -> Problem {
-        let mut started = self.0.borrow_mut();
-        let is_known = match &*started {
-            Some(Ok(_)) => true,
-            Some(Err(before)) => *before == problem,
-            None => false,
-        };
-        if !is_known {
-            *started = Some(Err(problem));
-            lines.iter().for_each(|line| host::complain(line));
-        }
-        problem
+    /// Keeps what a start came to. A problem is logged, unless it is still the one of before.
+    fn keep(&self, made: Result<T, NotStarted>) -> Result<Rc<T>, Problem> {
+        let made = made.map(Rc::new).map_err(|NotStarted { problem, lines }| {
+            if !matches!(self.made(), Some(Err(before)) if before == problem) {
+                lines.iter().for_each(|line| host::complain(line));
+            }
+            problem
+        });
+        *self.made.borrow_mut() = Some(made.clone());
+        made
+    }
+}
+
+impl<T> fmt::Debug for Started<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Started").field("is_starting", &self.is_starting).finish_non_exhaustive()
+    }
+}
+
+/// A start under way. It ends with this value, whether it came to something or its request was dropped in the midst of it.
+struct Starting<T: 'static>(&'static LocalKey<Started<T>>);
+
+impl<T> Drop for Starting<T> {
+    fn drop(&mut self) {
+        self.0.with(|started| {
+            started.is_starting.set(false);
+            started.waiting.take();
+        });
     }
 }
 
@@ -111,13 +125,21 @@ pub async fn instance<T>(
     started: &'static LocalKey<Started<T>>,
     start: impl AsyncFnOnce() -> Result<T, NotStarted>,
 ) -> Result<Rc<T>, Problem> {
-    match started.with(|started| started.0.borrow().clone()) {
+    match started.with(Started::made) {
         Some(Ok(instance)) => return Ok(instance),
         Some(Err(problem)) if problem.lasts() => return Err(problem),
         Some(Err(_)) | None => {}
     }
-    match start().await {
-        Ok(made) => Ok(started.with(|started| started.keep(made))),
-        Err(not_started) => Err(started.with(|started| started.tell_once(not_started))),
+    while started.with(|started| started.is_starting.replace(true)) {
+        let (bell, sound) = OfComponent::pair();
+        started.with(|started| started.waiting.borrow_mut().push(bell));
+        sound.await;
+        // What became of the start that it waited for is this request's answer too.
+        if let Some(made) = started.with(Started::made) {
+            return made;
+        }
     }
+    let _starting = Starting(started);
+    let made = start().await;
+    started.with(|started| started.keep(made))
 }

@@ -168,6 +168,8 @@ impl EmbedStore for Memory {
             ClaimAnswer::InFlight { retry_after_ms } => records::ClaimAnswer::InFlight(retry_after_ms),
             ClaimAnswer::Seen { same_payload } => records::ClaimAnswer::Seen(same_payload),
             ClaimAnswer::DuplicateOf { event_id } => records::ClaimAnswer::DuplicateOf(event_id.to_string()),
+            // No claim of this host asks about its source.
+            ClaimAnswer::SourceLimited { .. } => return Err(records::StoreFault::Corrupt),
         })
     }
 
@@ -191,6 +193,7 @@ impl EmbedStore for Memory {
 
 fn claim(operation: &records::ClaimOperation) -> anyhow::Result<Claim> {
     Ok(Claim {
+        throttle: None,
         partner: Arc::from(operation.partner.as_str()),
         quota: operation.quota.map(rate),
         key: key(&operation.key)?,

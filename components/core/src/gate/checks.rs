@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use super::reply::{self, More};
-use super::{Body, ClaimWait, Gate, Mode, Request, Step, fingerprint};
+use super::{Body, ClaimWait, Gate, Mode, Request, fingerprint};
 use crate::attestation::{self, AttestationFault};
 use crate::canonical;
 use crate::click::{self, ClickFault};
@@ -18,7 +18,7 @@ use crate::policy::{ClickVerify, Environment, Partner, Policy};
 use crate::receipt;
 use crate::signature::{self, Place, Scheme, SignatureFault, SignaturePolicy};
 use crate::source::{self, SourceFault};
-use crate::store::{Claim, ClaimKey, Entry, Fallback, HandOn, PayloadHash, Throttle};
+use crate::store::{Claim, ClaimKey, Entry, Fallback, HandOn, PayloadHash};
 use crate::text::Text;
 use crate::time::Timestamp;
 use crate::token::{self, Bearer, TokenFault};
@@ -129,18 +129,8 @@ impl<'r> Examination<'r> {
         Self { gate, request, route, address, now }
     }
 
-    /// Examines the request; `penalty` is what an unauthenticated refusal costs its source.
-    pub(super) fn step(self, penalty: Option<Throttle>) -> Step<'r> {
-        match self.examine() {
-            Ok(wait) => Step::Claim(wait),
-            Err(reply) => {
-                let authenticated = reply.facts.key_id.is_some();
-                Step::answer(reply, if authenticated { None } else { penalty })
-            }
-        }
-    }
-
-    fn examine(self) -> Result<ClaimWait, Box<Reply>> {
+    /// Checks 4 to 9.
+    pub(super) fn examine(self) -> Result<ClaimWait, Box<Reply>> {
         let Self { gate, request, route, address, now } = self;
         let policy = &gate.policy;
         let mut facts = Facts::of(Code::InternalError, "");
@@ -486,6 +476,7 @@ fn claim(
         window_ms,
     });
     let claim = Claim {
+        throttle: None,
         partner: Arc::clone(&partner.name),
         quota: (!collect).then_some(partner.rate),
         key: ClaimKey {
