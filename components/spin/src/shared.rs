@@ -30,10 +30,11 @@ pub(crate) const CONTENDED: Duration = Duration::from_millis(1);
 pub(crate) const CONTENTION: Duration = Duration::from_millis(100);
 
 /// How often a statement that finds the database locked is run in all, each time with the questions that came meanwhile. SQLite itself
-/// waits 3 ms each time (`LOCK_WAIT`), so these are 5 s.
+/// waits 3 ms each time (`LOCK_WAIT`), so these are some 5 s.
 pub(crate) const TRIES_MAX: u32 = 200;
 
-/// The first tries follow at once. A lock that lasts longer is no neighbour's commit, and is asked for less often.
+/// The first tries follow at once, or after a rest where few wait. A lock that lasts longer is no neighbour's commit, and is asked for
+/// less often.
 pub(crate) const TRIES_AT_ONCE: u32 = 60;
 const BETWEEN_TRIES: Duration = Duration::from_millis(30);
 
@@ -155,6 +156,8 @@ impl<Q, A, S: Tasks> Shared<Q, A, S> {
                 Err(StoreFault::Contended) if tries < TRIES_MAX => {
                     if tries >= TRIES_AT_ONCE {
                         S::sleep(BETWEEN_TRIES).await;
+                    } else if questions.len() < COMPANY {
+                        S::sleep(REST).await;
                     }
                     tries = tries.saturating_add(1);
                 }

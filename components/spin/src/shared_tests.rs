@@ -249,9 +249,11 @@ fn a_lock_that_lasts_is_asked_for_less_often() {
         for tries in 1..=usize::try_from(TRIES_AT_ONCE).unwrap() {
             assert_eq!(instance.asked().len(), tries);
             instance.end_before_the_rest(Err(StoreFault::Contended));
+            assert_eq!(instance.asked().len(), tries, "one that is alone rests");
+            instance.pass(REST);
         }
         let tries = instance.asked().len();
-        instance.pass(BETWEEN_TRIES - Duration::from_nanos(1));
+        instance.pass(BETWEEN_TRIES - REST - Duration::from_nanos(1));
         assert_eq!(instance.asked().len(), tries);
         instance.pass(Duration::from_nanos(1));
         assert_eq!(instance.asked().len(), tries + 1);
