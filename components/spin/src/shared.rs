@@ -13,7 +13,8 @@ use countersign_core::store::StoreFault;
 use spin_sdk::wasip3::{clocks::monotonic_clock, wit_stream};
 use spin_sdk::wit_bindgen::StreamWriter;
 
-/// Questions that one statement answers at the most: as many as Spin lets an instance serve at a time, less one.
+/// Questions that one statement answers at the most: as many as Spin lets an instance serve at a time, less one:
+/// the row that asks for their partner's quota makes sixteen.
 pub(crate) const QUESTIONS_MAX: usize = 15;
 
 /// With so many questions a statement does not rest.

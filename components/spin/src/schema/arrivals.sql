@@ -13,7 +13,7 @@ CREATE VIEW IF NOT EXISTS arriving (
 ) AS SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
   NULL, NULL, NULL, NULL, NULL
 
--- `RETURNING` names the rows that are passed over, and no others: `IGNORE` takes nothing back, and ends the row without a word. So a
+-- `RETURNING` names the rows that are passed over, and those that ask for a tat: `IGNORE` takes nothing back, and ends the row without a word. So a
 -- statement answers in a few rows however many it brings in. (Spin reads four rows ahead of the guest; with a fifth the statement
 -- stands still, lock and all.) A row that is there already rules a new one out whatever it says: who reads it decides.
 -- The quota is spent by the arithmetic of `Rate::decide` (core/src/rate.rs); what is negative was not stored by it.
