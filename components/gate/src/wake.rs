@@ -41,7 +41,10 @@ pub(crate) fn worker(url: &Rc<str>) {
                         PAUSE
                     }
                     Err(NotWoken { retry_after_ms }) => {
-                        IS_WANTED.set(failures < RETRIES_MAX);
+                        // An event that came during this call is wanted in any case.
+                        if failures < RETRIES_MAX {
+                            IS_WANTED.set(true);
+                        }
                         let random = u64::from_be_bytes(host::random());
                         let delay = retry::delay_ms(failures.min(GROWTHS_MAX), random, retry_after_ms);
                         failures = failures.saturating_add(1);
