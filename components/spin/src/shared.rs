@@ -40,7 +40,7 @@ pub(crate) const TRIES_AT_ONCE: u32 = 60;
 const BETWEEN_TRIES: Duration = Duration::from_millis(30);
 
 /// What the requests of an instance need of their host to share: to wake each other, and to wait.
-pub(crate) trait Tasks {
+pub trait Tasks {
     /// Wakes who waits for it when it is dropped.
     type Bell;
 
@@ -58,7 +58,8 @@ pub(crate) trait Tasks {
 ///
 /// A `Waker` of another request's task panics: wit-bindgen 0.57 has those only with its feature `inter-task-wakeup`, and with that
 /// its tasks trap on wasmtime 48 at their next wait. The end of a stream is an event of the host, which knows whose it is.
-pub(crate) struct OfComponent;
+#[derive(Debug)]
+pub struct OfComponent;
 
 impl Tasks for OfComponent {
     type Bell = StreamWriter<u8>;
@@ -242,4 +243,4 @@ impl<Q, A, S: Tasks> Drop for Place<'_, Q, A, S> {
 
 #[cfg(test)]
 #[path = "shared_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -10,8 +10,8 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use super::*;
 
-/// A bell without a host.
-struct Hand;
+/// Bells and a clock without a host.
+pub(crate) struct Hand;
 
 #[derive(Default)]
 struct Rung {
@@ -19,7 +19,7 @@ struct Rung {
     waker: Cell<Option<Waker>>,
 }
 
-struct Bell(Rc<Rung>);
+pub(crate) struct Bell(Rc<Rung>);
 
 impl Drop for Bell {
     fn drop(&mut self) {

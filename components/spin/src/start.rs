@@ -12,10 +12,10 @@ use crate::shared::{OfComponent, Tasks};
 
 /// What an instance has made of itself so far. It may be given several requests before it has started: one of them starts it, and the
 /// others wait for that.
-pub struct Started<T> {
+pub struct Started<T, S: Tasks = OfComponent> {
     made: RefCell<Option<Result<Rc<T>, Problem>>>,
     is_starting: Cell<bool>,
-    waiting: RefCell<Vec<<OfComponent as Tasks>::Bell>>,
+    waiting: RefCell<Vec<S::Bell>>,
 }
 
 /// Why an instance does not serve.
@@ -74,7 +74,7 @@ impl From<NotOpened> for NotStarted {
     }
 }
 
-impl<T> Started<T> {
+impl<T, S: Tasks> Started<T, S> {
     /// Nothing yet.
     #[must_use]
     pub const fn not_yet() -> Self {
@@ -98,16 +98,16 @@ impl<T> Started<T> {
     }
 }
 
-impl<T> fmt::Debug for Started<T> {
+impl<T, S: Tasks> fmt::Debug for Started<T, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Started").field("is_starting", &self.is_starting).finish_non_exhaustive()
     }
 }
 
 /// A start under way. It ends with this value, whether it came to something or its request was dropped in the midst of it.
-struct Starting<T: 'static>(&'static LocalKey<Started<T>>);
+struct Starting<T: 'static, S: Tasks + 'static>(&'static LocalKey<Started<T, S>>);
 
-impl<T> Drop for Starting<T> {
+impl<T, S: Tasks> Drop for Starting<T, S> {
     fn drop(&mut self) {
         self.0.with(|started| {
             started.is_starting.set(false);
@@ -121,8 +121,8 @@ impl<T> Drop for Starting<T> {
 ///
 /// # Errors
 /// Why there is none. Its remedy was logged, once.
-pub async fn instance<T>(
-    started: &'static LocalKey<Started<T>>,
+pub async fn instance<T, S: Tasks>(
+    started: &'static LocalKey<Started<T, S>>,
     start: impl AsyncFnOnce() -> Result<T, NotStarted>,
 ) -> Result<Rc<T>, Problem> {
     match started.with(Started::made) {
@@ -131,7 +131,7 @@ pub async fn instance<T>(
         Some(Err(_)) | None => {}
     }
     while started.with(|started| started.is_starting.replace(true)) {
-        let (bell, sound) = OfComponent::pair();
+        let (bell, sound) = S::pair();
         started.with(|started| started.waiting.borrow_mut().push(bell));
         sound.await;
         // What became of the start that it waited for is this request's answer too.
@@ -143,3 +143,7 @@ pub async fn instance<T>(
     let made = start().await;
     started.with(|started| started.keep(made))
 }
+
+#[cfg(test)]
+#[path = "start_tests.rs"]
+mod tests;
