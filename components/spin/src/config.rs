@@ -23,55 +23,62 @@ pub enum NotConfigured {
     NotNow(String),
 }
 
-/// Reads the document and resolves its secrets.
-///
-/// # Errors
-/// [`NotConfigured`] with every mistake of the document, or with the variable that Spin did not provide.
-pub async fn load() -> Result<Policy, NotConfigured> {
-    let document = document()?;
-    let secrets = secrets(Policy::secret_names(&document)).await?;
-    Policy::compile(&document, &mut |name| secrets.get(name).cloned())
-        .map_err(|errors| not_configured(&errors))
-}
+/// The configuration document as it was read. Its parts are compiled for those that need them, each with its own secrets.
+#[derive(Debug)]
+pub struct Document(String);
 
-/// Reads the document's other half, the tracker's, and resolves its secrets.
-///
-/// # Errors
-/// As [`load`].
-pub async fn rules() -> Result<Rules, NotConfigured> {
-    let document = document()?;
-    let secrets = secrets(Rules::secret_names(&document)).await?;
-    Rules::compile(&document, &mut |name| secrets.get(name).cloned())
-        .map_err(|errors| not_configured(&errors))
+impl Document {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// [`NotConfigured`]: it is missing, or cannot be read at the moment.
+    pub fn read() -> Result<Self, NotConfigured> {
+        std::fs::read_to_string(PATH).map(Self).map_err(|error| {
+            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidData) {
+                let remedy = "mount it with `files` in spin.toml: [{ source = \"countersign.json\", destination = \"/countersign.json\" }]";
+                return NotConfigured::Wrong(vec![format!("{PATH}: {error}; {remedy}")]);
+            }
+            // A host without a descriptor left has one a moment later.
+            NotConfigured::NotNow(format!(
+                "{PATH} cannot be read: {error}; check how many files the host may have open"
+            ))
+        })
+    }
+
+    /// What the gate follows, with its secrets.
+    ///
+    /// # Errors
+    /// [`NotConfigured`] with every mistake of the document, or with the variable that Spin did not provide.
+    pub async fn policy(&self) -> Result<Policy, NotConfigured> {
+        let secrets = secrets(Policy::secret_names(&self.0)).await?;
+        Policy::compile(&self.0, &mut |name| secrets.get(name).cloned())
+            .map_err(|errors| not_configured(&errors))
+    }
+
+    /// The document's other half, the tracker's, with its secrets.
+    ///
+    /// # Errors
+    /// As [`Self::policy`].
+    pub async fn rules(&self) -> Result<Rules, NotConfigured> {
+        let secrets = secrets(Rules::secret_names(&self.0)).await?;
+        Rules::compile(&self.0, &mut |name| secrets.get(name).cloned())
+            .map_err(|errors| not_configured(&errors))
+    }
+
+    /// What the redirector follows, with the secrets of click ids: it holds no other.
+    ///
+    /// # Errors
+    /// As [`Self::policy`], of the redirector's part.
+    pub async fn redirector(&self) -> Result<Redirector, NotConfigured> {
+        let secrets = secrets(Redirector::secret_names(&self.0)).await?;
+        Redirector::compile(&self.0, &mut |name| secrets.get(name).cloned())
+            .map_err(|errors| not_configured(&errors))
+    }
 }
 
 /// Where the worker listens, from the variable `worker_url`; `None` where it is empty or missing.
 pub async fn worker_url() -> Option<Rc<str>> {
     variables::get("worker_url").await.ok().filter(|url| !url.is_empty()).map(Rc::from)
-}
-
-/// Reads what the redirector follows, and resolves the secrets of click ids: it holds no other.
-///
-/// # Errors
-/// As [`load`], of the redirector's part.
-pub async fn redirector() -> Result<Redirector, NotConfigured> {
-    let document = document()?;
-    let secrets = secrets(Redirector::secret_names(&document)).await?;
-    Redirector::compile(&document, &mut |name| secrets.get(name).cloned())
-        .map_err(|errors| not_configured(&errors))
-}
-
-fn document() -> Result<String, NotConfigured> {
-    std::fs::read_to_string(PATH).map_err(|error| {
-        if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidData) {
-            let remedy = "mount it with `files` in spin.toml: [{ source = \"countersign.json\", destination = \"/countersign.json\" }]";
-            return NotConfigured::Wrong(vec![format!("{PATH}: {error}; {remedy}")]);
-        }
-        // A host without a descriptor left has one a moment later.
-        NotConfigured::NotNow(format!(
-            "{PATH} cannot be read: {error}; check how many files the host may have open"
-        ))
-    })
 }
 
 async fn secrets(

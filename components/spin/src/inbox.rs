@@ -126,13 +126,14 @@ const OPEN_PAUSE: Duration = Duration::from_millis(50);
 /// Looks at the database, and makes the tables where they are missing.
 async fn make(database: &Database) -> Result<(), NotOpened> {
     let connection = database.connect().await?;
+    let sql = "SELECT synchronous, (SELECT count(*) FROM sqlite_schema WHERE name IN (?1, ?2)) FROM pragma_synchronous";
+    let found =
+        first(&connection, sql, [text(LAST), text(schema::LAST)]).await?.ok_or(StoreFault::Corrupt)?;
     // The default of the host's SQLite, hence the same on every connection to come.
-    let synchronous = first(&connection, "PRAGMA synchronous", []).await?.ok_or(StoreFault::Corrupt)?;
-    if synchronous.integer(0)? < SYNCHRONOUS_FULL {
+    if found.integer(0)? < SYNCHRONOUS_FULL {
         return Err(NotOpened::NotDurable);
     }
-    let made = "SELECT 1 WHERE (SELECT count(*) FROM sqlite_schema WHERE name IN (?1, ?2)) = 2";
-    if first(&connection, made, [text(LAST), text(schema::LAST)]).await?.is_none() {
+    if found.integer(1)? < 2 {
         // It lasts. Where the file system cannot do it SQLite keeps its rollback journal, which is slower and no weaker.
         run(&connection, "PRAGMA journal_mode=WAL", []).await?;
         for statement in SCHEMA.iter().chain(&schema::MIGRATIONS).flat_map(|file| file.split("\n\n")) {
