@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use countersign_benches::postbacks::{SECRET, SECRET_NAME};
@@ -46,6 +46,11 @@ impl Gate {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.serving.address()
+    }
+
+    /// The file of its inbox.
+    pub(crate) fn database(&self) -> &Path {
+        &self.database
     }
 
     /// SQL statements that the gate has run so far.
