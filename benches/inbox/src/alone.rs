@@ -18,8 +18,8 @@ const TEMPLATE: &str = "SELECT payload_hash, remembered_until, partner, event, c
 const INSERT: &str = "INSERT INTO arriving (place, payload_hash, remembered_until, partner, event, click_id, ts_event, key_id, source, \
                       receipt, payload, claimed_at, fingerprint, event_id, now_us, interval_us, window_us, step_us) \
                       VALUES (0, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 0, 10000000, 3600000000)";
-/// As Spin's connections wait for the lock.
-const LOCK_WAIT: Duration = Duration::from_secs(5);
+/// Spin's connections wait 5 s for the lock. Here whoever has it has it again at once, and some thread would give up.
+const LOCK_WAIT: Duration = Duration::from_secs(600);
 
 /// Commits each of so many events by itself, from so many threads with a connection each: events in a second.
 ///
