@@ -74,6 +74,7 @@ contract! {
         races::a_release_and_a_retry_race_without_a_second_hand_on,
         races::racing_claims_spend_no_more_than_the_quota,
         races::racing_refusals_all_count,
+        races::a_crowd_of_many_partners_is_told_each_its_own,
         faults::a_claim_that_fails_at_any_step_is_never_taken_for_a_hand_on,
         faults::a_claim_that_is_its_own_hand_on_is_whole_or_nothing,
         faults::a_commit_that_fails_at_any_step_is_made_good_by_the_next,

@@ -15,8 +15,16 @@ const RACERS: usize = 4;
 
 /// Lets the racers go at once, each with a worker of its own.
 fn race<A: Adapter, T: Send>(adapter: &A, run: impl Fn(usize, &mut Worker) -> T + Sync) -> Vec<T> {
-    let start = Barrier::new(RACERS);
-    let workers: Vec<Worker> = (0..RACERS).map(|_| adapter.worker()).collect();
+    race_of(RACERS, adapter, run)
+}
+
+fn race_of<A: Adapter, T: Send>(
+    racers: usize,
+    adapter: &A,
+    run: impl Fn(usize, &mut Worker) -> T + Sync,
+) -> Vec<T> {
+    let start = Barrier::new(racers);
+    let workers: Vec<Worker> = (0..racers).map(|_| adapter.worker()).collect();
     thread::scope(|scope| {
         let racers: Vec<_> = workers
             .into_iter()
@@ -113,5 +121,24 @@ pub(crate) fn racing_refusals_all_count<A: Adapter>() {
         assert_eq!(told, [Ok(ThrottleAnswer::Pass); RACERS]);
         let answer = adapter.worker().throttle(&throttle(offender, false, ms)).unwrap();
         assert_eq!(answer, ThrottleAnswer::Limited { retry_after_ms: 20_000 }, "round {round}");
+    }
+}
+
+pub(crate) fn a_crowd_of_many_partners_is_told_each_its_own<A: Adapter>() {
+    // More than the rows that Spin reads ahead, also where two instances share them.
+    const PARTNERS: usize = 16;
+    let adapter = A::new();
+    let quota = Rate::per(1, 1000, 3);
+    for round in 0..ROUNDS {
+        let ms = round * 3000;
+        let told = race_of(PARTNERS, &adapter, |racer, worker| {
+            let event = 1000 * (round + 1) + u64::try_from(racer).unwrap();
+            let partner = format!("partner{racer}").into();
+            let claim = Claim { partner, quota, ..at_once(claim(event, 1, ms)) };
+            [worker.claim(&claim).unwrap(), worker.claim(&claim).unwrap()]
+        });
+        for told in &told {
+            assert!(matches!(told, [ClaimAnswer::Fresh { quota: Some(_) }, SEEN]), "{told:?}");
+        }
     }
 }
