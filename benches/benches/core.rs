@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use countersign_bench_guest::{DEPOSIT, Work};
 use countersign_core::canonical;
-use countersign_core::json::{self, Limits, Tape};
+use countersign_core::json::{self, ReadLimits, Tape};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 /// Parse, canonicalise and verify the source's deposit event.
@@ -44,7 +44,7 @@ fn canonicalise(criterion: &mut Criterion) {
         group.bench_function("countersign", |bencher| {
             bencher.iter(|| {
                 output.clear();
-                let document = json::read(black_box(&document), &mut tape, Limits::UNBOUNDED).unwrap();
+                let document = json::read(black_box(&document), &mut tape, ReadLimits::UNBOUNDED).unwrap();
                 canonical::write(&document, None, &mut output);
             });
         });
@@ -63,7 +63,7 @@ fn third_party() -> Vec<(String, Vec<u8>)> {
             println!("skipped: no {}: set COUNTERSIGN_THIRD_PARTY", path.display());
             continue;
         };
-        match json::read(&document, &mut Tape::default(), Limits::UNBOUNDED) {
+        match json::read(&document, &mut Tape::default(), ReadLimits::UNBOUNDED) {
             Ok(_) => documents.push((name.to_owned(), document)),
             Err(refused) => println!(
                 "skipped: {name}.json is refused at byte {}: {}",

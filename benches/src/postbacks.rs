@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, bail};
 use countersign_core::click::{self, ClickKey};
-use countersign_core::json::{self, Limits, Tape};
+use countersign_core::json::{self, ReadLimits, Tape};
 use countersign_core::policy::sandbox;
 use countersign_core::signature::{Message, Place, Scheme, Signed, SigningKey, sign};
 use countersign_core::time::Timestamp;
@@ -106,7 +106,7 @@ impl Sender {
             r#"{{ "event": "deposit_success", "event_id": "dep_{number:012}", "click_id": "{click_id}", "account_id": "u_{number:08}", "amount": 100.00, "currency": "USD", "is_ftd": true, "payment_method": "card", "ts_event": "{}" }}"#,
             now.write_rfc3339()
         );
-        let Ok(document) = json::read(body.as_bytes(), &mut self.tape, Limits::POSTBACK) else {
+        let Ok(document) = json::read(body.as_bytes(), &mut self.tape, ReadLimits::POSTBACK) else {
             bail!("an event of ours is not JSON: {body}");
         };
         let place = Place::Header(Place::HEADER.into());

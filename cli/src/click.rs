@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 use clap::{Args, Subcommand};
-use countersign_core::click::{self, ClickFault, ClickKey};
+use countersign_core::click::{self, ClickKey, ClickReject};
 use countersign_core::policy::{SecretEncoding, sandbox};
 use countersign_core::time::Timestamp;
 
@@ -97,11 +97,13 @@ pub(crate) fn run(command: &Command) -> Result<()> {
 }
 
 /// How long an id of the wrong length is.
-fn length(fault: ClickFault) -> String {
+fn length(fault: ClickReject) -> String {
     match fault {
-        ClickFault::Truncated { length, .. } | ClickFault::TooLong { length, .. } => {
+        ClickReject::Truncated { length, .. } | ClickReject::TooLong { length, .. } => {
             format!(" (this one has {length})")
         }
-        ClickFault::Macro | ClickFault::Foreign | ClickFault::Alphabet | ClickFault::Forged => String::new(),
+        ClickReject::Macro | ClickReject::Foreign | ClickReject::Alphabet | ClickReject::Forged => {
+            String::new()
+        }
     }
 }

@@ -8,7 +8,7 @@ use anyhow::Result;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Subcommand;
-use countersign_core::document::{self, Document};
+use countersign_core::document::{self, Configuration};
 use countersign_core::policy::Policy;
 use countersign_ledger::click::Redirector;
 use countersign_ledger::rules::Rules;
@@ -51,7 +51,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
             } else {
                 compile(&text, file, &mut |name| secrets.find(name))?
             };
-            let written = document::read::<Document>(&text)
+            let written = document::read::<Configuration>(&text)
                 .map_err(|_| unusable("the configuration cannot be read twice"))?;
             let effective = effective::describe(&policy, &written, input::now());
             match json {

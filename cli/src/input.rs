@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, anyhow};
-use countersign_core::json::{self, Document, Limits, Tape};
+use countersign_core::json::{self, Document, ReadLimits, Tape};
 use countersign_core::time::Timestamp;
 
 use crate::failure::unusable;
@@ -55,7 +55,7 @@ fn unreadable(file: &Path, error: &std::io::Error) -> anyhow::Error {
 /// # Errors
 /// It is not strict JSON, or no object; the message has the byte offset.
 pub(crate) fn document<'t>(payload: &'t [u8], tape: &'t mut Tape) -> Result<Document<'t>> {
-    let document = json::read(payload, tape, Limits::POSTBACK).map_err(|malformed| {
+    let document = json::read(payload, tape, ReadLimits::POSTBACK).map_err(|malformed| {
         anyhow!("payload_malformed: at byte {}: {}", malformed.offset, malformed.problem.as_str())
     })?;
     if document.object().is_none() {

@@ -11,9 +11,9 @@ use clap::Args;
 use countersign_core::canonical;
 use countersign_core::headers::Headers;
 use countersign_core::json::{Document, Tape};
-use countersign_core::signature::{self, Place, Scheme, SignatureFault, SignaturePolicy};
+use countersign_core::signature::{self, Place, Scheme, SignaturePolicy, SignatureReject};
 use countersign_core::time::Timestamp;
-use countersign_core::token::{self, Bearer, TokenFault, TokenPolicy};
+use countersign_core::token::{self, Bearer, TokenPolicy, TokenReject};
 
 use crate::failure::unusable;
 use crate::keys::{Secrets, Signer};
@@ -122,15 +122,15 @@ impl Request<'_> {
         };
         let verified = token::verify(policy, token, self.now, &mut Tape::default());
         let verified = verified.map_err(|fault| match fault {
-            TokenFault::Invalid { reason, skew_ms } => {
+            TokenReject::Invalid { reason, skew_ms } => {
                 let skew =
                     skew_ms.map(|skew| format!(" ({skew} ms ahead of this clock)")).unwrap_or_default();
                 anyhow!("token_invalid: {reason}{skew}")
             }
-            TokenFault::Expired { skew_ms } => {
+            TokenReject::Expired { skew_ms } => {
                 anyhow!("token_expired: {} ms ago", skew_ms.unsigned_abs())
             }
-            TokenFault::LifetimeTooLong => {
+            TokenReject::LifetimeTooLong => {
                 anyhow!("token_lifetime_too_long: exp - iat is over {} s", policy.lifetime_ms_max / 1000)
             }
         })?;
@@ -206,6 +206,6 @@ fn compare(document: &Document<'_>, without: Option<&str>, expected: Option<&Pat
 }
 
 /// Whether a fault is about the MAC itself rather than about how the signature arrived.
-const fn is_mismatch(fault: SignatureFault) -> bool {
-    matches!(fault, SignatureFault::Mismatch | SignatureFault::Malformed)
+const fn is_mismatch(fault: SignatureReject) -> bool {
+    matches!(fault, SignatureReject::Mismatch | SignatureReject::Malformed)
 }

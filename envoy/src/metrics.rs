@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use countersign_core::dedup::Counters;
 use countersign_core::outcome::Facts;
-use countersign_core::seen::Counters;
 
 use crate::abi::{self, Metric};
 

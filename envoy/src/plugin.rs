@@ -4,9 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use countersign_core::dedup::TableStore;
 use countersign_core::gate::{Gate, Mode, Scratch};
 use countersign_core::policy::Policy;
-use countersign_core::seen::TableStore;
 use countersign_core::time::Timestamp;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
@@ -162,7 +162,7 @@ fn configured() -> Result<Plugin, ()> {
             "countersign: the proxy has no ticks; a missing allow_on_headers_stop_iteration will not be noticed",
         );
     }
-    let store = TableStore::new(SharedData, policy.dedup.shape);
+    let store = TableStore::new(SharedData, policy.dedup.size);
     let certificates = policy.partners().any(|partner| partner.source.demands_certificate());
     Ok(Plugin {
         certificates,

@@ -4,7 +4,7 @@
 
 use core::fmt::Write as _;
 
-use countersign_core::seen::{Slot, Swap, Table};
+use countersign_core::dedup::{Slot, Swap, Table};
 use countersign_core::store::StoreFault;
 use countersign_core::text::Text;
 

@@ -1,7 +1,7 @@
-//! The vectors are the specification: scripts of requests with a clock, and the exact answers. This crate writes them ([`book`]),
+//! The vectors are the specification: scripts of requests with a clock, and the exact answers. This crate writes them ([`authoring`]),
 //! reads them ([`vector`]), and plays them on every host through one trait ([`hosts`]), and the hosts may differ in nothing.
 
-pub mod book;
+pub mod authoring;
 pub mod compare;
 pub mod envoy;
 pub mod exceptions;

@@ -3,9 +3,9 @@
 use countersign_core::signature::{Place, Scheme};
 use countersign_core::token::Algorithm;
 
-use crate::book::draft::{Draft, STRANGER, Signer};
-use crate::book::token::TokenDraft;
-use crate::book::{Said, blank, keys, script};
+use crate::authoring::draft::{Draft, STRANGER, Signer};
+use crate::authoring::token::TokenDraft;
+use crate::authoring::{Said, blank, keys, script};
 use crate::random::Random;
 use crate::vector::{Request, Suite, Upstream, Vector, bytes, text};
 

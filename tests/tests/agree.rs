@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use conformance::book::keys;
-use conformance::book::layout::layout;
+use conformance::authoring::keys;
+use conformance::authoring::layout::layout;
 use conformance::compare::differences;
 use conformance::hosts::{Host, HostName};
 use conformance::random::Random;

@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use conformance::book::draft::Draft;
-use conformance::book::token::TokenDraft;
-use conformance::book::{Said, blank, keys, script};
+use conformance::authoring::draft::Draft;
+use conformance::authoring::token::TokenDraft;
+use conformance::authoring::{Said, blank, keys, script};
 use conformance::hosts::HostName;
 use conformance::vector::{Expect, Group, Suite, Upstream, Vector};
 use countersign_host::fault::{Fault, Faults};

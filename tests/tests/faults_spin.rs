@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use conformance::spin_gate::SpinGate;
 use countersign_core::attestation;
-use countersign_core::json::{self, Limits, Tape};
+use countersign_core::json::{self, ReadLimits, Tape};
 use countersign_core::policy::Policy;
 use countersign_core::signature::{self, Message, Signed};
 use countersign_core::time::Timestamp;
@@ -78,7 +78,7 @@ fn postback(event_id: &str, click_id: &str) -> HttpRequest {
     let partner = policy.partner("acme").unwrap();
     let body = body(event_id, click_id);
     let mut tape = Tape::default();
-    let document = json::read(&body, &mut tape, Limits::POSTBACK).unwrap();
+    let document = json::read(&body, &mut tape, ReadLimits::POSTBACK).unwrap();
     let message = Message { id: event_id, at: Timestamp::from_ms(AT_MS) };
     let key = partner.signature.keys.first().unwrap();
     let signed =

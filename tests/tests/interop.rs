@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use conformance::book::keys;
+use conformance::authoring::keys;
 use conformance::envoy::node_packages;
 use conformance::hosts::HostName;
 use conformance::vector::{Expect, Group, Request, Step, Suite, Upstream, Vector};

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use countersign_core::canonical::{self, Sink};
 use countersign_core::headers::Headers;
-use countersign_core::json::{self, Limits, Tape};
+use countersign_core::json::{self, ReadLimits, Tape};
 use countersign_core::signature::{self, Place, Scheme, SignaturePolicy, SigningKey};
 use countersign_core::time::Timestamp;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -88,7 +88,7 @@ impl Work {
 
     /// By the core's reader and writer, into the library's MAC.
     pub fn core(&mut self, body: &[u8]) -> bool {
-        let Ok(document) = json::read(body, &mut self.tape, Limits::POSTBACK) else { return false };
+        let Ok(document) = json::read(body, &mut self.tape, ReadLimits::POSTBACK) else { return false };
         let mut mac = Signed(self.key.clone());
         canonical::write(&document, None, &mut mac);
         mac.0.verify_slice(&self.tag).is_ok()
@@ -97,7 +97,7 @@ impl Work {
     /// By the core, as the gate does it; the SHA-256 of the canonical payload is part of what it answers.
     pub fn countersign(&mut self, body: &[u8]) -> bool {
         let headers: [(&[u8], &[u8]); 1] = [(Place::HEADER.as_bytes(), &self.header)];
-        let Ok(document) = json::read(body, &mut self.tape, Limits::POSTBACK) else { return false };
+        let Ok(document) = json::read(body, &mut self.tape, ReadLimits::POSTBACK) else { return false };
         let verified = signature::verify(&self.policy, Headers(&headers), body, &document, NOW, None);
         verified.is_ok_and(|verified| {
             std::hint::black_box(verified.payload_hash);

@@ -17,7 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use countersign_core::json::{self, Limits, Tape};
+use countersign_core::json::{self, ReadLimits, Tape};
 use countersign_core::signature::{Message, Place, Scheme, Signed, SigningKey, sign};
 use countersign_core::time::Timestamp;
 use serde_json::Value;
@@ -227,7 +227,7 @@ impl Sent {
     /// Sends an event until it is accepted, as a partner does.
     fn event(&mut self, connection: &mut Connection, key: &SigningKey, body: &str) -> Result<()> {
         let mut tape = Tape::default();
-        let document = json::read(body.as_bytes(), &mut tape, Limits::POSTBACK)
+        let document = json::read(body.as_bytes(), &mut tape, ReadLimits::POSTBACK)
             .map_err(|malformed| anyhow!("{}: {body}", malformed.problem.as_str()))?;
         let message = Message { id: "", at: Timestamp::default() };
         let place = Place::Header(Place::HEADER.into());

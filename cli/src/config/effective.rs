@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use countersign_core::document::{Document, SignatureKey};
+use countersign_core::document::{Configuration, SignatureKey};
 use countersign_core::event::{BUILT_IN, CustomEvent, Presence};
 use countersign_core::policy::{ClickVerify, Environment, Partner, Policy, sandbox};
 use countersign_core::rate::Rate;
@@ -12,7 +12,7 @@ use countersign_core::token::TokenPolicy;
 use serde_json::{Map, Value, json};
 
 /// The effective configuration; nothing secret is in it.
-pub(super) fn describe(policy: &Policy, written: &Document, now: Timestamp) -> Value {
+pub(super) fn describe(policy: &Policy, written: &Configuration, now: Timestamp) -> Value {
     let environment = match policy.environment {
         Environment::Production => "production",
         Environment::Sandbox => "sandbox",
@@ -24,7 +24,7 @@ pub(super) fn describe(policy: &Policy, written: &Document, now: Timestamp) -> V
     };
     let click_keys: Vec<&str> = policy.click_id.keys.iter().map(|key| &**key.id()).collect();
     let proxies: Vec<String> = policy.trusted_proxies.iter().map(ToString::to_string).collect();
-    let shape = policy.dedup.shape;
+    let shape = policy.dedup.size;
     let partners: Map<String, Value> = policy
         .partners()
         .map(|one| (one.name.to_string(), partner(one, keys_of(written, &one.name), now)))
@@ -47,7 +47,7 @@ pub(super) fn describe(policy: &Policy, written: &Document, now: Timestamp) -> V
 }
 
 /// The keys as they were written: a policy does not tell when they begin and end.
-fn keys_of<'d>(written: &'d Document, partner: &str) -> &'d [SignatureKey] {
+fn keys_of<'d>(written: &'d Configuration, partner: &str) -> &'d [SignatureKey] {
     let partner = written.partners.as_ref().and_then(|partners| partners.get(partner));
     partner.map_or(&[], |partner| &partner.signature.keys)
 }

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use countersign_core::json::Document;
 use countersign_core::policy::sandbox;
 use countersign_core::signature::{
-    Message, Place, Scheme, SignatureFault, SignaturePolicy, Signed, SigningKey, sign,
+    Message, Place, Scheme, SignaturePolicy, SignatureReject, Signed, SigningKey, sign,
 };
 use countersign_core::time::Timestamp;
 
@@ -22,7 +22,7 @@ pub(super) fn explain(
     policy: &SignaturePolicy,
     request: &Request<'_>,
     document: &Document<'_>,
-    fault: SignatureFault,
+    fault: SignatureReject,
     signer: &Signer,
 ) {
     println!("signature  WRONG: {}", fault.as_str());
@@ -32,16 +32,16 @@ pub(super) fn explain(
         None => println!("to sign    <webhook-id>.<webhook-timestamp>.<body>, of which a part is missing"),
     }
     let cause = match fault {
-        SignatureFault::Missing => Some(format!("there is no {}", place(policy))),
-        SignatureFault::NoKeyValid => {
+        SignatureReject::Missing => Some(format!("there is no {}", place(policy))),
+        SignatureReject::NoKeyValid => {
             Some("see not_before and not_after of the keys; --at checks at another time".into())
         }
-        SignatureFault::TimestampOutsideTolerance { skew_ms } => Some(format!(
+        SignatureReject::TimestampOutsideTolerance { skew_ms } => Some(format!(
             "webhook-timestamp is {} s {} this clock",
             skew_ms.unsigned_abs() / 1000,
             side(skew_ms)
         )),
-        SignatureFault::Mismatch | SignatureFault::Malformed => cause(policy, request, document, signer),
+        SignatureReject::Mismatch | SignatureReject::Malformed => cause(policy, request, document, signer),
     };
     if let Some(cause) = cause {
         println!("cause      {cause}");

@@ -10,7 +10,7 @@ use countersign_core::headers::Headers;
 use countersign_ledger::click::{Click, Random, Redirector, Refusal, Request};
 use countersign_ledger::document::Durability;
 use countersign_spin::clicks::{self, Clicks};
-use countersign_spin::config::Document;
+use countersign_spin::config::ConfigurationText;
 use countersign_spin::exchange::{self, Response};
 use countersign_spin::host::{self, log, now};
 use countersign_spin::start::{self, NotStarted, Started};
@@ -85,7 +85,7 @@ async fn keep(instance: &Instance, click: Click) {
 
 async fn start() -> Result<Instance, NotStarted> {
     Ok(Instance {
-        redirector: Document::read()?.redirector().await?,
+        redirector: ConfigurationText::read()?.redirector().await?,
         clicks: Rc::new(Clicks::new("default")),
     })
 }

@@ -36,7 +36,7 @@ pub const AHEAD_MS_MAX: u64 = 60_000;
 
 /// Why an attestation is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AttestationFault {
+pub enum AttestationReject {
     /// Not of the form `v1;t=<ms>;mac=<43 characters of base64url>`.
     Malformed,
     /// Made with another key, or for another partner, event id, body or time.
@@ -48,7 +48,7 @@ pub enum AttestationFault {
     },
 }
 
-impl AttestationFault {
+impl AttestationReject {
     /// For the operator's log.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -79,7 +79,7 @@ pub fn attest(
 /// The time at which the request was attested.
 ///
 /// # Errors
-/// An [`AttestationFault`]. The MAC is checked before the age, so that only a hop learns of a skewed clock.
+/// An [`AttestationReject`]. The MAC is checked before the age, so that only a hop learns of a skewed clock.
 pub fn verify(
     key: &MacKey,
     header: &[u8],
@@ -87,13 +87,13 @@ pub fn verify(
     event_id: &str,
     body_sha256: &[u8; 32],
     now: Timestamp,
-) -> Result<Timestamp, AttestationFault> {
-    let (at, mac) = parse(header).ok_or(AttestationFault::Malformed)?;
+) -> Result<Timestamp, AttestationReject> {
+    let (at, mac) = parse(header).ok_or(AttestationReject::Malformed)?;
     if !equal(&tag(key, partner, event_id, body_sha256, at), &mac) {
-        return Err(AttestationFault::Mismatch);
+        return Err(AttestationReject::Mismatch);
     }
     if now.since_ms(at) > AGE_MS_MAX || at.since_ms(now) > AHEAD_MS_MAX {
-        return Err(AttestationFault::Stale { skew_ms: at.skew_ms(now) });
+        return Err(AttestationReject::Stale { skew_ms: at.skew_ms(now) });
     }
     Ok(at)
 }

@@ -7,6 +7,9 @@ use alloc::vec::Vec;
 
 use crate::json::{Decimal, Document, Escapes, Kind, NONE, Node, Piece};
 
+/// SHA-256 of the canonical payload: the same for every order of members, and for every key that signed it.
+pub type PayloadHash = [u8; 32];
+
 /// Takes bytes: a buffer, a hash, a MAC, or several at once.
 pub trait Sink {
     /// Takes the bytes that follow those before.

@@ -92,7 +92,7 @@ pub struct Click {
 
 /// What is wrong with a click id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClickFault {
+pub enum ClickReject {
     /// A placeholder that the sender's system did not fill in, such as `{click_id}` or `%CLICKID%`.
     Macro,
     /// It begins with neither `clk_` nor `cls_`: another system's id.
@@ -117,7 +117,7 @@ pub enum ClickFault {
     Forged,
 }
 
-impl ClickFault {
+impl ClickReject {
     /// What the sender reads.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -169,22 +169,22 @@ pub fn seal(key: &ClickKey, at: Timestamp, random: [u8; 8], nonce: [u8; 24]) -> 
 /// What a click id says, plain or sealed, once it is found to be ours.
 ///
 /// # Errors
-/// A [`ClickFault`], as precise as a sender needs to find the cause.
-pub fn inspect(keys: &[ClickKey], id: &str) -> Result<Click, ClickFault> {
+/// A [`ClickReject`], as precise as a sender needs to find the cause.
+pub fn inspect(keys: &[ClickKey], id: &str) -> Result<Click, ClickReject> {
     if is_macro(id) {
-        Err(ClickFault::Macro)
+        Err(ClickReject::Macro)
     } else if let Some(digits) = id.strip_prefix(PREFIX) {
         verify(keys, id, &read(digits, LENGTH)?)
     } else if let Some(digits) = id.strip_prefix(SEALED_PREFIX) {
         open(keys, &read(digits, SEALED_LENGTH)?)
     } else {
-        Err(ClickFault::Foreign)
+        Err(ClickReject::Foreign)
     }
 }
 
-fn verify(keys: &[ClickKey], id: &str, bytes: &[u8; CLAIMS + TAG]) -> Result<Click, ClickFault> {
+fn verify(keys: &[ClickKey], id: &str, bytes: &[u8; CLAIMS + TAG]) -> Result<Click, ClickReject> {
     let (Some(claims), Some(tag)) = (bytes.first_chunk::<CLAIMS>(), bytes.last_chunk::<TAG>()) else {
-        return Err(ClickFault::Forged);
+        return Err(ClickReject::Forged);
     };
     let [a, b, c, d, e, f, hint, ..] = *claims;
     keys.iter()
@@ -195,15 +195,15 @@ fn verify(keys: &[ClickKey], id: &str, bytes: &[u8; CLAIMS + TAG]) -> Result<Cli
             minted_at: Timestamp::from_ms(u64::from_be_bytes([0, 0, a, b, c, d, e, f])),
             key_id: key.id.clone(),
         })
-        .ok_or(ClickFault::Forged)
+        .ok_or(ClickReject::Forged)
 }
 
-fn open(keys: &[ClickKey], bytes: &[u8; SEALED]) -> Result<Click, ClickFault> {
+fn open(keys: &[ClickKey], bytes: &[u8; SEALED]) -> Result<Click, ClickReject> {
     let [hint, rest @ ..] = bytes;
     let (Some((nonce, rest)), Some(tag)) = (rest.split_first_chunk::<24>(), bytes.last_chunk::<16>()) else {
-        return Err(ClickFault::Forged);
+        return Err(ClickReject::Forged);
     };
-    let Some(sealed) = rest.first_chunk::<BARE>() else { return Err(ClickFault::Forged) };
+    let Some(sealed) = rest.first_chunk::<BARE>() else { return Err(ClickReject::Forged) };
     keys.iter()
         .filter(|key| key.hint == *hint)
         .find_map(|key| {
@@ -220,7 +220,7 @@ fn open(keys: &[ClickKey], bytes: &[u8; SEALED]) -> Result<Click, ClickFault> {
             let minted_at = Timestamp::from_ms(u64::from_be_bytes([0, 0, a, b, c, d, e, f]));
             Some(Click { id: mint(key, minted_at, random), minted_at, key_id: key.id.clone() })
         })
-        .ok_or(ClickFault::Forged)
+        .ok_or(ClickReject::Forged)
 }
 
 /// What both forms say.
@@ -252,14 +252,14 @@ fn write<const N: usize>(prefix: &str, groups: [&[[u8; 5]]; 2]) -> Text<N> {
 }
 
 /// The bytes that the characters after the prefix stand for; `whole` is the length that the id should have with its prefix.
-fn read<const N: usize>(digits: &str, whole: usize) -> Result<[u8; N], ClickFault> {
+fn read<const N: usize>(digits: &str, whole: usize) -> Result<[u8; N], ClickReject> {
     // Both prefixes have four characters.
     let length = digits.len().saturating_add(PREFIX.len());
     if length < whole {
-        return Err(ClickFault::Truncated { length, whole });
+        return Err(ClickReject::Truncated { length, whole });
     }
     if length > whole {
-        return Err(ClickFault::TooLong { length, whole });
+        return Err(ClickReject::TooLong { length, whole });
     }
     let mut bytes = [0_u8; N];
     let (groups, _) = digits.as_bytes().as_chunks::<8>();
@@ -267,7 +267,7 @@ fn read<const N: usize>(digits: &str, whole: usize) -> Result<[u8; N], ClickFaul
         let bits = group
             .iter()
             .try_fold(0_u64, |bits, character| Some(bits << 5 | u64::from(digit(*character)?)))
-            .ok_or(ClickFault::Alphabet)?;
+            .ok_or(ClickReject::Alphabet)?;
         let [_, _, _, a, b, c, d, e] = bits.to_be_bytes();
         *to = [a, b, c, d, e];
     }

@@ -4,7 +4,7 @@
 //! [`Whole`] carries its range. The JSON Schema (`schemas/countersign.schema.json`) is generated from them. What the members
 //! mean together is checked by [`crate::policy`].
 
-mod fault;
+mod error;
 mod read;
 mod unread;
 mod whole;
@@ -17,8 +17,8 @@ use alloc::vec::Vec;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(crate) use fault::nearest;
-pub use fault::{ConfigError, Faults, Path};
+pub(crate) use error::nearest;
+pub use error::{ConfigError, ConfigErrors, Path};
 pub use read::{DOCUMENT_BYTES_MAX, OTHERS, read, read_leniently};
 pub use unread::Unread;
 pub use whole::Whole;
@@ -27,7 +27,7 @@ pub use whole::Whole;
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(title = "Countersign configuration"))]
 #[serde(deny_unknown_fields)]
-pub struct Document {
+pub struct Configuration {
     /// Where the JSON Schema is, for editors. Not read.
     #[serde(rename = "$schema")]
     pub schema: Option<String>,
@@ -387,7 +387,7 @@ pub enum CustomAmount {
 /// None that can happen: a schema is JSON.
 #[cfg(feature = "schema")]
 pub fn schema() -> Result<String, serde_json::Error> {
-    let mut text = serde_json::to_string_pretty(&schemars::schema_for!(Document))?;
+    let mut text = serde_json::to_string_pretty(&schemars::schema_for!(Configuration))?;
     text.push('\n');
     Ok(text)
 }

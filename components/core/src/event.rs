@@ -70,13 +70,13 @@ pub enum Presence {
     Required,
 }
 
-/// The most faults that are listed of one event; later ones show once these are mended.
+/// The most rejects that are listed of one event; later ones show once these are mended.
 pub const FAULTS_MAX: usize = 8;
 
-/// What is wrong with an event, in the order of [`MEMBERS`], whatever the order in the document; 1 to [`FAULTS_MAX`] faults.
+/// What is wrong with an event, in the order of [`MEMBERS`], whatever the order in the document; 1 to [`FAULTS_MAX`] rejects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct EventFaults {
-    faults: Vec<EventFault>,
+pub struct EventRejects {
+    rejects: Vec<EventReject>,
     skew_ms: Option<i64>,
     event: Option<EventName>,
     event_id: Option<EventId>,
@@ -84,18 +84,18 @@ pub struct EventFaults {
 
 /// One thing that is wrong with an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventFault {
+pub struct EventReject {
     /// Where, as an RFC 6901 JSON pointer; empty for the whole document. Also the place of a member that is missing.
     pub pointer: &'static str,
     /// What to send instead; public text.
     pub problem: &'static str,
 }
 
-impl EventFaults {
-    /// The faults.
+impl EventRejects {
+    /// The rejects.
     #[must_use]
-    pub fn list(&self) -> &[EventFault] {
-        &self.faults
+    pub fn list(&self) -> &[EventReject] {
+        &self.rejects
     }
 
     /// The event's type, where that is right.
@@ -128,8 +128,8 @@ impl EventFaults {
     }
 
     fn add(&mut self, pointer: &'static str, problem: &'static str) {
-        if self.faults.len() < FAULTS_MAX {
-            self.faults.push(EventFault { pointer, problem });
+        if self.rejects.len() < FAULTS_MAX {
+            self.rejects.push(EventReject { pointer, problem });
         }
     }
 }
@@ -140,34 +140,34 @@ impl EventFaults {
 /// them or not; a member without a value is left out, not sent as `null` or as an empty text.
 ///
 /// # Errors
-/// [`EventFaults`] with all that is wrong, up to [`FAULTS_MAX`].
-pub fn read(document: &Document<'_>, rules: &EventRules, now: Timestamp) -> Result<Event, Box<EventFaults>> {
-    let mut faults = EventFaults::default();
+/// [`EventRejects`] with all that is wrong, up to [`FAULTS_MAX`].
+pub fn read(document: &Document<'_>, rules: &EventRules, now: Timestamp) -> Result<Event, Box<EventRejects>> {
+    let mut rejects = EventRejects::default();
     let Some(object) = document.object() else {
-        faults.add("", DOCUMENT);
-        return Err(Box::new(faults));
+        rejects.add("", DOCUMENT);
+        return Err(Box::new(rejects));
     };
     let members = Members::of(object);
 
-    let event = faults.note("/event", event_type(members.event, rules));
-    let (event, shape) = event.map_or((None, Shape::PLAIN), |(event, shape)| (Some(event), shape));
-    let event_id = faults.note("/event_id", identifier(members.event_id, EVENT_ID));
-    let click_id = faults.note("/click_id", identifier(members.click_id, CLICK_ID));
-    let ts_event = faults.note("/ts_event", instant(members.ts_event));
+    let event = rejects.note("/event", event_type(members.event, rules));
+    let (event, demands) = event.map_or((None, Demands::PLAIN), |(event, demands)| (Some(event), demands));
+    let event_id = rejects.note("/event_id", identifier(members.event_id, EVENT_ID));
+    let click_id = rejects.note("/click_id", identifier(members.click_id, CLICK_ID));
+    let ts_event = rejects.note("/ts_event", instant(members.ts_event));
     if let Some(ahead_ms) = ts_event.map(|ts_event| ts_event.since_ms(now))
         && ahead_ms > rules.ts_event_future_ms_max
     {
-        faults.skew_ms = i64::try_from(ahead_ms).ok();
-        faults.add("/ts_event", TS_EVENT_AHEAD);
+        rejects.skew_ms = i64::try_from(ahead_ms).ok();
+        rejects.add("/ts_event", TS_EVENT_AHEAD);
     }
-    let amount = money(&members, shape, &mut faults);
+    let amount = money(&members, demands, &mut rejects);
     let original_event_id =
-        faults.note("/original_event_id", original(members.original_event_id, shape, event_id.as_ref()));
-    let is_ftd = faults.note("/is_ftd", members.is_ftd.map(|value| boolean(value, IS_FTD)).transpose());
-    let bonus = faults.note("/bonus", members.bonus.map(|value| boolean(value, BONUS)).transpose());
-    descriptions(&members, &mut faults);
+        rejects.note("/original_event_id", original(members.original_event_id, demands, event_id.as_ref()));
+    let is_ftd = rejects.note("/is_ftd", members.is_ftd.map(|value| boolean(value, IS_FTD)).transpose());
+    let bonus = rejects.note("/bonus", members.bonus.map(|value| boolean(value, BONUS)).transpose());
+    descriptions(&members, &mut rejects);
 
-    (faults.event, faults.event_id) = (event, event_id);
+    (rejects.event, rejects.event_id) = (event, event_id);
     match (event, event_id, click_id, ts_event, original_event_id, is_ftd, bonus) {
         (
             Some(event),
@@ -177,16 +177,16 @@ pub fn read(document: &Document<'_>, rules: &EventRules, now: Timestamp) -> Resu
             Some(original_event_id),
             Some(is_ftd),
             Some(bonus),
-        ) if faults.faults.is_empty() => {
+        ) if rejects.rejects.is_empty() => {
             Ok(Event { event, event_id, click_id, ts_event, amount, original_event_id, is_ftd, bonus })
         }
-        _ => Err(Box::new(faults)),
+        _ => Err(Box::new(rejects)),
     }
 }
 
 macro_rules! members {
     ($($name:ident),* $(,)?) => {
-        /// The members that have a meaning to the gate, in the order in which their faults are listed. None of the names
+        /// The members that have a meaning to the gate, in the order in which their rejects are listed. None of the names
         /// has a `/` or a `~`, so its JSON pointer is the name behind a `/` (RFC 6901 §3).
         pub const MEMBERS: &[&str] = &[$(stringify!($name)),*];
 
@@ -225,14 +225,14 @@ members! {
 
 /// What an event type demands beyond the members that all of them have.
 #[derive(Clone, Copy)]
-struct Shape {
+struct Demands {
     amount: Presence,
     /// Takes back what another event brought: that event has to be named, and the amount is more than zero, since to take
     /// back nothing is a mistake of the sender's.
     takes_back: bool,
 }
 
-impl Shape {
+impl Demands {
     const PLAIN: Self = Self { amount: Presence::Optional, takes_back: false };
 
     fn of(event: &str, rules: &EventRules) -> Option<Self> {
@@ -249,10 +249,10 @@ impl Shape {
     }
 }
 
-fn event_type(value: Option<Value<'_>>, rules: &EventRules) -> Result<(EventName, Shape), &'static str> {
+fn event_type(value: Option<Value<'_>>, rules: &EventRules) -> Result<(EventName, Demands), &'static str> {
     let name: EventName = value.and_then(string).and_then(|text| text.to_text()).ok_or(EVENT)?;
-    let shape = Shape::of(name.as_str(), rules).ok_or(EVENT)?;
-    Ok((name, shape))
+    let demands = Demands::of(name.as_str(), rules).ok_or(EVENT)?;
+    Ok((name, demands))
 }
 
 /// A text of visible ASCII, as long as its type.
@@ -272,12 +272,12 @@ fn instant(value: Option<Value<'_>>) -> Result<Timestamp, &'static str> {
 }
 
 /// Reads `amount` and `currency`, which come together or not at all.
-fn money(members: &Members<'_>, shape: Shape, faults: &mut EventFaults) -> Option<Amount> {
-    match shape.amount {
+fn money(members: &Members<'_>, demands: Demands, rejects: &mut EventRejects) -> Option<Amount> {
+    match demands.amount {
         Presence::None => {
             for (pointer, value) in [("/amount", members.amount), ("/currency", members.currency)] {
                 if value.is_some() {
-                    faults.add(pointer, NO_MONEY);
+                    rejects.add(pointer, NO_MONEY);
                 }
             }
             return None;
@@ -286,9 +286,9 @@ fn money(members: &Members<'_>, shape: Shape, faults: &mut EventFaults) -> Optio
         Presence::Optional | Presence::Required => {}
     }
     let currency = currency(members.currency);
-    let amount = amount(members.amount, currency.ok(), shape);
-    let amount = faults.note("/amount", amount);
-    let _noted = faults.note("/currency", currency);
+    let amount = amount(members.amount, currency.ok(), demands);
+    let amount = rejects.note("/amount", amount);
+    let _noted = rejects.note("/currency", currency);
     amount.flatten()
 }
 
@@ -301,7 +301,7 @@ fn currency(value: Option<Value<'_>>) -> Result<Currency, &'static str> {
 fn amount(
     value: Option<Value<'_>>,
     currency: Option<Currency>,
-    shape: Shape,
+    demands: Demands,
 ) -> Result<Option<Amount>, &'static str> {
     let number = match value {
         Some(Value::Number(number)) => number,
@@ -312,7 +312,7 @@ fn amount(
     let Some(currency) = currency else { return Ok(None) };
     let amount = Amount::parse(number.literal(), currency).map_err(AmountProblem::as_str)?;
     match amount.minor {
-        ..=0 if shape.takes_back => Err(AMOUNT_NOT_POSITIVE),
+        ..=0 if demands.takes_back => Err(AMOUNT_NOT_POSITIVE),
         ..0 => Err(AMOUNT_NEGATIVE),
         _ => Ok(Some(amount)),
     }
@@ -321,18 +321,18 @@ fn amount(
 /// Reads `original_event_id`, which is needed where the event takes another one back, and an id in any case.
 fn original(
     value: Option<Value<'_>>,
-    shape: Shape,
+    demands: Demands,
     event_id: Option<&EventId>,
 ) -> Result<Option<EventId>, &'static str> {
     if value.is_none() {
-        return if shape.takes_back { Err(ORIGINAL_MISSING) } else { Ok(None) };
+        return if demands.takes_back { Err(ORIGINAL_MISSING) } else { Ok(None) };
     }
     let original = identifier(value, ORIGINAL)?;
     if event_id == Some(&original) { Err(ORIGINAL_IS_ITSELF) } else { Ok(Some(original)) }
 }
 
 /// Checks the members that say more of player and campaign. They are read where they are needed, from the payload.
-fn descriptions(members: &Members<'_>, faults: &mut EventFaults) {
+fn descriptions(members: &Members<'_>, rejects: &mut EventRejects) {
     type Check = fn(Str<'_>) -> bool;
     let checks: [(&'static str, Option<Value<'_>>, Check, &'static str); 12] = [
         ("/account_id", members.account_id, is_label, LABEL),
@@ -350,25 +350,25 @@ fn descriptions(members: &Members<'_>, faults: &mut EventFaults) {
     ];
     for (pointer, value, check, problem) in checks {
         if value.is_some_and(|value| !string(value).is_some_and(check)) {
-            faults.add(pointer, problem);
+            rejects.add(pointer, problem);
         }
     }
     match members.consent {
         None => {}
-        Some(Value::Object(consent)) => consented(consent, faults),
+        Some(Value::Object(consent)) => consented(consent, rejects),
         Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
-            faults.add("/consent", CONSENT);
+            rejects.add("/consent", CONSENT);
         }
     }
 }
 
 /// Checks a consent: without its version nobody can say to what the player agreed (source §9).
-fn consented(consent: Object<'_>, faults: &mut EventFaults) {
+fn consented(consent: Object<'_>, rejects: &mut EventRejects) {
     if !consent.get("version").and_then(string).is_some_and(is_label) {
-        faults.add("/consent/version", CONSENT_VERSION);
+        rejects.add("/consent/version", CONSENT_VERSION);
     }
     for (pointer, name) in [("/consent/analytics", "analytics"), ("/consent/ads", "ads")] {
-        let _noted = faults.note(pointer, boolean(consent.get(name).unwrap_or(Value::Null), CONSENT_GIVEN));
+        let _noted = rejects.note(pointer, boolean(consent.get(name).unwrap_or(Value::Null), CONSENT_GIVEN));
     }
 }
 

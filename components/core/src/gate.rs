@@ -290,7 +290,7 @@ impl ClaimWait {
 
     /// Goes on with the store's answer.
     pub fn resume<'r>(mut self, answer: Result<ClaimAnswer, StoreFault>) -> Step<'r> {
-        let receipt = self.claim.entry.receipt;
+        let receipt = self.claim.row.receipt;
         let reply = match answer {
             Ok(ClaimAnswer::Fresh { quota }) => match self.claim.hand_on {
                 HandOn::AfterClaim { .. } => {
@@ -389,7 +389,7 @@ impl Claimed {
     /// The event's id.
     #[must_use]
     pub const fn event_id(&self) -> &EventId {
-        &self.wait.claim.entry.event_id
+        &self.wait.claim.row.event_id
     }
 
     /// What metrics and logs may know, before the hand-on is over.
@@ -409,8 +409,8 @@ impl Claimed {
         let claim = &self.wait.claim;
         [
             Some(("x-countersign-partner", &*claim.partner)),
-            Some(("x-countersign-event-id", claim.entry.event_id.as_str())),
-            Some(("x-countersign-receipt", claim.entry.receipt.as_str())),
+            Some(("x-countersign-event-id", claim.row.event_id.as_str())),
+            Some(("x-countersign-receipt", claim.row.receipt.as_str())),
             self.wait.attestation.as_ref().map(|value| ("x-countersign-attestation", value.as_str())),
         ]
         .into_iter()
@@ -434,7 +434,7 @@ impl Claimed {
         let (settlement, reply) = match delivery {
             Delivery::Acknowledged { replayed } => {
                 facts.code = if replayed { Code::Duplicate } else { Code::Accepted };
-                (settlement(End::Commit), reply::success(facts, Some(&claim.entry.receipt), None, quota))
+                (settlement(End::Commit), reply::success(facts, Some(&claim.row.receipt), None, quota))
             }
             Delivery::Refused => {
                 facts.refuse(Code::UpstreamRefused, "the upstream answered 4xx");

@@ -10,11 +10,6 @@ use core::fmt::Write as _;
 use crate::event::{EventId, EventName};
 use crate::text::Text;
 
-/// A receipt: `cs1_` and 43 characters of base64url, an HMAC-SHA256 over partner, event id and payload hash.
-///
-/// The same event has the same receipt however often it is sent, so a sender whose first answer was lost still gets it.
-pub type Receipt = Text<47>;
-
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $text:literal, $status:literal, $hint:literal;)*) => {
         /// Every answer of the gate, in the order of the checks (`docs/architecture.md`, source §5, §8, §14). Closed: a

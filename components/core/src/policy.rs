@@ -17,10 +17,10 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::click::ClickKey;
+use crate::dedup::TableSize;
 use crate::event::{EventName, EventRules};
 use crate::rate::Rate;
 use crate::receipt::MacKey;
-use crate::seen::Shape;
 use crate::signature::SignaturePolicy;
 use crate::source::{Cidr, SourcePolicy};
 use crate::token::TokenPolicy;
@@ -38,8 +38,8 @@ pub use crate::document::{ClickVerify, ConfigError, Environment};
 pub struct Policy {
     /// Whether real money moves. Production never shows a string-to-sign and knows no published key.
     pub environment: Environment,
-    /// Limits on requests, before anything is known of their sender.
-    pub limits: Limits,
+    /// RequestLimits on requests, before anything is known of their sender.
+    pub limits: RequestLimits,
     /// Proxies whose `x-forwarded-for` and `x-forwarded-client-cert` are believed; at most 64.
     pub trusted_proxies: Vec<Cidr>,
     /// How claims are kept.
@@ -58,9 +58,9 @@ pub struct Policy {
     opaque_tokens: BTreeMap<[u8; 32], Arc<str>>,
 }
 
-/// Limits on requests, before anything is known of their sender.
+/// RequestLimits on requests, before anything is known of their sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct RequestLimits {
     /// Longest body in bytes; 1,024 to 1,048,576.
     pub body_bytes_max: usize,
     /// Refusals that one source (an IPv4 address, or an IPv6 /64) may collect before it is answered 429.
@@ -71,7 +71,7 @@ pub struct Limits {
 #[derive(Clone, Debug)]
 pub struct Dedup {
     /// The slot table, for hosts that keep claims in memory.
-    pub shape: Shape,
+    pub size: TableSize,
     /// How long a committed event is remembered, in milliseconds; 1 to 400 days.
     pub retention_ms: u64,
     /// How long a claim waits for its hand-on to be settled, in milliseconds; 1,000 to 300,000.

@@ -11,10 +11,15 @@
 //!
 //! with lengths in bytes and decimal. It says nothing about time, so that each delivery of one event has the same receipt.
 
+use crate::canonical::PayloadHash;
 pub use crate::mac::MacKey;
 use crate::mac::{equal, to_base64url};
-use crate::outcome::Receipt;
-use crate::store::PayloadHash;
+use crate::text::Text;
+
+/// A receipt: `cs1_` and 43 characters of base64url, an HMAC-SHA256 over partner, event id and payload hash.
+///
+/// The same event has the same receipt however often it is sent, so a sender whose first answer was lost still gets it.
+pub type Receipt = Text<47>;
 
 /// The receipt of an accepted event.
 #[must_use]

@@ -18,11 +18,10 @@ use base64::alphabet::STANDARD as ALPHABET;
 use base64::engine::general_purpose::{GeneralPurpose, PAD, STANDARD};
 use sha2::{Digest as _, Sha256};
 
-use crate::canonical::{self, Sink};
+use crate::canonical::{self, PayloadHash, Sink};
 use crate::headers::{Headers, decimal};
 use crate::json::{Document, Value};
 use crate::mac::{Mac, MacKey, Tag, equal, from_hex};
-use crate::store::PayloadHash;
 use crate::text::Text;
 use crate::time::Timestamp;
 use crate::validity::Validity;
@@ -137,7 +136,7 @@ pub struct Verified {
 
 /// Why a signature is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SignatureFault {
+pub enum SignatureReject {
     /// No signature, or a part of it is absent.
     Missing,
     /// Present, and not of the scheme's form; also where a header field stands twice.
@@ -153,7 +152,7 @@ pub enum SignatureFault {
     },
 }
 
-impl SignatureFault {
+impl SignatureReject {
     /// For the operator's log.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -186,7 +185,7 @@ pub fn webhook_secret(text: &[u8]) -> Option<Vec<u8>> {
 /// `document` is what `body` was read as. Where `canonical` is given, it is left holding the canonical payload.
 ///
 /// # Errors
-/// The first [`SignatureFault`] in the order of that type.
+/// The first [`SignatureReject`] in the order of that type.
 ///
 /// # Security
 /// Full tags only, compared in constant time; every valid key is tried, so the time does not tell which one matched.
@@ -198,10 +197,10 @@ pub fn verify(
     document: &Document<'_>,
     now: Timestamp,
     canonical: Option<&mut Vec<u8>>,
-) -> Result<Verified, SignatureFault> {
-    let claimed = Claimed::read(policy, headers, document)?;
-    let mut feed = Feed::start(policy, now, canonical).ok_or(SignatureFault::NoKeyValid)?;
-    match &claimed.covers {
+) -> Result<Verified, SignatureReject> {
+    let presented = Presented::read(policy, headers, document)?;
+    let mut feed = Feed::start(policy, now, canonical).ok_or(SignatureReject::NoKeyValid)?;
+    match &presented.covers {
         Covers::Canonical { without } => canonical::write(document, *without, &mut feed),
         Covers::Body => {
             feed.sign(body);
@@ -214,19 +213,19 @@ pub fn verify(
             canonical::write(document, None, &mut feed.unsigned());
         }
     }
-    let (key, payload_hash) = feed.finish(&claimed.tags);
-    let key = key.ok_or(SignatureFault::Mismatch)?;
-    if let Some(sent_at) = claimed.sent_at {
+    let (key, payload_hash) = feed.finish(&presented.tags);
+    let key = key.ok_or(SignatureReject::Mismatch)?;
+    if let Some(sent_at) = presented.sent_at {
         let skew_ms = sent_at.skew_ms(now);
         if skew_ms.unsigned_abs() > policy.tolerance_ms {
-            return Err(SignatureFault::TimestampOutsideTolerance { skew_ms });
+            return Err(SignatureReject::TimestampOutsideTolerance { skew_ms });
         }
     }
     Ok(Verified { key_id: key.id.clone(), payload_hash })
 }
 
 /// What a request says of its signature; nothing of it is believed yet.
-struct Claimed<'a> {
+struct Presented<'a> {
     tags: [Option<Tag>; WEBHOOK_TAGS_MAX],
     covers: Covers<'a>,
     sent_at: Option<Timestamp>,
@@ -239,12 +238,12 @@ enum Covers<'a> {
     Webhook { id: &'a [u8], timestamp: &'a [u8] },
 }
 
-impl<'a> Claimed<'a> {
+impl<'a> Presented<'a> {
     fn read(
         policy: &'a SignaturePolicy,
         headers: Headers<'a>,
         document: &Document<'_>,
-    ) -> Result<Self, SignatureFault> {
+    ) -> Result<Self, SignatureReject> {
         match (policy.scheme, &policy.place) {
             (Scheme::Jcs, Place::Header(name)) => {
                 Self::one(field(headers, name)?, Covers::Canonical { without: None })
@@ -252,48 +251,48 @@ impl<'a> Claimed<'a> {
             (Scheme::Raw, Place::Header(name)) => Self::one(field(headers, name)?, Covers::Body),
             (Scheme::Jcs, Place::Body(name)) => {
                 let member = document.object().and_then(|object| object.get(name));
-                let Value::String(text) = member.ok_or(SignatureFault::Missing)? else {
-                    return Err(SignatureFault::Malformed);
+                let Value::String(text) = member.ok_or(SignatureReject::Missing)? else {
+                    return Err(SignatureReject::Malformed);
                 };
-                let text: Text<HEX_FIELD> = text.to_text().ok_or(SignatureFault::Malformed)?;
+                let text: Text<HEX_FIELD> = text.to_text().ok_or(SignatureReject::Malformed)?;
                 Self::one(text.as_str().as_bytes(), Covers::Canonical { without: Some(name) })
             }
             // The configuration refuses a signature in the body over the body; without it, this fails closed.
-            (Scheme::Raw, Place::Body(_)) => Err(SignatureFault::Malformed),
+            (Scheme::Raw, Place::Body(_)) => Err(SignatureReject::Malformed),
             (Scheme::StandardWebhooks, _) => Self::webhook(headers),
         }
     }
 
-    fn one(field: &[u8], covers: Covers<'a>) -> Result<Self, SignatureFault> {
-        let tag = field.strip_prefix(b"sha256=").and_then(from_hex).ok_or(SignatureFault::Malformed)?;
+    fn one(field: &[u8], covers: Covers<'a>) -> Result<Self, SignatureReject> {
+        let tag = field.strip_prefix(b"sha256=").and_then(from_hex).ok_or(SignatureReject::Malformed)?;
         let mut tags = [None; WEBHOOK_TAGS_MAX];
         tags[0] = Some(tag);
         Ok(Self { tags, covers, sent_at: None })
     }
 
-    fn webhook(headers: Headers<'a>) -> Result<Self, SignatureFault> {
+    fn webhook(headers: Headers<'a>) -> Result<Self, SignatureReject> {
         let id = field(headers, "webhook-id")?;
         let timestamp = field(headers, "webhook-timestamp")?;
         let signature = field(headers, "webhook-signature")?;
         let seconds = decimal(timestamp).filter(|seconds| *seconds <= Timestamp::MAX.as_seconds());
         let seconds = seconds.filter(|_| is_message_id(id) && signature.len() <= WEBHOOK_SIGNATURE_BYTES_MAX);
-        let sent_at = Timestamp::from_ms(seconds.ok_or(SignatureFault::Malformed)?.saturating_mul(1000));
+        let sent_at = Timestamp::from_ms(seconds.ok_or(SignatureReject::Malformed)?.saturating_mul(1000));
         let mut tags = [None; WEBHOOK_TAGS_MAX];
         let mut free = tags.iter_mut();
         // Entries of other versions (`v1a` is asymmetric) and broken ones are passed over, as the libraries do.
         for tag in signature.split(|byte| *byte == b' ').filter_map(webhook_tag) {
-            *free.next().ok_or(SignatureFault::Malformed)? = Some(tag);
+            *free.next().ok_or(SignatureReject::Malformed)? = Some(tag);
         }
         if tags.iter().all(Option::is_none) {
-            return Err(SignatureFault::Malformed);
+            return Err(SignatureReject::Malformed);
         }
         Ok(Self { tags, covers: Covers::Webhook { id, timestamp }, sent_at: Some(sent_at) })
     }
 }
 
 /// The one header field of that name.
-fn field<'a>(headers: Headers<'a>, name: &str) -> Result<&'a [u8], SignatureFault> {
-    headers.single(name).map_err(|_| SignatureFault::Malformed)?.ok_or(SignatureFault::Missing)
+fn field<'a>(headers: Headers<'a>, name: &str) -> Result<&'a [u8], SignatureReject> {
+    headers.single(name).map_err(|_| SignatureReject::Malformed)?.ok_or(SignatureReject::Missing)
 }
 
 /// Whether an id can stand under a signature. Without a full stop in the id and the time, `id.time.body` can be taken
@@ -346,7 +345,7 @@ impl<'p, 'c> Feed<'p, 'c> {
         let mut signer = None;
         for (key, mac) in self.macs.into_iter().flatten() {
             let tag = mac.finish();
-            let same = tags.iter().flatten().fold(false, |same, claimed| same | equal(claimed, &tag));
+            let same = tags.iter().flatten().fold(false, |same, presented| same | equal(presented, &tag));
             signer = signer.or(same.then_some(key));
         }
         (signer, self.hash.finalize().into())

@@ -31,7 +31,7 @@ impl SourcePolicy {
 
 /// Which demand of a [`SourcePolicy`] is not met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SourceFault {
+pub enum SourceReject {
     /// The address is in no allowed network, or is not known.
     Address,
     /// There is no client certificate, or none of its names and not its digest are allowed.
@@ -53,22 +53,22 @@ pub enum Identity<'a> {
 /// connection, or from [`forwarded_certificate`]. Where both lists of the policy are filled, either may match.
 ///
 /// # Errors
-/// The first [`SourceFault`], the address before the certificate. A list that is not empty is not met by what is unknown.
+/// The first [`SourceReject`], the address before the certificate. A list that is not empty is not met by what is unknown.
 pub fn check<'a>(
     policy: &SourcePolicy,
     address: Option<IpAddr>,
     certificate: impl IntoIterator<Item = Identity<'a>>,
-) -> Result<(), SourceFault> {
+) -> Result<(), SourceReject> {
     let in_allowed = |address| policy.allow.iter().any(|network| network.contains(address));
     if !policy.allow.is_empty() && !address.is_some_and(in_allowed) {
-        return Err(SourceFault::Address);
+        return Err(SourceReject::Address);
     }
     let is_allowed = |identity| match identity {
         Identity::Uri(uri) => policy.certificate_uri.iter().any(|allowed| **allowed == *uri),
         Identity::Sha256(digest) => policy.certificate_sha256.contains(&digest),
     };
     if policy.demands_certificate() && !certificate.into_iter().any(is_allowed) {
-        return Err(SourceFault::Certificate);
+        return Err(SourceReject::Certificate);
     }
     Ok(())
 }

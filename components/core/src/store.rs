@@ -1,6 +1,6 @@
 //! The store contract: what a host keeps for the gate, and the attack that each clause stops.
 //!
-//! Four operations: [`throttle`](crate::drive::Store::throttle), [`claim`](crate::drive::Store::claim), and the two ends of
+//! Four operations: [`throttle`](Store::throttle), [`claim`](Store::claim), and the two ends of
 //! a claim, commit and release ([`Settlement`]). `tests/store_contract.rs` runs against every adapter. An adapter that
 //! cannot keep a clause refuses to start; it is never silently weaker.
 //!
@@ -24,17 +24,58 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
+use crate::canonical::PayloadHash;
 use crate::event::{ClickId, EventId, EventName};
-use crate::outcome::Receipt;
 use crate::rate::{Quota, Rate};
+use crate::receipt::Receipt;
 use crate::time::Timestamp;
+
+/// A store that answers at once.
+pub trait Store {
+    /// Looks at, or counts against, a source's refusals.
+    ///
+    /// # Errors
+    /// A [`StoreFault`] where the host could not answer.
+    fn throttle(&mut self, throttle: &Throttle) -> Result<ThrottleAnswer, StoreFault>;
+
+    /// Spends quota and claims an event.
+    ///
+    /// # Errors
+    /// A [`StoreFault`] where the host could not answer; the event may or may not be claimed then.
+    fn claim(&mut self, claim: &Claim) -> Result<ClaimAnswer, StoreFault>;
+
+    /// Commits or releases a claim.
+    ///
+    /// # Errors
+    /// A [`StoreFault`] where the host could not answer; the claim's lease then ends it.
+    fn settle(&mut self, settlement: &Settlement) -> Result<(), StoreFault>;
+}
+
+/// A store that may take its time.
+#[expect(async_fn_in_trait, reason = "hosts are single-threaded wasm instances: no future has to be Send")]
+pub trait AsyncStore {
+    /// As [`Store::throttle`].
+    ///
+    /// # Errors
+    /// As [`Store::throttle`].
+    async fn throttle(&self, throttle: &Throttle) -> Result<ThrottleAnswer, StoreFault>;
+
+    /// As [`Store::claim`].
+    ///
+    /// # Errors
+    /// As [`Store::claim`].
+    async fn claim(&self, claim: &Claim) -> Result<ClaimAnswer, StoreFault>;
+
+    /// As [`Store::settle`].
+    ///
+    /// # Errors
+    /// As [`Store::settle`].
+    async fn settle(&self, settlement: &Settlement) -> Result<(), StoreFault>;
+}
 
 /// The name of what is claimed: the first 128 bits of a SHA-256 over partner and event id (or, for a fallback, over
 /// partner, event type and click_id). Two different names collide with probability 2⁻¹²⁸ per pair.
 pub type Fingerprint = [u8; 16];
-
-/// SHA-256 of the canonical payload: the same for every order of members, and for every key that signed it.
-pub type PayloadHash = [u8; 32];
 
 /// Who a source is for the throttle: an IPv4 address, or an IPv6 /64, because one sender commands a whole /64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -128,7 +169,7 @@ pub struct Claim {
     /// The second, weaker identity of the event (source §8), where the partner has it for this event type.
     pub fallback: Option<Fallback>,
     /// What an inbox keeps.
-    pub entry: Entry,
+    pub row: InboxRow,
     /// The instant of the request.
     pub now: Timestamp,
 }
@@ -153,7 +194,7 @@ pub struct Fallback {
 
 /// A verified event, as an inbox keeps it.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct InboxRow {
     /// The event's own id, unique per partner.
     pub event_id: EventId,
     /// The event's type.

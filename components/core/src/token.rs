@@ -14,7 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use p256::ecdsa::signature::Verifier as _;
 
 use crate::headers::{Headers, decimal};
-use crate::json::{self, Document, Limits, Object, Tape, Value};
+use crate::json::{self, Document, Object, ReadLimits, Tape, Value};
 use crate::mac::{MacKey, equal, sha256};
 use crate::text::Text;
 use crate::time::Timestamp;
@@ -297,7 +297,7 @@ pub struct TokenVerified {
 
 /// Why a token is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenFault {
+pub enum TokenReject {
     /// Malformed, of a wrong algorithm, key, issuer or audience, or not valid yet.
     Invalid {
         /// Which of them; quotes nothing of the token.
@@ -317,13 +317,13 @@ pub enum TokenFault {
 /// Checks a token at `now`. `tape` is the reader's memory, which is free for the body afterwards.
 ///
 /// # Errors
-/// A [`TokenFault`]. The signature is checked before any claim is read.
+/// A [`TokenReject`]. The signature is checked before any claim is read.
 pub fn verify(
     policy: &TokenPolicy,
     token: &[u8],
     now: Timestamp,
     tape: &mut Tape,
-) -> Result<TokenVerified, TokenFault> {
+) -> Result<TokenVerified, TokenReject> {
     if token.len() > BYTES_MAX {
         return Err(invalid("the token is too long"));
     }
@@ -354,13 +354,13 @@ fn find_opaque<'p>(policy: &'p TokenPolicy, token: &[u8]) -> Option<&'p OpaqueTo
     known.fold(None, |found, known| found.or(equal(&known.sha256, &hash).then_some(known)))
 }
 
-fn check_opaque(known: &OpaqueToken, now: Timestamp) -> Result<TokenVerified, TokenFault> {
+fn check_opaque(known: &OpaqueToken, now: Timestamp) -> Result<TokenVerified, TokenReject> {
     if let Some(start) = known.validity.not_before.filter(|start| now < *start) {
         let skew_ms = Some(start.skew_ms(now));
-        return Err(TokenFault::Invalid { reason: "the token is not valid yet", skew_ms });
+        return Err(TokenReject::Invalid { reason: "the token is not valid yet", skew_ms });
     }
     if let Some(end) = known.validity.not_after.filter(|end| *end <= now) {
-        return Err(TokenFault::Expired { skew_ms: end.skew_ms(now) });
+        return Err(TokenReject::Expired { skew_ms: end.skew_ms(now) });
     }
     Ok(TokenVerified { key_id: known.id.clone() })
 }
@@ -372,7 +372,7 @@ struct Header {
 }
 
 impl Header {
-    fn read(bytes: &[u8], tape: &mut Tape) -> Result<Self, TokenFault> {
+    fn read(bytes: &[u8], tape: &mut Tape) -> Result<Self, TokenReject> {
         let document =
             json::read(bytes, tape, LIMITS).map_err(|_| invalid("the header is not strict JSON"))?;
         let header = document.object().ok_or(invalid("the header is not an object"))?;
@@ -423,7 +423,7 @@ fn find_key<'p>(
     message: &[u8],
     signature: &[u8],
     now: Timestamp,
-) -> Result<&'p TokenKey, TokenFault> {
+) -> Result<&'p TokenKey, TokenReject> {
     let mut closest = Miss::Unknown;
     for key in policy.keys.iter().take(KEYS_MAX) {
         let miss = if header.key_id.is_some_and(|id| id.as_str() != &*key.id) {
@@ -442,7 +442,7 @@ fn find_key<'p>(
     Err(invalid(closest.as_str()))
 }
 
-fn check_claims(policy: &TokenPolicy, claims: &Document<'_>, now: Timestamp) -> Result<(), TokenFault> {
+fn check_claims(policy: &TokenPolicy, claims: &Document<'_>, now: Timestamp) -> Result<(), TokenReject> {
     let claims = claims.object().ok_or(invalid("the payload is not an object"))?;
     if !string(claims.get("iss")).is_some_and(|issuer| issuer.is(&policy.issuer)) {
         return Err(invalid("iss is not the partner's"));
@@ -457,17 +457,17 @@ fn check_claims(policy: &TokenPolicy, claims: &Document<'_>, now: Timestamp) -> 
         [(Some(issued_at), "iat is in the future"), (not_before, "the token is not valid yet")]
     {
         if let Some(date) = date.filter(|date| date.since_ms(now) > AHEAD_MS_MAX) {
-            return Err(TokenFault::Invalid { reason, skew_ms: Some(date.skew_ms(now)) });
+            return Err(TokenReject::Invalid { reason, skew_ms: Some(date.skew_ms(now)) });
         }
     }
     if expires_at <= now {
-        return Err(TokenFault::Expired { skew_ms: expires_at.skew_ms(now) });
+        return Err(TokenReject::Expired { skew_ms: expires_at.skew_ms(now) });
     }
     if expires_at <= issued_at {
         return Err(invalid("exp is not after iat"));
     }
     if expires_at.since_ms(issued_at) > policy.lifetime_ms_max.min(LIFETIME_MS_MAX) {
-        return Err(TokenFault::LifetimeTooLong);
+        return Err(TokenReject::LifetimeTooLong);
     }
     Ok(())
 }
@@ -485,7 +485,7 @@ fn is_for(audience: &str, claim: Option<Value<'_>>) -> bool {
 }
 
 /// A NumericDate (RFC 7519 §2): seconds, perhaps with a fraction, of which what is beyond milliseconds is cut off.
-fn date(claims: Object<'_>, name: &str) -> Result<Option<Timestamp>, TokenFault> {
+fn date(claims: Object<'_>, name: &str) -> Result<Option<Timestamp>, TokenReject> {
     let problem = invalid("iat, exp or nbf is not a plain number of seconds");
     match claims.get(name) {
         None => Ok(None),
@@ -530,8 +530,8 @@ fn string<'d>(value: Option<Value<'d>>) -> Option<json::Str<'d>> {
     }
 }
 
-const fn invalid(reason: &'static str) -> TokenFault {
-    TokenFault::Invalid { reason, skew_ms: None }
+const fn invalid(reason: &'static str) -> TokenReject {
+    TokenReject::Invalid { reason, skew_ms: None }
 }
 
 const SCHEME: &[u8] = b"bearer ";
@@ -542,4 +542,4 @@ const ALGORITHMS: [(&str, Algorithm); 4] = [
     ("Ed25519", Algorithm::EdDsa),
 ];
 /// A JWS that any identity provider issues is far smaller.
-const LIMITS: Limits = Limits { depth_max: 8, nodes_max: 512 };
+const LIMITS: ReadLimits = ReadLimits { depth_max: 8, nodes_max: 512 };

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use allocation_counter::{AllocationInfo, measure};
 use countersign_core::click::{self, ClickKey};
+use countersign_core::dedup::{MemoryTable, TableStore};
 use countersign_core::drive::drive_now;
 use countersign_core::gate::{Body, Delivery, Gate, Mode, Outcome, Peer, Request, Scratch};
 use countersign_core::headers::Headers;
-use countersign_core::json::{self, Limits, Tape};
+use countersign_core::json::{self, ReadLimits, Tape};
 use countersign_core::outcome::Reply;
 use countersign_core::policy::{Policy, sandbox};
-use countersign_core::seen::{MemoryTable, TableStore};
 use countersign_core::signature::{Message, Place, Scheme, Signed, SigningKey, sign};
 use countersign_core::time::Timestamp;
 
@@ -44,7 +44,7 @@ fn event(number: u64) -> (String, String) {
         r#"{{ "event": "deposit_success", "event_id": "dep_{number}", "click_id": "{click_id}", "amount": 100.00, "currency": "USD", "ts_event": "2025-10-21T15:12:31Z" }}"#
     );
     let mut tape = Tape::default();
-    let document = json::read(body.as_bytes(), &mut tape, Limits::POSTBACK).unwrap();
+    let document = json::read(body.as_bytes(), &mut tape, ReadLimits::POSTBACK).unwrap();
     let key = SigningKey::new(Arc::from("k1"), SECRET, None, None);
     let place = Place::Header(Place::HEADER.into());
     let message = Message { id: "unused", at: NOW };
@@ -87,7 +87,7 @@ fn send(world: &mut World, number: u64) -> (AllocationInfo, AllocationInfo, Box<
 #[test]
 fn warm_request_allocates_its_reply_and_nothing_else() {
     let policy = Policy::compile(DOCUMENT, &mut |_| Some(SECRET.to_vec())).unwrap();
-    let store = TableStore::new(MemoryTable::default(), policy.dedup.shape);
+    let store = TableStore::new(MemoryTable::default(), policy.dedup.size);
     let mut world = World { gate: Gate::new(policy, Mode::Forward), store, scratch: Scratch::default() };
     let (cold, _, _) = send(&mut world, 0);
     assert!(cold.count_total > 0, "the counter counts");

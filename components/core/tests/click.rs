@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use countersign_core::click::{Click, ClickFault, ClickKey, LENGTH, SEALED_LENGTH, inspect, mint, seal};
+use countersign_core::click::{Click, ClickKey, ClickReject, LENGTH, SEALED_LENGTH, inspect, mint, seal};
 use countersign_core::time::Timestamp;
 
 const AT: Timestamp = Timestamp::from_ms(1_761_059_551_000);
@@ -57,9 +57,9 @@ fn every_other_character_in_every_place_of_a_sealed_id_is_refused() {
             let changed = String::from_utf8(changed).unwrap();
             let expected = match other {
                 b'0'..=b'9' | b'a'..=b'h' | b'j' | b'k' | b'm' | b'n' | b'p'..=b't' | b'v'..=b'z' => {
-                    ClickFault::Forged
+                    ClickReject::Forged
                 }
-                _ => ClickFault::Alphabet,
+                _ => ClickReject::Alphabet,
             };
             assert_eq!(inspect(&keys(), &changed), Err(expected), "{changed}");
         }
@@ -94,12 +94,12 @@ fn every_other_character_in_every_place_is_refused() {
             let changed = String::from_utf8(changed).unwrap();
             let expected = match (place, other) {
                 // A sealed one by its prefix.
-                (2, b's') => ClickFault::Truncated { length: LENGTH, whole: SEALED_LENGTH },
-                (..4, _) => ClickFault::Foreign,
+                (2, b's') => ClickReject::Truncated { length: LENGTH, whole: SEALED_LENGTH },
+                (..4, _) => ClickReject::Foreign,
                 (_, b'0'..=b'9' | b'a'..=b'h' | b'j' | b'k' | b'm' | b'n' | b'p'..=b't' | b'v'..=b'z') => {
-                    ClickFault::Forged
+                    ClickReject::Forged
                 }
-                _ => ClickFault::Alphabet,
+                _ => ClickReject::Alphabet,
             };
             assert_eq!(inspect(&keys(), &changed), Err(expected), "{changed}");
         }
@@ -111,9 +111,9 @@ fn a_key_that_was_removed_recognises_nothing() {
     let (id, sealed) = (mint(&keys()[1], AT, RANDOM), seal(&keys()[1], AT, RANDOM, NONCE));
     let same_id = [key("c2", b"a new secret under the old name.")];
     for id in [id.as_str(), sealed.as_str()] {
-        assert_eq!(inspect(&keys()[..1], id), Err(ClickFault::Forged));
-        assert_eq!(inspect(&[], id), Err(ClickFault::Forged));
-        assert_eq!(inspect(&same_id, id), Err(ClickFault::Forged));
+        assert_eq!(inspect(&keys()[..1], id), Err(ClickReject::Forged));
+        assert_eq!(inspect(&[], id), Err(ClickReject::Forged));
+        assert_eq!(inspect(&same_id, id), Err(ClickReject::Forged));
     }
 }
 
@@ -123,50 +123,50 @@ fn wrong_ids_are_told_apart() {
     let genuine = genuine.as_str();
     let sealed = seal(&keys()[0], AT, RANDOM, NONCE);
     let sealed = sealed.as_str();
-    let cases: &[(&str, ClickFault)] = &[
-        ("{click_id}", ClickFault::Macro),
-        ("{{click_id}}", ClickFault::Macro),
-        ("${CLICK_ID}", ClickFault::Macro),
-        ("%CLICKID%", ClickFault::Macro),
-        ("[[click_id]]", ClickFault::Macro),
-        ("[CLICK_ID]", ClickFault::Macro),
-        ("<click_id>", ClickFault::Macro),
-        ("#clickid#", ClickFault::Macro),
-        ("__CLICKID__", ClickFault::Macro),
-        ("%7Bclick_id%7d", ClickFault::Macro),
-        ("%5B%5Bclick_id%5D%5D", ClickFault::Macro),
-        ("", ClickFault::Foreign),
-        ("{", ClickFault::Foreign),
-        ("{}", ClickFault::Foreign),
-        ("%", ClickFault::Foreign),
-        ("%%", ClickFault::Foreign),
-        ("null", ClickFault::Foreign),
-        ("clk", ClickFault::Foreign),
-        ("CLK_06D0EN1Q30A020G30G2GC1R8W6EM8ZYSNK5Z46Y5", ClickFault::Foreign),
-        ("123e4567-e89b-12d3-a456-426614174000", ClickFault::Foreign),
-        ("clk_", ClickFault::Truncated { length: 4, whole: 44 }),
-        ("clk_123...", ClickFault::Truncated { length: 10, whole: 44 }),
-        ("cls_", ClickFault::Truncated { length: 4, whole: 92 }),
-        (sealed.split_at(91).0, ClickFault::Truncated { length: 91, whole: 92 }),
+    let cases: &[(&str, ClickReject)] = &[
+        ("{click_id}", ClickReject::Macro),
+        ("{{click_id}}", ClickReject::Macro),
+        ("${CLICK_ID}", ClickReject::Macro),
+        ("%CLICKID%", ClickReject::Macro),
+        ("[[click_id]]", ClickReject::Macro),
+        ("[CLICK_ID]", ClickReject::Macro),
+        ("<click_id>", ClickReject::Macro),
+        ("#clickid#", ClickReject::Macro),
+        ("__CLICKID__", ClickReject::Macro),
+        ("%7Bclick_id%7d", ClickReject::Macro),
+        ("%5B%5Bclick_id%5D%5D", ClickReject::Macro),
+        ("", ClickReject::Foreign),
+        ("{", ClickReject::Foreign),
+        ("{}", ClickReject::Foreign),
+        ("%", ClickReject::Foreign),
+        ("%%", ClickReject::Foreign),
+        ("null", ClickReject::Foreign),
+        ("clk", ClickReject::Foreign),
+        ("CLK_06D0EN1Q30A020G30G2GC1R8W6EM8ZYSNK5Z46Y5", ClickReject::Foreign),
+        ("123e4567-e89b-12d3-a456-426614174000", ClickReject::Foreign),
+        ("clk_", ClickReject::Truncated { length: 4, whole: 44 }),
+        ("clk_123...", ClickReject::Truncated { length: 10, whole: 44 }),
+        ("cls_", ClickReject::Truncated { length: 4, whole: 92 }),
+        (sealed.split_at(91).0, ClickReject::Truncated { length: 91, whole: 92 }),
         // One form under the other's name.
-        (&format!("cls_{}", genuine.split_at(4).1), ClickFault::Truncated { length: 44, whole: 92 }),
-        (&format!("clk_{}", sealed.split_at(4).1), ClickFault::TooLong { length: 92, whole: 44 }),
-        (&sealed.to_uppercase(), ClickFault::Foreign),
-        (genuine.split_at(43).0, ClickFault::Truncated { length: 43, whole: 44 }),
-        ("clk_06D0EN1Q30A020G30G2GC1R8W6EM8ZYSNK5Z46Y5", ClickFault::Alphabet),
-        ("clk_06d0en1q30a020g30g2gc1r8w6em8zysnk5z4\u{e9}y", ClickFault::Alphabet),
-        ("clk_0000000000000000000000000000000000000000", ClickFault::Forged),
+        (&format!("cls_{}", genuine.split_at(4).1), ClickReject::Truncated { length: 44, whole: 92 }),
+        (&format!("clk_{}", sealed.split_at(4).1), ClickReject::TooLong { length: 92, whole: 44 }),
+        (&sealed.to_uppercase(), ClickReject::Foreign),
+        (genuine.split_at(43).0, ClickReject::Truncated { length: 43, whole: 44 }),
+        ("clk_06D0EN1Q30A020G30G2GC1R8W6EM8ZYSNK5Z46Y5", ClickReject::Alphabet),
+        ("clk_06d0en1q30a020g30g2gc1r8w6em8zysnk5z4\u{e9}y", ClickReject::Alphabet),
+        ("clk_0000000000000000000000000000000000000000", ClickReject::Forged),
     ];
     for (id, fault) in cases {
         assert_eq!(inspect(&keys(), id), Err(*fault), "{id}");
         assert!(!fault.as_str().is_empty());
     }
-    assert_eq!(inspect(&keys(), &format!("{genuine}0")), Err(ClickFault::TooLong { length: 45, whole: 44 }));
+    assert_eq!(inspect(&keys(), &format!("{genuine}0")), Err(ClickReject::TooLong { length: 45, whole: 44 }));
     assert_eq!(
         inspect(&keys(), &format!("{genuine}&sub=1")),
-        Err(ClickFault::TooLong { length: 50, whole: 44 })
+        Err(ClickReject::TooLong { length: 50, whole: 44 })
     );
-    assert_eq!(inspect(&keys(), &format!(" {genuine}")), Err(ClickFault::Foreign));
+    assert_eq!(inspect(&keys(), &format!(" {genuine}")), Err(ClickReject::Foreign));
 }
 
 #[test]

@@ -2,13 +2,13 @@
 #![cfg(test)]
 
 use countersign_core::click::{self, ClickKey};
+use countersign_core::dedup::{MemoryTable, TableSize, TableStore};
 use countersign_core::drive::drive_now;
 use countersign_core::gate::{Body, Delivery, Gate, Mode, Outcome, Peer, Request, Scratch};
 use countersign_core::headers::Headers;
-use countersign_core::json::{self, Limits, Tape};
+use countersign_core::json::{self, ReadLimits, Tape};
 use countersign_core::outcome::Reply;
 use countersign_core::policy::{Policy, sandbox};
-use countersign_core::seen::{MemoryTable, Shape, TableStore};
 use countersign_core::signature::{Message, Place, Scheme, Signed, SigningKey, sign};
 use countersign_core::time::Timestamp;
 use serde_json::Value;
@@ -30,7 +30,7 @@ impl Bench {
         let policy = Policy::compile(document, &mut |_| None).unwrap();
         Self {
             gate: Gate::new(policy, Mode::Forward),
-            store: TableStore::new(MemoryTable::default(), Shape::default()),
+            store: TableStore::new(MemoryTable::default(), TableSize::default()),
             scratch: Scratch::default(),
         }
     }
@@ -45,7 +45,7 @@ impl Bench {
         let key =
             SigningKey::new(sandbox::SIGNING_KEY_ID.into(), sandbox::SIGNING_SECRET.as_bytes(), None, None);
         let mut tape = Tape::default();
-        let parsed = json::read(body.as_bytes(), &mut tape, Limits::POSTBACK).unwrap();
+        let parsed = json::read(body.as_bytes(), &mut tape, ReadLimits::POSTBACK).unwrap();
         let place = Place::Header("x-signature".into());
         let message = Message { id: "unused", at: now };
         let signed = sign(Scheme::Jcs, &place, &key, body.as_bytes(), &parsed, message).unwrap();

@@ -4,10 +4,10 @@
 mod third_party;
 
 use countersign_core::event::{
-    BUILT_IN, CustomEvent, Event, EventFaults, EventName, EventRules, FAULTS_MAX, LABEL_BYTES_MAX, MEMBERS,
+    BUILT_IN, CustomEvent, Event, EventName, EventRejects, EventRules, FAULTS_MAX, LABEL_BYTES_MAX, MEMBERS,
     Presence, UA_BYTES_MAX, read,
 };
-use countersign_core::json::{self, Limits, Tape};
+use countersign_core::json::{self, ReadLimits, Tape};
 use countersign_core::time::Timestamp;
 
 /// 2025-10-21T15:12:31Z, the instant of the source's first deposit.
@@ -20,9 +20,9 @@ fn rules() -> EventRules {
     EventRules { custom: custom.into(), ts_event_future_ms_max: 300_000 }
 }
 
-fn read_text(text: &str) -> Result<Event, Box<EventFaults>> {
+fn read_text(text: &str) -> Result<Event, Box<EventRejects>> {
     let mut tape = Tape::default();
-    let document = json::read(text.as_bytes(), &mut tape, Limits::POSTBACK);
+    let document = json::read(text.as_bytes(), &mut tape, ReadLimits::POSTBACK);
     read(&document.unwrap_or_else(|malformed| panic!("{malformed:?}: {text}")), &rules(), NOW)
 }
 
@@ -43,12 +43,12 @@ fn object<'m>(members: impl IntoIterator<Item = &'m (&'m str, &'m str)>) -> Stri
     format!("{{{}}}", members.join(", "))
 }
 
-fn read_event(event: &str, more: &[(&str, &str)]) -> Result<Event, Box<EventFaults>> {
+fn read_event(event: &str, more: &[(&str, &str)]) -> Result<Event, Box<EventRejects>> {
     read_text(&object(&members(&format!("\"{event}\""), more)))
 }
 
 /// What is wrong with an event: `/pointer: problem`, one after the other.
-fn faults(event: Result<Event, Box<EventFaults>>) -> Vec<String> {
+fn faults(event: Result<Event, Box<EventRejects>>) -> Vec<String> {
     let faults = event.map_or_else(|faults| faults.list().to_vec(), |event| panic!("{event:?} was accepted"));
     faults.into_iter().map(|fault| format!("{}: {}", fault.pointer, fault.problem)).collect()
 }

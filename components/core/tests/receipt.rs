@@ -1,6 +1,6 @@
 //! Receipts and attestations: what each of them binds, to the bit and to the millisecond.
 
-use countersign_core::attestation::{self, AGE_MS_MAX, AHEAD_MS_MAX, AttestationFault};
+use countersign_core::attestation::{self, AGE_MS_MAX, AHEAD_MS_MAX, AttestationReject};
 use countersign_core::receipt::{self, MacKey};
 use countersign_core::time::Timestamp;
 
@@ -71,17 +71,17 @@ fn an_attestation_holds_for_five_minutes_and_not_a_millisecond_longer() {
     };
     let t = AT.as_ms();
     assert_eq!(at(t + AGE_MS_MAX), Ok(AT));
-    assert_eq!(at(t + AGE_MS_MAX + 1), Err(AttestationFault::Stale { skew_ms: -300_001 }));
+    assert_eq!(at(t + AGE_MS_MAX + 1), Err(AttestationReject::Stale { skew_ms: -300_001 }));
     assert_eq!(at(t - AHEAD_MS_MAX), Ok(AT));
-    assert_eq!(at(t - AHEAD_MS_MAX - 1), Err(AttestationFault::Stale { skew_ms: 60_001 }));
-    assert_eq!(at(0), Err(AttestationFault::Stale { skew_ms: 1_761_059_551_000 }));
+    assert_eq!(at(t - AHEAD_MS_MAX - 1), Err(AttestationReject::Stale { skew_ms: 60_001 }));
+    assert_eq!(at(0), Err(AttestationReject::Stale { skew_ms: 1_761_059_551_000 }));
 }
 
 #[test]
 fn an_attestation_of_anything_else_is_refused() {
     let field = attestation::attest(&key(), "acme", "dep_9aa", &HASH, AT);
     let field = field.as_str().as_bytes();
-    let mismatch = Err(AttestationFault::Mismatch);
+    let mismatch = Err(AttestationReject::Mismatch);
     assert_eq!(attestation::verify(&key(), field, "acmed", "ep_9aa", &HASH, AT), mismatch);
     assert_eq!(attestation::verify(&key(), field, "acme", "dep_9ab", &HASH, AT), mismatch);
     assert_eq!(attestation::verify(&MacKey::new(b""), field, "acme", "dep_9aa", &HASH, AT), mismatch);
@@ -122,11 +122,11 @@ fn an_attestation_has_one_spelling() {
     for field in malformed {
         assert_eq!(
             attestation::verify(&key(), field.as_bytes(), "acme", "dep_9aa", &HASH, AT),
-            Err(AttestationFault::Malformed),
+            Err(AttestationReject::Malformed),
             "{field}"
         );
     }
     let bytes = [b"v1;t=1761059551000;mac=".as_slice(), &[0xff; 43]].concat();
     let answer = attestation::verify(&key(), &bytes, "acme", "dep_9aa", &HASH, AT);
-    assert_eq!(answer, Err(AttestationFault::Malformed));
+    assert_eq!(answer, Err(AttestationReject::Malformed));
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use countersign_core::headers::Headers;
-use countersign_core::json::{Document, Limits, Tape, read};
+use countersign_core::json::{Document, ReadLimits, Tape, read};
 use countersign_core::signature::{
-    KEYS_MAX, Message, Place, Scheme, SignProblem, SignatureFault, SignaturePolicy, Signed, SigningKey,
+    KEYS_MAX, Message, Place, Scheme, SignProblem, SignaturePolicy, SignatureReject, Signed, SigningKey,
     Verified, sign, verify,
 };
 use countersign_core::time::Timestamp;
@@ -36,7 +36,7 @@ fn member() -> Place {
 /// Reads `body` and hands the document on.
 fn with<R>(body: &str, then: impl FnOnce(&Document<'_>) -> R) -> Option<R> {
     let mut tape = Tape::default();
-    read(body.as_bytes(), &mut tape, Limits::POSTBACK).ok().map(|document| then(&document))
+    read(body.as_bytes(), &mut tape, ReadLimits::POSTBACK).ok().map(|document| then(&document))
 }
 
 fn check(
@@ -44,10 +44,10 @@ fn check(
     fields: &[(&str, &str)],
     body: &str,
     now: Timestamp,
-) -> Result<Verified, SignatureFault> {
+) -> Result<Verified, SignatureReject> {
     let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
     with(body, |document| verify(policy, Headers(&fields), body.as_bytes(), document, now, None))
-        .unwrap_or(Err(SignatureFault::Malformed))
+        .unwrap_or(Err(SignatureReject::Malformed))
 }
 
 /// The header fields that `sign` makes; a member as a field too.
@@ -94,7 +94,7 @@ fn what_sign_makes_verify_accepts_and_the_hash_is_that_of_the_canonical_payload(
         if scheme == Scheme::Jcs {
             assert_eq!(reordered, verified, "the order of members does not matter");
         } else {
-            assert_eq!(reordered, Err(SignatureFault::Mismatch), "{scheme:?} covers the bytes");
+            assert_eq!(reordered, Err(SignatureReject::Mismatch), "{scheme:?} covers the bytes");
         }
     }
     let policy = policy(Scheme::Jcs, member(), vec![key.clone()]);
@@ -133,7 +133,7 @@ fn every_bit_of_a_tag_counts() {
         digits[bit / 4] ^= 1 << (bit % 4);
         let digits: String = digits.iter().map(|digit| char::from_digit(*digit, 16).unwrap()).collect();
         let answer = check(&policy, &[("x-signature", &format!("sha256={digits}"))], BODY, NOW);
-        assert_eq!(answer, Err(SignatureFault::Mismatch), "bit {bit}");
+        assert_eq!(answer, Err(SignatureReject::Mismatch), "bit {bit}");
     }
 }
 
@@ -153,7 +153,7 @@ fn every_byte_of_the_payload_counts() {
             // What is no JSON any more never gets as far as the signature.
             if with(&changed, |_| ()).is_some() {
                 let answer = check(&policy, &fields, &changed, NOW);
-                assert_eq!(answer, Err(SignatureFault::Mismatch), "{changed}");
+                assert_eq!(answer, Err(SignatureReject::Mismatch), "{changed}");
             }
         }
     }
@@ -190,12 +190,12 @@ fn the_field_has_a_prefix_and_64_digits_of_either_case() {
     ];
     for field in malformed {
         let answer = check(&policy, &[("x-signature", &field)], BODY, NOW);
-        assert_eq!(answer, Err(SignatureFault::Malformed), "{field:.100}");
+        assert_eq!(answer, Err(SignatureReject::Malformed), "{field:.100}");
     }
     let twice = [("x-signature", good.as_str()), ("X-SIGNATURE", good.as_str())];
-    assert_eq!(check(&policy, &twice, BODY, NOW), Err(SignatureFault::Malformed));
-    assert_eq!(check(&policy, &[("x-signature2", &good)], BODY, NOW), Err(SignatureFault::Missing));
-    assert_eq!(check(&policy, &[], BODY, NOW), Err(SignatureFault::Missing));
+    assert_eq!(check(&policy, &twice, BODY, NOW), Err(SignatureReject::Malformed));
+    assert_eq!(check(&policy, &[("x-signature2", &good)], BODY, NOW), Err(SignatureReject::Missing));
+    assert_eq!(check(&policy, &[], BODY, NOW), Err(SignatureReject::Missing));
 }
 
 #[test]
@@ -207,17 +207,17 @@ fn a_signature_in_the_body_is_a_string_at_the_top() {
         (format!(r#"{{"a":1,"signature":"{value}"}}"#), Ok(())),
         (format!(r#"{{"signature":"{value}","a":1.0}}"#), Ok(())),
         (format!(r#"{{"s\u0069gnature":"{}","a":1}}"#, value.replace('=', "\\u003d")), Ok(())),
-        (format!(r#"{{"a":2,"signature":"{value}"}}"#), Err(SignatureFault::Mismatch)),
-        (format!(r#"{{"a":1,"Signature":"{value}"}}"#), Err(SignatureFault::Missing)),
-        (format!(r#"{{"a":{{"signature":"{value}"}}}}"#), Err(SignatureFault::Missing)),
-        (r#"{"a":1}"#.into(), Err(SignatureFault::Missing)),
-        ("[1]".into(), Err(SignatureFault::Missing)),
-        (r#""signature""#.into(), Err(SignatureFault::Missing)),
-        (r#"{"a":1,"signature":null}"#.into(), Err(SignatureFault::Malformed)),
-        (r#"{"a":1,"signature":7}"#.into(), Err(SignatureFault::Malformed)),
-        (r#"{"a":1,"signature":""}"#.into(), Err(SignatureFault::Malformed)),
-        (format!(r#"{{"a":1,"signature":["{value}"]}}"#), Err(SignatureFault::Malformed)),
-        (format!(r#"{{"a":1,"signature":"{value}0"}}"#), Err(SignatureFault::Malformed)),
+        (format!(r#"{{"a":2,"signature":"{value}"}}"#), Err(SignatureReject::Mismatch)),
+        (format!(r#"{{"a":1,"Signature":"{value}"}}"#), Err(SignatureReject::Missing)),
+        (format!(r#"{{"a":{{"signature":"{value}"}}}}"#), Err(SignatureReject::Missing)),
+        (r#"{"a":1}"#.into(), Err(SignatureReject::Missing)),
+        ("[1]".into(), Err(SignatureReject::Missing)),
+        (r#""signature""#.into(), Err(SignatureReject::Missing)),
+        (r#"{"a":1,"signature":null}"#.into(), Err(SignatureReject::Malformed)),
+        (r#"{"a":1,"signature":7}"#.into(), Err(SignatureReject::Malformed)),
+        (r#"{"a":1,"signature":""}"#.into(), Err(SignatureReject::Malformed)),
+        (format!(r#"{{"a":1,"signature":["{value}"]}}"#), Err(SignatureReject::Malformed)),
+        (format!(r#"{{"a":1,"signature":"{value}0"}}"#), Err(SignatureReject::Malformed)),
     ];
     for (body, expected) in cases {
         assert_eq!(check(&policy, &[], &body, NOW).map(|_| ()), expected, "{body}");
@@ -235,10 +235,10 @@ fn a_key_is_accepted_from_its_first_millisecond_to_before_its_last() {
     let value = signature(Scheme::Jcs, &header(), &key, BODY);
     let policy = policy(Scheme::Jcs, header(), vec![key]);
     let check = |ms| check(&policy, &[("x-signature", &value)], BODY, at(ms)).map(|_| ());
-    assert_eq!(check(start - 1), Err(SignatureFault::NoKeyValid));
+    assert_eq!(check(start - 1), Err(SignatureReject::NoKeyValid));
     assert_eq!(check(start), Ok(()));
     assert_eq!(check(end - 1), Ok(()));
-    assert_eq!(check(end), Err(SignatureFault::NoKeyValid));
+    assert_eq!(check(end), Err(SignatureReject::NoKeyValid));
 }
 
 #[test]
@@ -255,10 +255,10 @@ fn during_an_overlap_each_key_is_accepted_and_named() {
     };
     let before = Timestamp::from_ms(new_start.as_ms() - 1);
     assert_eq!(by(0, before), Ok("old".into()));
-    assert_eq!(by(1, before), Err(SignatureFault::Mismatch));
+    assert_eq!(by(1, before), Err(SignatureReject::Mismatch));
     assert_eq!(by(0, new_start), Ok("old".into()));
     assert_eq!(by(1, new_start), Ok("new".into()));
-    assert_eq!(by(0, old_end), Err(SignatureFault::Mismatch));
+    assert_eq!(by(0, old_end), Err(SignatureReject::Mismatch));
     assert_eq!(by(1, old_end), Ok("new".into()));
 }
 
@@ -276,14 +276,14 @@ fn eight_keys_of_which_four_are_valid_at_a_time_all_verify() {
     let value = signature(Scheme::Jcs, &header(), &ninth, BODY);
     let nine = SignaturePolicy { keys: [keys.clone(), vec![ninth]].concat(), ..policy.clone() };
     let answer = check(&nine, &[("x-signature", &value)], BODY, NOW);
-    assert_eq!(answer, Err(SignatureFault::Mismatch));
+    assert_eq!(answer, Err(SignatureReject::Mismatch));
     for (n, key) in keys.iter().enumerate() {
         let value = signature(Scheme::Jcs, &header(), key, BODY);
         let at = |ms| check(&policy, &[("x-signature", &value)], BODY, NOW.plus_ms(ms)).map(|v| v.key_id);
         let (early, late) = (at(9), at(10));
         let (hit, miss) = if n < 4 { (early, late) } else { (late, early) };
         assert_eq!(hit, Ok(Arc::from(format!("k{n}"))));
-        assert_eq!(miss, Err(SignatureFault::Mismatch));
+        assert_eq!(miss, Err(SignatureReject::Mismatch));
     }
 }
 
@@ -294,11 +294,11 @@ fn a_raw_signature_in_the_body_is_refused_by_sign_and_verify() {
     let answer =
         with(BODY, |document| sign(Scheme::Raw, &member(), &key, BODY.as_bytes(), document, MESSAGE));
     assert_eq!(answer, Some(Err(SignProblem::BodyNeedsJcs)));
-    assert_eq!(check(&policy, &[], BODY, NOW), Err(SignatureFault::Malformed));
+    assert_eq!(check(&policy, &[], BODY, NOW), Err(SignatureReject::Malformed));
 }
 
 /// The three fields of a message that is right at `NOW`, with one of them replaced.
-fn webhook(name: &str, value: Option<&str>) -> Result<(), SignatureFault> {
+fn webhook(name: &str, value: Option<&str>) -> Result<(), SignatureReject> {
     let key = key("k", SECRET);
     let policy = policy(Scheme::StandardWebhooks, header(), vec![key.clone()]);
     let mut fields = signed(Scheme::StandardWebhooks, &header(), &key, BODY);
@@ -310,12 +310,12 @@ fn webhook(name: &str, value: Option<&str>) -> Result<(), SignatureFault> {
 
 #[test]
 fn a_webhook_needs_each_of_its_fields_once_and_well_formed() {
-    use SignatureFault::{Malformed, Mismatch, Missing};
+    use SignatureReject::{Malformed, Mismatch, Missing};
     let good = signature(Scheme::StandardWebhooks, &header(), &key("k", SECRET), BODY);
     let wrong = signature(Scheme::StandardWebhooks, &header(), &key("k", b"another"), BODY);
     let seconds = NOW.as_seconds().to_string();
     let eight = [vec![wrong.as_str(); 7], vec![&good]].concat().join(" ");
-    let cases: &[(&str, Option<&str>, Result<(), SignatureFault>)] = &[
+    let cases: &[(&str, Option<&str>, Result<(), SignatureReject>)] = &[
         ("webhook-id", Some("msg_1"), Ok(())),
         ("webhook-id", None, Err(Missing)),
         ("webhook-id", Some(""), Err(Malformed)),
@@ -365,7 +365,7 @@ fn a_webhook_is_accepted_up_to_the_tolerance_on_both_sides() {
     let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let at = |ms| check(&policy, &fields, BODY, Timestamp::from_ms(ms)).map(|_| ());
     let sent = NOW.as_ms();
-    let outside = |skew_ms| Err(SignatureFault::TimestampOutsideTolerance { skew_ms });
+    let outside = |skew_ms| Err(SignatureReject::TimestampOutsideTolerance { skew_ms });
     assert_eq!(at(sent + 300_000), Ok(()));
     assert_eq!(at(sent + 300_001), outside(-300_001));
     assert_eq!(at(sent - 300_000), Ok(()));
@@ -374,7 +374,7 @@ fn a_webhook_is_accepted_up_to_the_tolerance_on_both_sides() {
     // A forger learns nothing of our clock: the MAC is judged first.
     let other =
         SignaturePolicy { keys: vec![SigningKey::new(Arc::from("x"), b"x", None, None)], ..policy.clone() };
-    assert_eq!(check(&other, &fields, BODY, Timestamp::from_ms(0)), Err(SignatureFault::Mismatch));
+    assert_eq!(check(&other, &fields, BODY, Timestamp::from_ms(0)), Err(SignatureReject::Mismatch));
 }
 
 #[test]

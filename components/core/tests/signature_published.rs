@@ -10,8 +10,8 @@ use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, PAD};
 use countersign_core::headers::Headers;
-use countersign_core::json::{Limits, Tape, read};
-use countersign_core::signature::{Place, Scheme, SignatureFault, SignaturePolicy, SigningKey, verify};
+use countersign_core::json::{ReadLimits, Tape, read};
+use countersign_core::signature::{Place, Scheme, SignaturePolicy, SignatureReject, SigningKey, verify};
 use countersign_core::time::Timestamp;
 use serde_json::Value;
 
@@ -24,17 +24,17 @@ fn check(
     body: &[u8],
     fields: &[(String, String)],
     now: Timestamp,
-) -> Result<(), SignatureFault> {
+) -> Result<(), SignatureReject> {
     let key = SigningKey::new(Arc::from("k"), secret, None, None);
     let place = Place::Header(header.into());
     let policy = SignaturePolicy { scheme, place, keys: vec![key], tolerance_ms: 300_000 };
     let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
     let mut tape = Tape::default();
-    let document = read(b"{}", &mut tape, Limits::POSTBACK).map_err(|_| SignatureFault::Malformed)?;
+    let document = read(b"{}", &mut tape, ReadLimits::POSTBACK).map_err(|_| SignatureReject::Malformed)?;
     verify(&policy, Headers(&fields), body, &document, now, None).map(|_| ())
 }
 
-fn check_raw(secret: &[u8], body: &[u8], tag_hex: &str) -> Result<(), SignatureFault> {
+fn check_raw(secret: &[u8], body: &[u8], tag_hex: &str) -> Result<(), SignatureReject> {
     let fields = [("X-Signature".to_owned(), format!("sha256={tag_hex}"))];
     check(Scheme::Raw, Place::HEADER, secret, body, &fields, Timestamp::from_ms(0))
 }
@@ -68,7 +68,7 @@ fn wycheproof_hmac_sha256() {
                 // Half a tag is half the work for a forger: right ones are refused with the wrong ones.
                 (Some(128), _) => {
                     truncated += 1;
-                    Err(SignatureFault::Malformed)
+                    Err(SignatureReject::Malformed)
                 }
                 (Some(256), "valid") => {
                     valid += 1;
@@ -76,7 +76,7 @@ fn wycheproof_hmac_sha256() {
                 }
                 (Some(256), "invalid") => {
                     modified += 1;
-                    Err(SignatureFault::Mismatch)
+                    Err(SignatureReject::Mismatch)
                 }
                 other => panic!("unknown kind of case: {other:?}"),
             };
@@ -98,7 +98,7 @@ fn rfc_4231() {
         let answer = check_raw(&key, &data, text(case, "hmac_sha256_hex"));
         // Case 5 shows a tag cut to 128 bits.
         let expected =
-            if case["truncated_to_bytes"].is_null() { Ok(()) } else { Err(SignatureFault::Malformed) };
+            if case["truncated_to_bytes"].is_null() { Ok(()) } else { Err(SignatureReject::Malformed) };
         assert_eq!(answer, expected, "case {}", case["case"]);
     }
 }
@@ -159,12 +159,12 @@ fn published_webhook_examples() {
         };
         assert_eq!(answer.is_ok(), expected, "{id}: {answer:?}");
         let precise = match id {
-            "stdwh-old-timestamp" => Some(SignatureFault::TimestampOutsideTolerance { skew_ms: -301_000 }),
-            "stdwh-new-timestamp" => Some(SignatureFault::TimestampOutsideTolerance { skew_ms: 301_000 }),
+            "stdwh-old-timestamp" => Some(SignatureReject::TimestampOutsideTolerance { skew_ms: -301_000 }),
+            "stdwh-new-timestamp" => Some(SignatureReject::TimestampOutsideTolerance { skew_ms: 301_000 }),
             "stdwh-missing-id" | "stdwh-missing-timestamp" | "stdwh-missing-signature" => {
-                Some(SignatureFault::Missing)
+                Some(SignatureReject::Missing)
             }
-            "stdwh-tampered-body" | "stdwh-tampered-timestamp" => Some(SignatureFault::Mismatch),
+            "stdwh-tampered-body" | "stdwh-tampered-timestamp" => Some(SignatureReject::Mismatch),
             _ => None,
         };
         if precise.is_some() {
@@ -174,7 +174,7 @@ fn published_webhook_examples() {
     assert_eq!(run.into_iter().collect::<Vec<_>>(), [("github", 1), ("stdwh", 19)]);
 }
 
-fn skip(id: &str, reason: &str) -> Option<Result<(), SignatureFault>> {
+fn skip(id: &str, reason: &str) -> Option<Result<(), SignatureReject>> {
     println!("{id}: does not apply: {reason}");
     None
 }

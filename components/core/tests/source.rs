@@ -7,8 +7,8 @@ use std::net::IpAddr;
 
 use countersign_core::headers::Headers;
 use countersign_core::source::{
-    Cidr, CidrProblem, FORWARDED_CERTIFICATE_BYTES_MAX, HOPS_MAX, Identity, SourceFault, SourcePolicy, check,
-    client_address, forwarded_certificate,
+    Cidr, CidrProblem, FORWARDED_CERTIFICATE_BYTES_MAX, HOPS_MAX, Identity, SourcePolicy, SourceReject,
+    check, client_address, forwarded_certificate,
 };
 use serde_json::Value;
 
@@ -292,7 +292,7 @@ fn a_source_must_meet_every_list_that_is_not_empty() {
     let mut other = DIGEST;
     other[31] ^= 1;
     let other = Identity::Sha256(other);
-    let (address, certificate) = (Err(SourceFault::Address), Err(SourceFault::Certificate));
+    let (address, certificate) = (Err(SourceReject::Address), Err(SourceReject::Certificate));
     for (policy, from, identities, expected) in [
         (&anywhere, None, &[][..], Ok(())),
         (&by_address, inside, &[], Ok(())),

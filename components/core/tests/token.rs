@@ -11,7 +11,7 @@ use countersign_core::json::Tape;
 use countersign_core::time::Timestamp;
 use countersign_core::token::{
     AHEAD_MS_MAX, Algorithm, BYTES_MAX, Bearer, Claims, KEYS_MAX, KeyMaterial, KeyProblem, MintKey,
-    OPAQUE_MAX, OpaqueToken, TokenFault, TokenKey, TokenPolicy, bearer, mint, unverified_issuer, verify,
+    OPAQUE_MAX, OpaqueToken, TokenKey, TokenPolicy, TokenReject, bearer, mint, unverified_issuer, verify,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -48,12 +48,12 @@ fn claims() -> Claims<'static> {
     Claims { issuer: "acme", audience: "countersign", issued_at: NOW, lifetime_ms: 900_000 }
 }
 
-fn check(policy: &TokenPolicy, token: &str, now: Timestamp) -> Result<String, TokenFault> {
+fn check(policy: &TokenPolicy, token: &str, now: Timestamp) -> Result<String, TokenReject> {
     verify(policy, token.as_bytes(), now, &mut Tape::default()).map(|verified| verified.key_id.to_string())
 }
 
-fn invalid(reason: &'static str) -> Result<String, TokenFault> {
-    Err(TokenFault::Invalid { reason, skew_ms: None })
+fn invalid(reason: &'static str) -> Result<String, TokenReject> {
+    Err(TokenReject::Invalid { reason, skew_ms: None })
 }
 
 /// A token with this header and these claims, signed with HS256, whatever they say.
@@ -66,7 +66,7 @@ fn raw(header: &str, claims: &str) -> String {
 }
 
 /// What becomes of HS256 claims at `NOW`.
-fn with_claims(claims: &str) -> Result<String, TokenFault> {
+fn with_claims(claims: &str) -> Result<String, TokenReject> {
     check(
         &policy(vec![token_key("k", Algorithm::Hs256, None, None)]),
         &raw(r#"{"alg":"HS256"}"#, claims),
@@ -75,7 +75,7 @@ fn with_claims(claims: &str) -> Result<String, TokenFault> {
 }
 
 /// What becomes of a header over good claims.
-fn with_header(header: &str) -> Result<String, TokenFault> {
+fn with_header(header: &str) -> Result<String, TokenReject> {
     let claims = r#"{"iss":"acme","aud":"countersign","iat":1761059551,"exp":1761060451}"#;
     check(&policy(vec![token_key("k", Algorithm::Hs256, None, None)]), &raw(header, claims), NOW)
 }
@@ -177,12 +177,12 @@ fn a_token_ends_at_exp_and_begins_a_minute_before_iat() {
     let at = |ms| check(&policy, &token, Timestamp::from_ms(ms));
     let (iat, exp) = (issued_at.as_ms(), issued_at.as_ms() + 300_000);
     let future =
-        |skew_ms| Err(TokenFault::Invalid { reason: "iat is in the future", skew_ms: Some(skew_ms) });
+        |skew_ms| Err(TokenReject::Invalid { reason: "iat is in the future", skew_ms: Some(skew_ms) });
     assert_eq!(at(iat - AHEAD_MS_MAX - 1), future(60_001));
     assert_eq!(at(iat - AHEAD_MS_MAX), Ok("k".into()));
     assert_eq!(at(exp - 1), Ok("k".into()));
-    assert_eq!(at(exp), Err(TokenFault::Expired { skew_ms: 0 }));
-    assert_eq!(at(exp + 5000), Err(TokenFault::Expired { skew_ms: -5000 }));
+    assert_eq!(at(exp), Err(TokenReject::Expired { skew_ms: 0 }));
+    assert_eq!(at(exp + 5000), Err(TokenReject::Expired { skew_ms: -5000 }));
     // A clock that runs backwards cannot bring a token back for longer than that minute.
     assert_eq!(at(0), future(i64::try_from(iat).unwrap()));
 }
@@ -195,19 +195,19 @@ fn a_lifetime_of_the_maximum_is_accepted_and_one_millisecond_more_is_not() {
         check(&policy, &mint(&mint_key(Algorithm::Hs256), None, &Claims { lifetime_ms, ..claims() }), NOW)
     };
     assert_eq!(of(900_000, 900_000), Ok("k".into()));
-    assert_eq!(of(900_000, 900_001), Err(TokenFault::LifetimeTooLong));
+    assert_eq!(of(900_000, 900_001), Err(TokenReject::LifetimeTooLong));
     assert_eq!(of(300_000, 300_000), Ok("k".into()));
-    assert_eq!(of(300_000, 300_001), Err(TokenFault::LifetimeTooLong));
+    assert_eq!(of(300_000, 300_001), Err(TokenReject::LifetimeTooLong));
     // No policy can allow more than the source does.
-    assert_eq!(of(u64::MAX, 900_001), Err(TokenFault::LifetimeTooLong));
-    assert_eq!(of(900_000, u64::MAX), Err(TokenFault::LifetimeTooLong));
+    assert_eq!(of(u64::MAX, 900_001), Err(TokenReject::LifetimeTooLong));
+    assert_eq!(of(900_000, u64::MAX), Err(TokenReject::LifetimeTooLong));
 }
 
 #[test]
 fn each_claim_is_needed_and_typed() {
     let (issuer, audience) = ("iss is not the partner's", "aud is not this gate");
     let date = "iat, exp or nbf is not a plain number of seconds";
-    let cases: &[(&str, Result<String, TokenFault>)] = &[
+    let cases: &[(&str, Result<String, TokenReject>)] = &[
         (r#"{"iss":"acme","aud":"countersign","iat":1761059551,"exp":1761060451}"#, Ok("k".into())),
         (r#"{"iss":"acme","aud":["countersign"],"iat":1761059551,"exp":1761060451}"#, Ok("k".into())),
         (r#"{"iss":"acme","aud":["x","countersign"],"iat":1761059551,"exp":1761060451}"#, Ok("k".into())),
@@ -242,7 +242,7 @@ fn each_claim_is_needed_and_typed() {
         (r#"{"iss":"acme","aud":"countersign","iat":1761059551,"exp":1761060451,"nbf":true}"#, invalid(date)),
         (
             r#"{"iss":"acme","aud":"countersign","iat":1761059551,"exp":1761060451,"nbf":1761059611.001}"#,
-            Err(TokenFault::Invalid { reason: "the token is not valid yet", skew_ms: Some(60_001) }),
+            Err(TokenReject::Invalid { reason: "the token is not valid yet", skew_ms: Some(60_001) }),
         ),
         (
             r#"{"iss":"acme","aud":"countersign","iat":1761059600,"exp":1761059590}"#,
@@ -250,15 +250,15 @@ fn each_claim_is_needed_and_typed() {
         ),
         (
             r#"{"iss":"acme","aud":"countersign","iat":1761059551,"exp":1761060451.001}"#,
-            Err(TokenFault::LifetimeTooLong),
+            Err(TokenReject::LifetimeTooLong),
         ),
         (
             r#"{"iss":"acme","aud":"countersign","iat":1761059551,"exp":99999999999999}"#,
-            Err(TokenFault::LifetimeTooLong),
+            Err(TokenReject::LifetimeTooLong),
         ),
         (
             r#"{"iss":"acme","aud":"countersign","iat":1761059551,"exp":1761059550.9999}"#,
-            Err(TokenFault::Expired { skew_ms: -1 }),
+            Err(TokenReject::Expired { skew_ms: -1 }),
         ),
         ("{}", invalid(issuer)),
         ("[]", invalid("the payload is not an object")),
@@ -276,7 +276,7 @@ fn each_claim_is_needed_and_typed() {
 #[test]
 fn a_header_asks_for_nothing_that_is_not_understood() {
     let algorithm = "alg is not HS256, ES256 or EdDSA";
-    let cases: &[(&str, Result<String, TokenFault>)] = &[
+    let cases: &[(&str, Result<String, TokenReject>)] = &[
         (r#"{"alg":"HS256"}"#, Ok("k".into())),
         (r#"{"typ":"JWT","alg":"HS256","kid":"k"}"#, Ok("k".into())),
         (r#"{"alg":"HS256","jwk":{"kty":"oct","k":"AAAA"},"jku":"https://evil.example"}"#, Ok("k".into())),
@@ -462,11 +462,11 @@ fn an_opaque_token_is_known_by_its_hash_while_it_is_valid() {
     let mut policy = policy(vec![token_key("k", Algorithm::Hs256, None, None)]);
     policy.opaque = vec![of("first", None, None), of("a.b.c", Some(start), Some(end))];
     assert_eq!(check(&policy, "first", NOW), Ok("first".into()));
-    let early = TokenFault::Invalid { reason: "the token is not valid yet", skew_ms: Some(1) };
+    let early = TokenReject::Invalid { reason: "the token is not valid yet", skew_ms: Some(1) };
     assert_eq!(check(&policy, "a.b.c", at(start - 1)), Err(early));
     assert_eq!(check(&policy, "a.b.c", at(start)), Ok("a.b.c".into()));
     assert_eq!(check(&policy, "a.b.c", at(end - 1)), Ok("a.b.c".into()));
-    assert_eq!(check(&policy, "a.b.c", at(end)), Err(TokenFault::Expired { skew_ms: 0 }));
+    assert_eq!(check(&policy, "a.b.c", at(end)), Err(TokenReject::Expired { skew_ms: 0 }));
     for other in ["firs", "firstt", "First", ""] {
         assert_eq!(check(&policy, other, NOW), invalid("neither a JWS nor a known token"), "{other}");
     }

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use countersign_core::json::Tape;
 use countersign_core::time::Timestamp;
-use countersign_core::token::{Algorithm, KeyMaterial, MintKey, TokenFault, TokenKey, TokenPolicy, verify};
+use countersign_core::token::{Algorithm, KeyMaterial, MintKey, TokenKey, TokenPolicy, TokenReject, verify};
 use serde_json::Value;
 
 const NO_JSON: &str = "the payload is not strict JSON";
@@ -63,9 +63,9 @@ fn refusal(keys: impl IntoIterator<Item = TokenKey>, token: &str) -> &'static st
     };
     let now = Timestamp::from_ms(1_300_819_379_000);
     match verify(&policy, token.as_bytes(), now, &mut Tape::default()).unwrap_err() {
-        TokenFault::Invalid { reason, .. } => reason,
-        TokenFault::Expired { .. } => "expired",
-        TokenFault::LifetimeTooLong => "lifetime",
+        TokenReject::Invalid { reason, .. } => reason,
+        TokenReject::Expired { .. } => "expired",
+        TokenReject::LifetimeTooLong => "lifetime",
     }
 }
 

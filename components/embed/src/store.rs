@@ -1,8 +1,8 @@
 //! The store that the host lends: the core's operations in the WIT's records, and answers believed only where they can be.
 
-use countersign_core::drive::Store;
 use countersign_core::event::EventId;
 use countersign_core::rate::{Quota, Rate};
+use countersign_core::store::Store;
 use countersign_core::store::{
     Claim, ClaimAnswer, ClaimKey, End, Fallback, HandOn, Settlement, StoreFault, Throttle, ThrottleAnswer,
 };
@@ -39,13 +39,13 @@ impl Store for Imported {
             lease_ms,
             retention_ms: claim.retention_ms,
             fallback: claim.fallback.map(fallback),
-            event_id: claim.entry.event_id.as_str().to_owned(),
-            event: claim.entry.event.as_str().to_owned(),
-            click_id: claim.entry.click_id.as_str().to_owned(),
-            ts_event: claim.entry.ts_event.as_ms(),
-            key_id: claim.entry.key_id.to_string(),
-            source: claim.entry.source.map(|address| address.to_string()),
-            receipt: claim.entry.receipt.as_str().to_owned(),
+            event_id: claim.row.event_id.as_str().to_owned(),
+            event: claim.row.event.as_str().to_owned(),
+            click_id: claim.row.click_id.as_str().to_owned(),
+            ts_event: claim.row.ts_event.as_ms(),
+            key_id: claim.row.key_id.to_string(),
+            source: claim.row.source.map(|address| address.to_string()),
+            receipt: claim.row.receipt.as_str().to_owned(),
             now: claim.now.as_ms(),
         });
         believe(claim, answer.map_err(fault)?).ok_or(StoreFault::Corrupt)

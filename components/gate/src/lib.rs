@@ -15,7 +15,7 @@ use countersign_core::drive;
 use countersign_core::gate::{Body, Gate, Mode, Outcome, Peer, Request, Scratch};
 use countersign_core::headers::Headers;
 use countersign_core::outcome::{Code, Reply};
-use countersign_spin::config::{self, Document};
+use countersign_spin::config::{self, ConfigurationText};
 use countersign_spin::exchange::{self, Received, Response};
 use countersign_spin::host::{log, now};
 use countersign_spin::inbox::Inbox;
@@ -103,7 +103,7 @@ async fn start() -> Result<Instance, NotStarted> {
     // The database first, for whose answers it waits like a request: the host gives it further ones meanwhile. While it reads the
     // document it takes none, and for each that comes the host would make another instance.
     let inbox = Inbox::open("default", now).await?;
-    let document = Document::read()?;
+    let document = ConfigurationText::read()?;
     let (policy, rules) = (document.policy().await?, document.rules().await?);
     let inbox = Minimised::new(inbox, &policy, &rules);
     let worker = config::worker_url().await;

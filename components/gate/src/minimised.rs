@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use countersign_core::drive::AsyncStore;
 use countersign_core::json::Tape;
 use countersign_core::policy::Policy;
 use countersign_core::signature::Place;
+use countersign_core::store::AsyncStore;
 use countersign_core::store::{Claim, ClaimAnswer, Settlement, StoreFault, Throttle, ThrottleAnswer};
 use countersign_ledger::minimise::{self, minimise};
 use countersign_ledger::rules;
@@ -42,8 +42,8 @@ impl AsyncStore for Minimised {
         let Some(rules) = self.rules.get(&claim.partner) else { return self.inbox.claim(claim).await };
         let mut claim = claim.clone();
         // What the gate verified is a JSON object.
-        claim.entry.payload = minimise(&claim.entry.payload, rules, &mut Tape::default())
-            .map_err(|_| StoreFault::Unavailable)?;
+        claim.row.payload =
+            minimise(&claim.row.payload, rules, &mut Tape::default()).map_err(|_| StoreFault::Unavailable)?;
         self.inbox.claim(&claim).await
     }
 

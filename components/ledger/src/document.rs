@@ -21,7 +21,7 @@ pub use schema::schema;
 /// The document, as far as the tracker reads it.
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
-pub struct Document {
+pub struct LedgerConfiguration {
     /// `production` or `sandbox`.
     pub environment: Environment,
     /// Where clicks are sent on to, by the name in `/c/{name}`: 1 to 64 of `a-z`, `0-9`, `_` and `-`; at most 10,000

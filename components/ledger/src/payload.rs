@@ -3,7 +3,7 @@
 use alloc::string::String;
 use core::net::IpAddr;
 
-use countersign_core::json::{self, Document, Limits, Object, Tape, Value};
+use countersign_core::json::{self, Document, Object, ReadLimits, Tape, Value};
 use countersign_core::money::{Amount, Currency};
 use countersign_core::text::Text;
 
@@ -37,7 +37,7 @@ impl Payload {
     /// Reads a payload; `None` where it is no JSON object, which no payload in an undamaged inbox is.
     #[must_use]
     pub fn read(payload: &[u8], tape: &mut Tape) -> Option<Self> {
-        let document: Document<'_> = json::read(payload, tape, Limits::POSTBACK).ok()?;
+        let document: Document<'_> = json::read(payload, tape, ReadLimits::POSTBACK).ok()?;
         let object = document.object()?;
         Some(Self {
             amount: amount(object),

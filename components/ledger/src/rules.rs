@@ -8,7 +8,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use countersign_core::document::{ConfigError, Environment, Faults, Path, Whole, read, read_leniently};
+use countersign_core::document::{ConfigError, ConfigErrors, Environment, Path, Whole, read, read_leniently};
 use countersign_core::money::{Amount, Currency};
 use countersign_core::policy::check::{count, timestamp, whole};
 use countersign_core::policy::{SecretEncoding, Secrets, opaque_tokens, sandbox};
@@ -16,7 +16,7 @@ use countersign_core::receipt::MacKey;
 use countersign_core::time::Timestamp;
 use countersign_core::token::{OpaqueToken, TokenPolicy};
 
-use crate::document::{self as written, CampaignClick, Document, Durability, Kyc, Probable};
+use crate::document::{self as written, CampaignClick, Durability, Kyc, LedgerConfiguration, Probable};
 use crate::minimise::{self, RuleProblem};
 use crate::probable::{Matcher, Weights};
 
@@ -140,14 +140,14 @@ impl Rules {
         json: &str,
         secrets: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
     ) -> Result<Self, Vec<ConfigError>> {
-        let mut faults = Faults::default();
-        let rules = read_leniently(json, &mut faults).and_then(|document: Document| {
+        let mut errors = ConfigErrors::default();
+        let rules = read_leniently(json, &mut errors).and_then(|document: LedgerConfiguration| {
             let secrets = Secrets::new(document.environment, secrets);
-            Compiler { faults: &mut faults, secrets, document: &document }.rules()
+            Compiler { errors: &mut errors, secrets, document: &document }.rules()
         });
         match rules {
-            Some(rules) if faults.is_empty() => Ok(rules),
-            Some(_) | None => Err(faults.into_errors()),
+            Some(rules) if errors.is_empty() => Ok(rules),
+            Some(_) | None => Err(errors.into_errors()),
         }
     }
 
@@ -156,7 +156,7 @@ impl Rules {
     /// # Errors
     /// Every mistake in the shape of the document.
     pub fn secret_names(json: &str) -> Result<Vec<String>, Vec<ConfigError>> {
-        let document: Document = read(json)?;
+        let document: LedgerConfiguration = read(json)?;
         Ok(document.privacy.and_then(|privacy| privacy.salt).map(|salt| salt.name).into_iter().collect())
     }
 
@@ -185,23 +185,23 @@ impl Partner {
 /// # Errors
 /// Every mistake in the shape of the document and in these parts.
 pub(crate) fn redirects(json: &str) -> Result<(BTreeMap<String, Campaign>, Redirect), Vec<ConfigError>> {
-    let mut faults = Faults::default();
-    let redirects = read_leniently(json, &mut faults).map(|document: Document| {
+    let mut errors = ConfigErrors::default();
+    let redirects = read_leniently(json, &mut errors).map(|document: LedgerConfiguration| {
         let mut none = |_: &str| None;
         let secrets = Secrets::new(document.environment, &mut none);
-        let mut compiler = Compiler { faults: &mut faults, secrets, document: &document };
+        let mut compiler = Compiler { errors: &mut errors, secrets, document: &document };
         (compiler.campaigns(), compiler.redirect())
     });
     match redirects {
-        Some(redirects) if faults.is_empty() => Ok(redirects),
-        Some(_) | None => Err(faults.into_errors()),
+        Some(redirects) if errors.is_empty() => Ok(redirects),
+        Some(_) | None => Err(errors.into_errors()),
     }
 }
 
 struct Compiler<'c, 's> {
-    faults: &'c mut Faults,
+    errors: &'c mut ConfigErrors,
     secrets: Secrets<'s>,
-    document: &'c Document,
+    document: &'c LedgerConfiguration,
 }
 
 impl Compiler<'_, '_> {
@@ -214,13 +214,13 @@ impl Compiler<'_, '_> {
         let report_currency = self
             .currency(&path.member("report_currency"), ledger.report_currency.as_deref().unwrap_or("EUR"));
         let mut days = |name: &str, days: Option<Whole<1, 400>>| {
-            u64::from(whole(self.faults, &path.member(name), days, 30)).saturating_mul(DAY_MS)
+            u64::from(whole(self.errors, &path.member(name), days, 30)).saturating_mul(DAY_MS)
         };
         let original_ms = days("unknown_original_days", ledger.unknown_original_days);
         let rate_ms = days("unknown_rate_days", ledger.unknown_rate_days);
         let click = path.member("unknown_click_seconds");
         let click_ms =
-            u64::from(whole(self.faults, &click, ledger.unknown_click_seconds, 60)).saturating_mul(SECOND_MS);
+            u64::from(whole(self.errors, &click, ledger.unknown_click_seconds, 60)).saturating_mul(SECOND_MS);
         let matching =
             ledger.matching.and_then(|matching| self.matching(&path.member("matching"), &matching));
         let retention = self.retention();
@@ -243,26 +243,26 @@ impl Compiler<'_, '_> {
     fn matching(&mut self, path: &Path<'_>, matching: &written::Matching) -> Option<Matcher> {
         let threshold = path.member("threshold_permille");
         let window = path.member("window_seconds");
-        let threshold = whole(self.faults, &threshold, matching.threshold_permille, 800);
+        let threshold = whole(self.errors, &threshold, matching.threshold_permille, 800);
         let window_ms =
-            u64::from(whole(self.faults, &window, matching.window_seconds, 86_400)).saturating_mul(SECOND_MS);
+            u64::from(whole(self.errors, &window, matching.window_seconds, 86_400)).saturating_mul(SECOND_MS);
         let matcher =
             Matcher::new(Weights::default(), u16::try_from(threshold).unwrap_or(u16::MAX), window_ms);
         // Within the ranges of the two members there is no such problem.
-        matcher.map_err(|problem| self.faults.add(path, "cannot be followed", problem.as_str())).ok()
+        matcher.map_err(|problem| self.errors.add(path, "cannot be followed", problem.as_str())).ok()
     }
 
     fn campaigns(&mut self) -> BTreeMap<String, Campaign> {
         let path = Path::Root.member("campaigns");
         let mut campaigns = BTreeMap::new();
         let written = self.document.campaigns.iter().flatten();
-        count(self.faults, &path, self.document.campaigns.as_ref().map_or(0, BTreeMap::len), CAMPAIGNS_MAX);
+        count(self.errors, &path, self.document.campaigns.as_ref().map_or(0, BTreeMap::len), CAMPAIGNS_MAX);
         for (name, campaign) in written {
             let path = path.member(name);
             let named =
                 |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
             if !(1..=64).contains(&name.len()) || !name.bytes().all(named) {
-                self.faults.add(
+                self.errors.add(
                     &path,
                     "is no name of a campaign",
                     "name it with 1 to 64 of a-z, 0-9, _ and -",
@@ -273,7 +273,7 @@ impl Compiler<'_, '_> {
             let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
             if !(1..=64).contains(&parameter.len()) || !parameter.bytes().all(allowed) {
                 let remedy = "write 1 to 64 letters, digits, '.', '_' and '-'";
-                self.faults.add(&path.member("parameter"), "is no name of a query parameter", remedy);
+                self.errors.add(&path.member("parameter"), "is no name of a query parameter", remedy);
             }
             self.landing(&path.member("landing"), &campaign.landing, &parameter);
             let campaign = Campaign {
@@ -291,7 +291,7 @@ impl Compiler<'_, '_> {
         let written = self.document.partners.as_ref().is_some_and(|partners| partners.contains_key(name));
         let built_in = self.document.environment == Environment::Sandbox && name == sandbox::PARTNER;
         if !written && !built_in {
-            self.faults.add(path, format!("is {name:?}, which is no partner"), "name one of `partners`");
+            self.errors.add(path, format!("is {name:?}, which is no partner"), "name one of `partners`");
         }
     }
 
@@ -304,30 +304,30 @@ impl Compiler<'_, '_> {
             (None, Environment::Production) => None,
         };
         let Some(rest) = rest else {
-            self.faults.add(path, "is no https URL", remedy);
+            self.errors.add(path, "is no https URL", remedy);
             return;
         };
         if landing.len() > LANDING_BYTES_MAX {
-            self.faults.add(path, format!("is longer than {LANDING_BYTES_MAX} bytes"), "shorten it");
+            self.errors.add(path, format!("is longer than {LANDING_BYTES_MAX} bytes"), "shorten it");
         }
         let authority = rest.split(['/', '?']).next().unwrap_or("");
         let host_byte =
             |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']');
         if authority.is_empty() || !authority.bytes().all(host_byte) {
-            self.faults.add(path, "has no plain host name", remedy);
+            self.errors.add(path, "has no plain host name", remedy);
         } else if landing.contains('#') {
             let problem = "has a fragment, behind which the click id would not reach the operator";
-            self.faults.add(path, problem, "leave the part from '#' on out");
+            self.errors.add(path, problem, "leave the part from '#' on out");
         } else if !landing
             .bytes()
             .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'\\'))
         {
-            self.faults.add(path, "has a character that no URL has", "percent-encode it");
+            self.errors.add(path, "has a character that no URL has", "percent-encode it");
         }
         let query = landing.split_once('?').map_or("", |(_, query)| query);
         if query.split('&').any(|pair| pair.split('=').next() == Some(parameter)) {
             let problem = format!("has the parameter {parameter:?} already");
-            self.faults.add(path, problem, "leave it out: the redirector adds it with the click id");
+            self.errors.add(path, problem, "leave it out: the redirector adds it with the click id");
         }
     }
 
@@ -341,7 +341,7 @@ impl Compiler<'_, '_> {
             .is_some_and(|name| !(1..=64).contains(&name.len()) || !name.bytes().all(allowed))
         {
             let remedy = "write 1 to 64 letters, digits and '-', like \"cf-ipcountry\"";
-            self.faults.add(&path.member("geo_header"), "is no name of a header", remedy);
+            self.errors.add(&path.member("geo_header"), "is no name of a header", remedy);
         }
         Redirect { durability: written.durability.unwrap_or_default(), geo_header }
     }
@@ -353,7 +353,7 @@ impl Compiler<'_, '_> {
                 Some(currency) => format!("write \"{}\"", currency.code()),
                 None => "write an ISO 4217 code, like \"EUR\"".into(),
             };
-            self.faults.add(path, "is no currency", remedy);
+            self.errors.add(path, "is no currency", remedy);
         }
         currency
     }
@@ -368,7 +368,7 @@ impl Compiler<'_, '_> {
                 currency.decimals(),
                 currency.code()
             );
-            self.faults.add(&path.member("amount"), "is no amount", remedy);
+            self.errors.add(&path.member("amount"), "is no amount", remedy);
         }
         amount
     }
@@ -378,16 +378,16 @@ impl Compiler<'_, '_> {
         let path = privacy.member("retention");
         let written =
             self.document.privacy.as_ref().and_then(|privacy| privacy.retention).unwrap_or_default();
-        let faults = &mut *self.faults;
-        let raw_days = whole(faults, &path.member("raw_days"), written.raw_days, 400);
-        let clicks_days = whole(faults, &path.member("clicks_days"), written.clicks_days, 400);
-        let rejections_days = whole(faults, &path.member("rejections_days"), written.rejections_days, 90);
-        let ledger_days = whole(faults, &path.member("ledger_days"), written.ledger_days, 3_650);
+        let errors = &mut *self.errors;
+        let raw_days = whole(errors, &path.member("raw_days"), written.raw_days, 400);
+        let clicks_days = whole(errors, &path.member("clicks_days"), written.clicks_days, 400);
+        let rejections_days = whole(errors, &path.member("rejections_days"), written.rejections_days, 90);
+        let ledger_days = whole(errors, &path.member("ledger_days"), written.ledger_days, 3_650);
         // By its entries a player's payloads and clicks are found, when they are to be erased.
         let least = raw_days.max(clicks_days);
         if ledger_days < least {
             let remedy = format!("write at least {least}, or shorten raw_days and clicks_days");
-            faults.add(&path.member("ledger_days"), "is shorter than raw_days or clicks_days", remedy);
+            errors.add(&path.member("ledger_days"), "is shorter than raw_days or clicks_days", remedy);
         }
         let ms = |days: u32| u64::from(days).saturating_mul(DAY_MS);
         Retention {
@@ -401,7 +401,7 @@ impl Compiler<'_, '_> {
     fn salt(&mut self) -> Option<MacKey> {
         let salt = self.document.privacy.as_ref()?.salt.as_ref()?;
         let path = Path::Root.member("privacy");
-        let secret = self.secrets.take_at(self.faults, &path.member("salt"), salt, SecretEncoding::Text)?;
+        let secret = self.secrets.take_at(self.errors, &path.member("salt"), salt, SecretEncoding::Text)?;
         Some(MacKey::new(&secret))
     }
 
@@ -411,7 +411,7 @@ impl Compiler<'_, '_> {
                 let path = Path::Root.member("admin");
                 let (owner, mut ids, mut known) = (Arc::from("admin"), Vec::new(), BTreeMap::new());
                 let path = path.member("tokens");
-                opaque_tokens(self.faults, &path, &owner, &admin.tokens, &mut ids, &mut known)
+                opaque_tokens(self.errors, &path, &owner, &admin.tokens, &mut ids, &mut known)
             }
             (None, Environment::Sandbox) => vec![sandbox::admin_token()],
             (None, Environment::Production) => Vec::<OpaqueToken>::new(),
@@ -442,16 +442,16 @@ impl Compiler<'_, '_> {
     }
 
     fn contract(&mut self, path: &Path<'_>, contract: &[written::Terms]) -> Vec<Terms> {
-        count(self.faults, path, contract.len(), TERMS_MAX);
+        count(self.errors, path, contract.len(), TERMS_MAX);
         let mut latest = None;
         let mut compiled = Vec::new();
         for (index, terms) in contract.iter().enumerate() {
             let path = path.element(index);
             let from_path = path.member("from");
-            let from = timestamp(self.faults, &from_path, &terms.from);
+            let from = timestamp(self.errors, &from_path, &terms.from);
             if from.is_some() && from <= latest {
                 let problem = "is not later than that of the terms before";
-                self.faults.add(&from_path, problem, "write the terms in the order of their dates, one each");
+                self.errors.add(&from_path, problem, "write the terms in the order of their dates, one each");
             }
             latest = from.or(latest);
             let mut money = |name: &str, money: &Option<written::Money>| {
@@ -460,7 +460,7 @@ impl Compiler<'_, '_> {
             let ftd_min_deposit = money("ftd_min_deposit", &terms.ftd_min_deposit);
             let cpa = money("cpa", &terms.cpa);
             let window = terms.ftd_window_days.map(|days| {
-                let days = whole(self.faults, &path.member("ftd_window_days"), Some(days), 30);
+                let days = whole(self.errors, &path.member("ftd_window_days"), Some(days), 30);
                 u64::from(days).saturating_mul(DAY_MS)
             });
             let share = path.member("revenue_share_percent");
@@ -494,7 +494,7 @@ impl Compiler<'_, '_> {
             Some(share) => share,
             None => {
                 let remedy = "write a number from 0 to 100 as text, with at most two decimals, like \"25\" or \"12.5\"";
-                self.faults.add(path, "is no percentage", remedy);
+                self.errors.add(path, "is no percentage", remedy);
                 0
             }
         }
@@ -523,7 +523,7 @@ impl Compiler<'_, '_> {
                 RuleProblem::SaltMissing => "needs `privacy.salt`, which the document lacks",
             };
             let list = path.member(fault.list);
-            self.faults.add(&list.element(fault.index), problem, fault.problem.as_str());
+            self.errors.add(&list.element(fault.index), problem, fault.problem.as_str());
         }
         rules
     }

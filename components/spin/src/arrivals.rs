@@ -4,8 +4,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use countersign_core::dedup::{LEASE_MS_MAX, SOURCE_SLOTS};
 use countersign_core::rate::{CLOCK_STEP_MS_MAX, Rate};
-use countersign_core::seen::{LEASE_MS_MAX, SOURCE_SLOTS};
 use countersign_core::store::{Claim, HandOn, SourceKey, StoreFault, Throttle};
 use countersign_core::time::Timestamp;
 use spin_sdk::sqlite::{Connection, Value};
@@ -153,8 +153,8 @@ impl Arrival {
     /// # Errors
     /// The payload is not UTF-8, which the canonical writer does not write.
     pub(crate) fn of(claim: &Claim, now: Timestamp) -> Result<Self, StoreFault> {
-        let entry = &claim.entry;
-        let payload = std::str::from_utf8(&entry.payload).map_err(|_| StoreFault::Unavailable)?;
+        let row = &claim.row;
+        let payload = std::str::from_utf8(&row.payload).map_err(|_| StoreFault::Unavailable)?;
         let lease_until = match claim.hand_on {
             HandOn::AfterClaim { .. } => instant(lease_end(claim)),
             HandOn::WithClaim => Value::Null,
@@ -171,13 +171,13 @@ impl Arrival {
             blob(&claim.payload_hash),
             instant(claim.now.plus_ms(claim.retention_ms)),
             text(&claim.partner),
-            text(entry.event_id.as_str()),
-            text(entry.event.as_str()),
-            text(entry.click_id.as_str()),
-            instant(entry.ts_event),
-            text(&entry.key_id),
-            entry.source.map_or(Value::Null, |source| text(&source.to_string())),
-            text(entry.receipt.as_str()),
+            text(row.event_id.as_str()),
+            text(row.event.as_str()),
+            text(row.click_id.as_str()),
+            instant(row.ts_event),
+            text(&row.key_id),
+            row.source.map_or(Value::Null, |source| text(&source.to_string())),
+            text(row.receipt.as_str()),
             text(payload),
             instant(claim.now),
             lease_until,

@@ -25,9 +25,9 @@ pub enum NotConfigured {
 
 /// The configuration document as it was read. Its parts are compiled for those that need them, each with its own secrets.
 #[derive(Debug)]
-pub struct Document(String);
+pub struct ConfigurationText(String);
 
-impl Document {
+impl ConfigurationText {
     /// Reads it.
     ///
     /// # Errors

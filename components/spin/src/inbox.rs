@@ -17,10 +17,10 @@
 
 use std::time::Duration;
 
-use countersign_core::drive::AsyncStore;
+use countersign_core::dedup::{LEASE_MS_MAX, SWAP_TRIES_MAX};
 use countersign_core::event::EventId;
 use countersign_core::rate::{Decision, Rate};
-use countersign_core::seen::{LEASE_MS_MAX, SWAP_TRIES_MAX};
+use countersign_core::store::AsyncStore;
 use countersign_core::store::{
     Claim, ClaimAnswer, End, Fallback, Settlement, StoreFault, Throttle, ThrottleAnswer,
 };

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use countersign_core::store::StoreFault;
 use countersign_core::time::Timestamp;
-use countersign_spin::config::Document;
+use countersign_spin::config::ConfigurationText;
 use countersign_spin::exchange::{self, Response};
 use countersign_spin::host::{self, log, now};
 use countersign_spin::ledger::Ledger;
@@ -61,7 +61,7 @@ async fn answer(request: Request) -> Response {
 }
 
 async fn start() -> Result<Ledger, NotStarted> {
-    Ok(Ledger::open("default", Document::read()?.rules().await?, now).await?)
+    Ok(Ledger::open("default", ConfigurationText::read()?.rules().await?, now).await?)
 }
 
 /// Runs until nothing is due soon, and once more where an event came while the run was ending: its wake-up call fell on deaf ears.

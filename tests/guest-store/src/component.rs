@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use countersign_core::drive::AsyncStore as _;
+use countersign_core::store::AsyncStore as _;
 use countersign_core::store::StoreFault;
 use countersign_core::time::Timestamp;
 use countersign_spin::inbox::{Inbox, NotOpened};

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use countersign_core::event::EventId;
-use countersign_core::outcome::Receipt;
 use countersign_core::rate::{self, Rate};
-use countersign_core::store::{self, ClaimKey, End, Entry, HandOn, SourceKey, StoreFault};
+use countersign_core::receipt::Receipt;
+use countersign_core::store::{self, ClaimKey, End, HandOn, InboxRow, SourceKey, StoreFault};
 use countersign_core::text::Text;
 use countersign_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -151,8 +151,8 @@ impl From<&store::Claim> for Claim {
             },
             retention_ms: claim.retention_ms,
             fallback: claim.fallback.map(|fallback| (fallback.fingerprint, fallback.window_ms)),
-            event_id: claim.entry.event_id.as_str().to_owned(),
-            payload: claim.entry.payload.clone(),
+            event_id: claim.row.event_id.as_str().to_owned(),
+            payload: claim.row.payload.clone(),
             now_ms: claim.now.as_ms(),
         }
     }
@@ -175,7 +175,7 @@ impl From<Claim> for store::Claim {
             },
             retention_ms: claim.retention_ms,
             fallback: claim.fallback.map(fallback_of),
-            entry: Entry {
+            row: InboxRow {
                 event_id: Text::new(&claim.event_id).unwrap_or_default(),
                 event: Text::new("deposit_success").unwrap_or_default(),
                 click_id: Text::new("click").unwrap_or_default(),

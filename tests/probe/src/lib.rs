@@ -4,12 +4,12 @@
 
 use std::cell::RefCell;
 
+use countersign_core::dedup::{MemoryTable, TableStore};
 use countersign_core::drive::drive_now;
 use countersign_core::gate::{Body, Delivery, Gate, Mode, Outcome, Peer, Request, Scratch};
 use countersign_core::headers::Headers;
 use countersign_core::outcome::Reply;
 use countersign_core::policy::Policy;
-use countersign_core::seen::{MemoryTable, TableStore};
 use countersign_core::time::Timestamp;
 
 thread_local! {
@@ -50,7 +50,7 @@ fn play(input: &[u8], now: Timestamp) -> Option<Reply> {
         headers.push((name, value));
     }
     let policy = Policy::compile(document, &mut |name| Some(name.as_bytes().to_vec())).ok()?;
-    let mut store = TableStore::new(MemoryTable::default(), policy.dedup.shape);
+    let mut store = TableStore::new(MemoryTable::default(), policy.dedup.size);
     let gate = Gate::new(policy, Mode::Forward);
     let mut scratch = Scratch::default();
     let request = Request {

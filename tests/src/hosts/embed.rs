@@ -4,11 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, anyhow, bail};
+use countersign_core::dedup::{MemoryTable, TableSize, TableStore};
 use countersign_core::rate::{Quota, Rate};
-use countersign_core::seen::{MemoryTable, Shape, TableStore};
 use countersign_core::store::{
-    Claim, ClaimAnswer, ClaimKey, End, Entry, Fallback, HandOn, Settlement, SourceKey, StoreFault, Throttle,
-    ThrottleAnswer,
+    Claim, ClaimAnswer, ClaimKey, End, Fallback, HandOn, InboxRow, Settlement, SourceKey, StoreFault,
+    Throttle, ThrottleAnswer,
 };
 use countersign_core::text::Text;
 use countersign_core::time::Timestamp;
@@ -50,8 +50,8 @@ impl Host for Embed {
     fn play(&mut self, group: &Group, vector: &Vector) -> anyhow::Result<Vec<Expect>> {
         let document = group.configuration()?;
         let dedup = &serde_json::from_str::<serde_json::Value>(&document)?["dedup"];
-        let default = Shape::default();
-        let shape = Shape {
+        let default = TableSize::default();
+        let shape = TableSize {
             slots: dedup["slots"].as_u64().map_or(Ok(default.slots), u32::try_from)?,
             entries_per_slot: dedup["entries_per_slot"]
                 .as_u64()
@@ -201,7 +201,7 @@ fn claim(operation: &records::ClaimOperation) -> anyhow::Result<Claim> {
         hand_on: HandOn::AfterClaim { lease_ms: operation.lease_ms },
         retention_ms: operation.retention_ms,
         fallback: operation.fallback.as_ref().map(fallback).transpose()?,
-        entry: Entry {
+        row: InboxRow {
             event_id: short(&operation.event_id)?,
             event: short(&operation.event)?,
             click_id: short(&operation.click_id)?,

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, bail};
+use countersign_core::dedup::{MemoryTable, Slot, Swap, Table, TableStore};
 use countersign_core::drive::drive_now;
 use countersign_core::gate::{Body, Claimed, Delivery, Gate, Mode, Outcome, Peer, Request, Scratch};
 use countersign_core::headers::Headers;
 use countersign_core::outcome::{Facts, Reply};
 use countersign_core::policy::Policy;
-use countersign_core::seen::{MemoryTable, Slot, Swap, Table, TableStore};
 use countersign_core::store::StoreFault;
 use countersign_core::time::Timestamp;
 use countersign_host::fault::{Fault, Faults};
@@ -52,7 +52,7 @@ impl Native {
         let table = FaultyTable { table: MemoryTable::default(), faults: self.faults.clone() };
         let mut play = Play {
             gate,
-            store: TableStore::new(table, gate.policy().dedup.shape),
+            store: TableStore::new(table, gate.policy().dedup.size),
             scratch: Scratch::default(),
             pending: Vec::new(),
             log: &mut self.log,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use conformance::spin_gate::SpinGate;
 use countersign_core::click::{self, ClickKey};
-use countersign_core::json::{self, Limits, Tape};
+use countersign_core::json::{self, ReadLimits, Tape};
 use countersign_core::policy::{Minting, Policy};
 use countersign_core::signature::{self, Message, Signed};
 use countersign_core::time::Timestamp;
@@ -361,7 +361,7 @@ fn postback(event_id: &str, click_id: &str) -> HttpRequest {
         r#"{{"amount":10,"click_id":"{click_id}","currency":"EUR","event":"deposit_success","event_id":"{event_id}","ts_event":"2025-12-31T23:59:59Z"}}"#
     );
     let mut tape = Tape::default();
-    let document = json::read(body.as_bytes(), &mut tape, Limits::POSTBACK).unwrap();
+    let document = json::read(body.as_bytes(), &mut tape, ReadLimits::POSTBACK).unwrap();
     let message = Message { id: event_id, at: Timestamp::from_ms(AT_MS) };
     let key = partner.signature.keys.first().unwrap();
     let (scheme, place) = (partner.signature.scheme, &partner.signature.place);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use countersign_core::click::{self, ClickKey};
-use countersign_core::json::{self, Limits, Tape};
+use countersign_core::json::{self, ReadLimits, Tape};
 use countersign_core::policy::sandbox;
 use countersign_core::signature::{Message, Place, Scheme, Signed, SigningKey, sign};
 use countersign_core::time::Timestamp;
@@ -57,7 +57,7 @@ impl Postback {
     pub(crate) fn signed(mut self, secret: &str) -> Self {
         let key = SigningKey::new(Arc::from("key"), secret.as_bytes(), None, None);
         let mut tape = Tape::default();
-        let document = json::read(&self.body, &mut tape, Limits::POSTBACK).unwrap();
+        let document = json::read(&self.body, &mut tape, ReadLimits::POSTBACK).unwrap();
         let message = Message { id: "unused", at: now() };
         let place = Place::Header(Place::HEADER.into());
         let signed = sign(Scheme::Jcs, &place, &key, &self.body, &document, message).unwrap();

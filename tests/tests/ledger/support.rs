@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use conformance::spin_app::{Setup, SpinApp, Wakes};
-use countersign_core::json::{self, Limits, Tape};
+use countersign_core::json::{self, ReadLimits, Tape};
 use countersign_core::policy::Policy;
 use countersign_core::signature::{self, Message, Signed};
 use countersign_core::time::Timestamp;
@@ -142,7 +142,7 @@ impl App {
         let partner = policy.partner("acme").unwrap();
         let body = event.to_string().into_bytes();
         let mut tape = Tape::default();
-        let document = json::read(&body, &mut tape, Limits::POSTBACK).unwrap();
+        let document = json::read(&body, &mut tape, ReadLimits::POSTBACK).unwrap();
         let message = Message { id: "", at: Timestamp::from_ms(AT_MS) };
         let (scheme, place) = (partner.signature.scheme, &partner.signature.place);
         let key = partner.signature.keys.first().unwrap();

@@ -1,6 +1,6 @@
 //! What an adapter has to show, so that every clause can be put to it.
 
-use countersign_core::drive::Store;
+use countersign_core::store::Store;
 
 /// A handle on an adapter's store, for one thread.
 pub(crate) type Worker = Box<dyn Store + Send>;

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use countersign_core::drive::Store;
+use countersign_core::store::Store;
 use countersign_core::store::{Claim, ClaimAnswer, Settlement, StoreFault, Throttle, ThrottleAnswer};
 use countersign_host::fault::{Fault, Faults};
 use countersign_host::http::HttpRequest;

@@ -1,6 +1,6 @@
 //! Claim, commit, release, and the lease that ends what nobody settles.
 
-use countersign_core::seen::LEASE_MS_MAX;
+use countersign_core::dedup::LEASE_MS_MAX;
 use countersign_core::store::Claim;
 
 use crate::adapter::Adapter;

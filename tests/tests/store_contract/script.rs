@@ -4,10 +4,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use countersign_core::event::{EventId, EventName};
-use countersign_core::outcome::Receipt;
 use countersign_core::rate::Rate;
+use countersign_core::receipt::Receipt;
 use countersign_core::store::{
-    Claim, ClaimAnswer, ClaimKey, End, Entry, Fallback, Fingerprint, HandOn, Settlement, SourceKey, Throttle,
+    Claim, ClaimAnswer, ClaimKey, End, Fallback, Fingerprint, HandOn, InboxRow, Settlement, SourceKey,
+    Throttle,
 };
 use countersign_core::text::Text;
 use countersign_core::time::Timestamp;
@@ -58,7 +59,7 @@ pub(crate) fn claim(event: u64, payload: u8, ms: u64) -> Claim {
         hand_on: HandOn::AfterClaim { lease_ms: LEASE_MS },
         retention_ms: RETENTION_MS,
         fallback: None,
-        entry: Entry {
+        row: InboxRow {
             event_id: event_id(event),
             event: EventName::new("deposit_success").unwrap(),
             click_id: Text::new("click").unwrap(),

@@ -3,14 +3,14 @@
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use countersign_core::seen::{MemoryTable, Shape, Slot, Swap, Table, TableStore};
+use countersign_core::dedup::{MemoryTable, Slot, Swap, Table, TableSize, TableStore};
 use countersign_core::store::StoreFault;
 use countersign_host::proxy_wasm::SharedData;
 
 use crate::adapter::{Act, Adapter, Part, Until, Worker};
 
 /// Small, so that neighbours meet; large enough that nothing is pushed out.
-const SHAPE: Shape = Shape { slots: 64, entries_per_slot: 8 };
+const SHAPE: TableSize = TableSize { slots: 64, entries_per_slot: 8 };
 /// A compare-and-swap token that no host issues: writing with it is an insert-if-absent.
 const NEVER_ISSUED: u32 = u32::MAX;
 const VM: &str = "countersign";

@@ -12,9 +12,9 @@ use core::slice;
 use serde::de::value::{BorrowedStrDeserializer, StrDeserializer};
 use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, Visitor};
 
-use super::fault::nearest;
-use super::{ConfigError, Faults, Path};
-use crate::json::{self, Limits, Object, Tape, Value};
+use super::error::nearest;
+use super::{ConfigError, ConfigErrors, Path};
+use crate::json::{self, Object, ReadLimits, Tape, Value};
 
 /// A struct with a member of this name, an [`Unread`](super::Unread), leaves all members that it does not have to other readers.
 pub const OTHERS: &str = "*";
@@ -22,7 +22,7 @@ pub const OTHERS: &str = "*";
 /// Longest document in bytes.
 pub const DOCUMENT_BYTES_MAX: usize = 4_194_304;
 
-const LIMITS: Limits = Limits { depth_max: 16, nodes_max: 262_144 };
+const LIMITS: ReadLimits = ReadLimits { depth_max: 16, nodes_max: 262_144 };
 
 /// Reads a document.
 ///
@@ -30,18 +30,18 @@ const LIMITS: Limits = Limits { depth_max: 16, nodes_max: 262_144 };
 /// Every mistake in its shape: not strict JSON, missing members, unknown members, values of the wrong kind. Ranges and what
 /// the members mean together are checked by [`crate::policy::Policy::compile`].
 pub fn read<T: DeserializeOwned>(json: &str) -> Result<T, Vec<ConfigError>> {
-    let mut faults = Faults::default();
-    match read_leniently(json, &mut faults) {
-        Some(document) if faults.is_empty() => Ok(document),
-        Some(_) | None => Err(faults.into_errors()),
+    let mut errors = ConfigErrors::default();
+    match read_leniently(json, &mut errors) {
+        Some(document) if errors.is_empty() => Ok(document),
+        Some(_) | None => Err(errors.into_errors()),
     }
 }
 
 /// Reads a document as far as it can be read. Where a mistake was noted, the value in its place is a neutral one.
-pub fn read_leniently<T: DeserializeOwned>(json: &str, faults: &mut Faults) -> Option<T> {
+pub fn read_leniently<T: DeserializeOwned>(json: &str, errors: &mut ConfigErrors) -> Option<T> {
     if json.len() > DOCUMENT_BYTES_MAX {
         let problem = format!("is longer than {DOCUMENT_BYTES_MAX} bytes");
-        faults.add(&Path::Root, problem, "split the partners over several gates");
+        errors.add(&Path::Root, problem, "split the partners over several gates");
         return None;
     }
     let mut tape = Tape::default();
@@ -50,14 +50,14 @@ pub fn read_leniently<T: DeserializeOwned>(json: &str, faults: &mut Faults) -> O
         Err(malformed) => {
             let (line, column) = place(json, malformed.offset);
             let problem = format!("is not strict JSON at line {line}, column {column}");
-            faults.add(&Path::Root, problem, malformed.problem.as_str());
+            errors.add(&Path::Root, problem, malformed.problem.as_str());
             return None;
         }
     };
-    let node = Node { value: Some(document.root()), path: &Path::Root, faults };
+    let node = Node { value: Some(document.root()), path: &Path::Root, errors };
     // A `Refusal` comes only from a visitor that none of our structs has.
     let document = T::deserialize(node).ok();
-    faults.set_read();
+    errors.set_read();
     document
 }
 
@@ -73,14 +73,14 @@ fn place(text: &str, offset: usize) -> (usize, usize) {
 struct Node<'n, 'd> {
     value: Option<Value<'d>>,
     path: &'n Path<'n>,
-    faults: &'n mut Faults,
+    errors: &'n mut ConfigErrors,
 }
 
 impl<'d> Node<'_, 'd> {
     /// Notes that `wanted` (`a string`) was to stand here.
     fn wrong(&mut self, wanted: &str) {
         let found = match self.value {
-            None => return self.faults.add(self.path, "is missing", format!("write {wanted}")),
+            None => return self.errors.add(self.path, "is missing", format!("write {wanted}")),
             Some(Value::Null) => "null",
             Some(Value::Bool(_)) => "true or false",
             Some(Value::Number(_)) => "a number",
@@ -88,7 +88,7 @@ impl<'d> Node<'_, 'd> {
             Some(Value::Array(_)) => "an array",
             Some(Value::Object(_)) => "an object",
         };
-        self.faults.add(self.path, format!("is {found}"), format!("write {wanted}"));
+        self.errors.add(self.path, format!("is {found}"), format!("write {wanted}"));
     }
 
     fn text(&mut self, wanted: &str) -> Option<String> {
@@ -169,8 +169,8 @@ impl<'de, 'd> Deserializer<'de> for Node<'_, 'd> {
         let text = self.text(&choice);
         let known = text.as_deref().and_then(|text| variants.iter().find(|variant| **variant == text));
         if known.is_none() {
-            self.faults.add(self.path, "is an unknown word", format!("write {choice}"));
-            self.faults.guess(self.path.parent());
+            self.errors.add(self.path, "is an unknown word", format!("write {choice}"));
+            self.errors.guess(self.path.parent());
         }
         let variant = known.or(variants.first()).copied().unwrap_or_default();
         visitor.visit_enum(StrDeserializer::new(variant))
@@ -184,7 +184,7 @@ impl<'de, 'd> Deserializer<'de> for Node<'_, 'd> {
             Vec::new()
         };
         let elements = elements.into_iter().enumerate();
-        visitor.visit_seq(Elements { elements, path: self.path, faults: self.faults })
+        visitor.visit_seq(Elements { elements, path: self.path, errors: self.errors })
     }
 
     fn deserialize_map<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Refusal> {
@@ -192,7 +192,7 @@ impl<'de, 'd> Deserializer<'de> for Node<'_, 'd> {
             object.members().map(|(name, value)| (name.to_string(), value)).collect::<Vec<_>>()
         });
         let members = members.unwrap_or_default().into_iter();
-        visitor.visit_map(Members { members, next: None, path: self.path, faults: self.faults })
+        visitor.visit_map(Members { members, next: None, path: self.path, errors: self.errors })
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -210,17 +210,17 @@ impl<'de, 'd> Deserializer<'de> for Node<'_, 'd> {
                         Some(near) => format!("write {near:?}"),
                         None => format!("leave it out; what may stand here is {}", Listed(names)),
                     };
-                    self.faults.add(&self.path.member(&name), "is unknown", remedy);
+                    self.errors.add(&self.path.member(&name), "is unknown", remedy);
                 }
             }
         }
-        // Where the object is missing its members are not worth a word each: `Faults` drops them.
+        // Where the object is missing its members are not worth a word each: `ConfigErrors` drops them.
         visitor.visit_map(Fields {
             object,
             names: names.iter(),
             next: "",
             path: self.path,
-            faults: self.faults,
+            errors: self.errors,
         })
     }
 
@@ -239,7 +239,7 @@ impl<'de, 'd> Deserializer<'de> for Node<'_, 'd> {
 struct Elements<'n, 'd> {
     elements: core::iter::Enumerate<alloc::vec::IntoIter<Value<'d>>>,
     path: &'n Path<'n>,
-    faults: &'n mut Faults,
+    errors: &'n mut ConfigErrors,
 }
 
 impl<'de> de::SeqAccess<'de> for Elements<'_, '_> {
@@ -248,7 +248,7 @@ impl<'de> de::SeqAccess<'de> for Elements<'_, '_> {
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Refusal> {
         let Some((index, value)) = self.elements.next() else { return Ok(None) };
         let path = self.path.element(index);
-        seed.deserialize(Node { value: Some(value), path: &path, faults: self.faults }).map(Some)
+        seed.deserialize(Node { value: Some(value), path: &path, errors: self.errors }).map(Some)
     }
 }
 
@@ -257,7 +257,7 @@ struct Members<'n, 'd> {
     members: alloc::vec::IntoIter<(String, Value<'d>)>,
     next: Option<(String, Value<'d>)>,
     path: &'n Path<'n>,
-    faults: &'n mut Faults,
+    errors: &'n mut ConfigErrors,
 }
 
 impl<'de> de::MapAccess<'de> for Members<'_, '_> {
@@ -272,7 +272,7 @@ impl<'de> de::MapAccess<'de> for Members<'_, '_> {
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Refusal> {
         let (name, value) = self.next.take().ok_or(Refusal)?;
         let path = self.path.member(&name);
-        seed.deserialize(Node { value: Some(value), path: &path, faults: self.faults })
+        seed.deserialize(Node { value: Some(value), path: &path, errors: self.errors })
     }
 }
 
@@ -282,7 +282,7 @@ struct Fields<'n, 'd> {
     names: slice::Iter<'static, &'static str>,
     next: &'static str,
     path: &'n Path<'n>,
-    faults: &'n mut Faults,
+    errors: &'n mut ConfigErrors,
 }
 
 impl<'de> de::MapAccess<'de> for Fields<'_, '_> {
@@ -297,7 +297,7 @@ impl<'de> de::MapAccess<'de> for Fields<'_, '_> {
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Refusal> {
         let path = self.path.member(self.next);
         let value = self.object.and_then(|object| object.get(self.next));
-        seed.deserialize(Node { value, path: &path, faults: self.faults })
+        seed.deserialize(Node { value, path: &path, errors: self.errors })
     }
 }
 

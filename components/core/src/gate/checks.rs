@@ -7,21 +7,22 @@ use core::net::IpAddr;
 
 use super::reply::{self, More};
 use super::{Body, ClaimWait, Gate, Mode, Request, fingerprint};
-use crate::attestation::{self, AttestationFault};
+use crate::attestation::{self, AttestationReject};
 use crate::canonical;
-use crate::click::{self, ClickFault};
+use crate::canonical::PayloadHash;
+use crate::click::{self, ClickReject};
 use crate::event::{self, Event};
 use crate::headers::Headers;
-use crate::json::{self, Document, Limits, Tape};
+use crate::json::{self, Document, ReadLimits, Tape};
 use crate::outcome::{Code, Facts, Reply};
 use crate::policy::{ClickVerify, Environment, Partner, Policy};
 use crate::receipt;
-use crate::signature::{self, Place, Scheme, SignatureFault, SignaturePolicy};
-use crate::source::{self, SourceFault};
-use crate::store::{Claim, ClaimKey, Entry, Fallback, HandOn, PayloadHash};
+use crate::signature::{self, Place, Scheme, SignaturePolicy, SignatureReject};
+use crate::source::{self, SourceReject};
+use crate::store::{Claim, ClaimKey, Fallback, HandOn, InboxRow};
 use crate::text::Text;
 use crate::time::Timestamp;
-use crate::token::{self, Bearer, TokenFault};
+use crate::token::{self, Bearer, TokenReject};
 
 /// Where a request came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,7 +155,7 @@ impl<'r> Examination<'r> {
             valid_token(partner, token, now, &mut scratch.tape, &facts)?;
             partner
         };
-        let document = json::read(body, &mut scratch.tape, Limits::POSTBACK).map_err(|malformed| {
+        let document = json::read(body, &mut scratch.tape, ReadLimits::POSTBACK).map_err(|malformed| {
             let detail = malformed.problem.as_str();
             refuse(facts.clone(), Code::PayloadMalformed, detail, &More::Malformed(&malformed))
         })?;
@@ -271,10 +272,10 @@ fn allowed_source(
     let forwarded = source::forwarded_certificate(peer.address, &policy.trusted_proxies, headers);
     let certificate = peer.certificate.iter().copied().chain(forwarded);
     source::check(&partner.source, address, certificate).map_err(|fault| match fault {
-        SourceFault::Address => {
+        SourceReject::Address => {
             refuse(facts.clone(), Code::SourceNotAllowed, "the address is on no allow-list", &More::Nothing)
         }
-        SourceFault::Certificate => refuse(
+        SourceReject::Certificate => refuse(
             facts.clone(),
             Code::CertificateNotAllowed,
             "no client certificate that is allowed",
@@ -295,13 +296,13 @@ fn valid_token(
     let skew = |milliseconds| More::Skew { milliseconds, now };
     match token::verify(policy, token, now, tape) {
         Ok(_verified) => Ok(()),
-        Err(TokenFault::Invalid { reason, skew_ms }) => {
+        Err(TokenReject::Invalid { reason, skew_ms }) => {
             Err(refuse(facts.clone(), Code::TokenInvalid, reason, &skew_ms.map_or(More::Nothing, skew)))
         }
-        Err(TokenFault::Expired { skew_ms }) => {
+        Err(TokenReject::Expired { skew_ms }) => {
             Err(refuse(facts.clone(), Code::TokenExpired, "exp has come", &skew(skew_ms)))
         }
-        Err(TokenFault::LifetimeTooLong) => Err(refuse(
+        Err(TokenReject::LifetimeTooLong) => Err(refuse(
             facts.clone(),
             Code::TokenLifetimeTooLong,
             "exp - iat is over the maximum",
@@ -330,16 +331,16 @@ fn authentic(
     };
     let refuse = |detail, more: &More<'_>| Err(refuse(facts.clone(), Code::SignatureInvalid, detail, more));
     match fault {
-        SignatureFault::Missing => refuse("no signature", &More::Hint(signature_form(&partner.signature))),
-        SignatureFault::Malformed => refuse(
+        SignatureReject::Missing => refuse("no signature", &More::Hint(signature_form(&partner.signature))),
+        SignatureReject::Malformed => refuse(
             "the signature is not written as its scheme asks",
             &More::Hint(signature_form(&partner.signature)),
         ),
-        SignatureFault::NoKeyValid => refuse("no key of the partner is valid now", &More::Nothing),
-        SignatureFault::TimestampOutsideTolerance { skew_ms } => {
+        SignatureReject::NoKeyValid => refuse("no key of the partner is valid now", &More::Nothing),
+        SignatureReject::TimestampOutsideTolerance { skew_ms } => {
             refuse("the timestamp is outside the tolerance", &More::Skew { milliseconds: skew_ms, now })
         }
-        SignatureFault::Mismatch => match policy.environment {
+        SignatureReject::Mismatch => match policy.environment {
             Environment::Production => refuse("no key gives this signature", &More::Nothing),
             Environment::Sandbox => {
                 let mut string_to_sign = Vec::new();
@@ -398,9 +399,9 @@ fn valid_event(
             event.click_id = Text::new(click.id.as_str()).unwrap_or(event.click_id);
             return Ok(event);
         }
-        (Err(ClickFault::Foreign), ClickVerify::WhenOurs) => return Ok(event),
+        (Err(ClickReject::Foreign), ClickVerify::WhenOurs) => return Ok(event),
         // Only a macro that nobody filled in is no tracker's id.
-        (Err(fault), ClickVerify::Off) if fault != ClickFault::Macro => return Ok(event),
+        (Err(fault), ClickVerify::Off) if fault != ClickReject::Macro => return Ok(event),
         (Err(fault), _) => fault,
     };
     Err(refuse(facts.clone(), Code::ClickIdInvalid, fault.as_str(), &More::Hint(fault.as_str())))
@@ -437,10 +438,10 @@ fn attested_partner<'r>(
     };
     match attestation::verify(&policy.attestation, value, name, event_id, &sha256(body), now) {
         Ok(_attested_at) => {}
-        Err(fault @ AttestationFault::Stale { skew_ms }) => {
+        Err(fault @ AttestationReject::Stale { skew_ms }) => {
             return refuse(fault.as_str(), &More::Skew { milliseconds: skew_ms, now });
         }
-        Err(fault @ (AttestationFault::Malformed | AttestationFault::Mismatch)) => {
+        Err(fault @ (AttestationReject::Malformed | AttestationReject::Mismatch)) => {
             return refuse(fault.as_str(), &More::Nothing);
         }
     }
@@ -490,7 +491,7 @@ fn claim(
         },
         retention_ms: policy.dedup.retention_ms,
         fallback,
-        entry: Entry {
+        row: InboxRow {
             event_id: event.event_id,
             event: event.event,
             click_id: event.click_id,

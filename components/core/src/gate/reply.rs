@@ -4,10 +4,11 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Write;
 
-use crate::event::{EventFaults, EventId};
+use crate::event::{EventId, EventRejects};
 use crate::json::Malformed;
-use crate::outcome::{Code, Facts, Receipt, Reply, push_string};
+use crate::outcome::{Code, Facts, Reply, push_string};
 use crate::rate::Quota;
+use crate::receipt::Receipt;
 use crate::time::Timestamp;
 
 /// Advice for a retry after a failure of ours: long enough for a store to come back, short enough for a sender's patience.
@@ -29,7 +30,7 @@ pub(super) enum More<'m> {
     /// Where the payload stops being JSON.
     Malformed(&'m Malformed),
     /// What is wrong with the event.
-    Faults { faults: &'m EventFaults, now: Timestamp },
+    Faults { faults: &'m EventRejects, now: Timestamp },
     /// How far the sender's clock is off: its instant minus ours.
     Skew { milliseconds: i64, now: Timestamp },
     /// What was to be signed: the sandbox shows it, production never does.
@@ -210,7 +211,7 @@ impl Object {
         self.0.push_str(if value { "true" } else { "false" });
     }
 
-    fn faults(&mut self, faults: &EventFaults) {
+    fn faults(&mut self, faults: &EventRejects) {
         self.name("errors");
         let mut separator = '[';
         for fault in faults.list() {

@@ -25,7 +25,7 @@ use read::{Entry, Frame};
 
 /// The reader's memory, kept between requests: it grows to the largest document read and is then reused.
 ///
-/// `Tape::default()` allocates nothing yet. Its size is bounded by [`Limits`], whatever arrives.
+/// `Tape::default()` allocates nothing yet. Its size is bounded by [`ReadLimits`], whatever arrives.
 #[derive(Default)]
 pub struct Tape {
     nodes: Vec<Node>,
@@ -35,14 +35,14 @@ pub struct Tape {
 
 /// How much of a document is read before it is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct ReadLimits {
     /// Containers inside one another: `[[1]]` has 2.
     pub depth_max: usize,
     /// Values and member names together, containers included: `{"a":[1]}` has 4.
     pub nodes_max: usize,
 }
 
-impl Limits {
+impl ReadLimits {
     /// What a postback may have (source §4 needs a depth of 1 and some thirty nodes).
     pub const POSTBACK: Self = Self { depth_max: 16, nodes_max: 4096 };
     /// No limit but the memory; for trusted input, benches and tests.
@@ -109,9 +109,9 @@ problems! {
     NumberInexact = "the number is not exactly representable: use fewer digits";
     /// The object has this member already.
     DuplicateMember = "the object has a member of this name already";
-    /// More containers inside one another than [`Limits::depth_max`].
+    /// More containers inside one another than [`ReadLimits::depth_max`].
     TooDeep = "arrays and objects are nested too deeply";
-    /// More values and names than [`Limits::nodes_max`].
+    /// More values and names than [`ReadLimits::nodes_max`].
     TooManyValues = "there are too many values";
     /// More than 4 GiB.
     TooLong = "the document is too long";

@@ -6,7 +6,7 @@ use core::mem;
 
 use super::text::{self, ascii_prefix};
 use super::{
-    Document, Escapes, Kind, Limits, Malformed, NONE, Node, Problem, Tape, narrow, number, text_of, wide,
+    Document, Escapes, Kind, Malformed, NONE, Node, Problem, ReadLimits, Tape, narrow, number, text_of, wide,
 };
 
 /// Reads one document, all of it, into `tape`.
@@ -14,7 +14,7 @@ use super::{
 /// # Errors
 /// The first [`Problem`] that the pass meets, with its offset. A duplicate member that is not beside its namesake in
 /// canonical order is met at the end of its object.
-pub fn read<'t>(bytes: &'t [u8], tape: &'t mut Tape, limits: Limits) -> Result<Document<'t>, Malformed> {
+pub fn read<'t>(bytes: &'t [u8], tape: &'t mut Tape, limits: ReadLimits) -> Result<Document<'t>, Malformed> {
     let Tape { nodes, pending, open } = tape;
     nodes.clear();
     pending.clear();
@@ -40,14 +40,14 @@ struct Reader<'t> {
     pending: &'t mut Vec<Entry>,
     /// The containers around `frame`.
     open: &'t mut Vec<Frame>,
-    limits: Limits,
+    limits: ReadLimits,
 }
 
 /// A container that is not closed yet.
 #[derive(Clone, Copy)]
 pub(super) struct Frame {
     node: u32,
-    shape: Shape,
+    container: Container,
     /// Whether every byte since its start is canonical.
     canonical: bool,
     /// Whether its names came in canonical order so far.
@@ -57,7 +57,7 @@ pub(super) struct Frame {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Shape {
+enum Container {
     /// No container: the document itself.
     Outside,
     Array,
@@ -66,7 +66,7 @@ enum Shape {
 
 impl Frame {
     const OUTSIDE: Self =
-        Self { node: NONE, shape: Shape::Outside, canonical: true, ordered: true, names: 0 };
+        Self { node: NONE, container: Container::Outside, canonical: true, ordered: true, names: 0 };
 }
 
 /// A member's name on its way to its place.
@@ -104,7 +104,7 @@ impl Reader<'_> {
                 self.push(start, Kind::Number { plain_end: narrow(number.plain_end) })?;
             }
             Some(b'{') => {
-                self.open(Shape::Object)?;
+                self.open(Container::Object)?;
                 if self.bytes.get(self.at) != Some(&b'}') {
                     self.name()?;
                     return Ok(false);
@@ -112,7 +112,7 @@ impl Reader<'_> {
                 self.close()?;
             }
             Some(b'[') => {
-                self.open(Shape::Array)?;
+                self.open(Container::Array)?;
                 if self.bytes.get(self.at) != Some(&b']') {
                     return Ok(false);
                 }
@@ -130,22 +130,24 @@ impl Reader<'_> {
     fn next(&mut self) -> Result<bool, Malformed> {
         loop {
             self.skip_blank();
-            match (self.frame.shape, self.bytes.get(self.at)) {
-                (Shape::Object, Some(b',')) => {
+            match (self.frame.container, self.bytes.get(self.at)) {
+                (Container::Object, Some(b',')) => {
                     self.at = self.at.wrapping_add(1);
                     self.skip_blank();
                     self.name()?;
                     return Ok(true);
                 }
-                (Shape::Array, Some(b',')) => {
+                (Container::Array, Some(b',')) => {
                     self.at = self.at.wrapping_add(1);
                     self.skip_blank();
                     return Ok(true);
                 }
-                (Shape::Object, Some(b'}')) | (Shape::Array, Some(b']')) => self.close()?,
-                (Shape::Outside, None) => return Ok(false),
-                (Shape::Outside, Some(_)) => return Err(self.unexpected(Problem::TrailingData)),
-                (Shape::Object | Shape::Array, _) => return Err(self.unexpected(Problem::CommaExpected)),
+                (Container::Object, Some(b'}')) | (Container::Array, Some(b']')) => self.close()?,
+                (Container::Outside, None) => return Ok(false),
+                (Container::Outside, Some(_)) => return Err(self.unexpected(Problem::TrailingData)),
+                (Container::Object | Container::Array, _) => {
+                    return Err(self.unexpected(Problem::CommaExpected));
+                }
             }
         }
     }
@@ -191,7 +193,7 @@ impl Reader<'_> {
     }
 
     /// Goes into a container, up to its first byte that is not blank.
-    fn open(&mut self, shape: Shape) -> Result<(), Malformed> {
+    fn open(&mut self, container: Container) -> Result<(), Malformed> {
         // The frames around this one, less the outside.
         if self.open.len() >= self.limits.depth_max {
             return Err(Malformed { offset: self.at, problem: Problem::TooDeep });
@@ -202,7 +204,7 @@ impl Reader<'_> {
         // Its kind is known when it closes.
         self.push(start, Kind::Null)?;
         let names = self.pending.len();
-        let inner = Frame { node, shape, canonical: true, ordered: true, names };
+        let inner = Frame { node, container, canonical: true, ordered: true, names };
         self.open.push(mem::replace(&mut self.frame, inner));
         self.skip_blank();
         Ok(())
@@ -216,7 +218,7 @@ impl Reader<'_> {
         let after = narrow(self.nodes.len());
         let parent = outer.node;
         let canonical = inner.canonical && inner.ordered;
-        let kind = if inner.shape == Shape::Object {
+        let kind = if inner.container == Container::Object {
             Kind::Object { after, parent, canonical, first: self.link(inner)? }
         } else {
             Kind::Array { after, parent, canonical }

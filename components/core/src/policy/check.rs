@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::document::{Faults, Path, Whole};
+use crate::document::{ConfigErrors, Path, Whole};
 use crate::time::Timestamp;
 use crate::validity::Validity;
 
@@ -13,7 +13,7 @@ pub(super) const KEY_ID_BYTES_MAX: usize = 64;
 
 /// A number, or `default` where none is written (or a wrong one, which is noted).
 pub fn whole<const MIN: u32, const MAX: u32>(
-    faults: &mut Faults,
+    errors: &mut ConfigErrors,
     path: &Path<'_>,
     written: Option<Whole<MIN, MAX>>,
     default: u32,
@@ -21,21 +21,21 @@ pub fn whole<const MIN: u32, const MAX: u32>(
     let Some(written) = written else { return default };
     written.get().unwrap_or_else(|| {
         let problem = format!("is no whole number from {MIN} to {MAX}");
-        faults.add(path, problem, format!("write one without quotes, or leave it out for {default}"));
+        errors.add(path, problem, format!("write one without quotes, or leave it out for {default}"));
         default
     })
 }
 
 /// Notes a list that has more than `max` elements.
-pub fn count(faults: &mut Faults, path: &Path<'_>, count: usize, max: usize) {
+pub fn count(errors: &mut ConfigErrors, path: &Path<'_>, count: usize, max: usize) {
     if count > max {
-        faults.add(path, format!("has {count} elements"), format!("write at most {max}"));
+        errors.add(path, format!("has {count} elements"), format!("write at most {max}"));
     }
 }
 
 /// The id of a key, not yet among `taken`.
 pub(super) fn key_id(
-    faults: &mut Faults,
+    errors: &mut ConfigErrors,
     path: &Path<'_>,
     id: &str,
     taken: &mut Vec<Arc<str>>,
@@ -43,7 +43,7 @@ pub(super) fn key_id(
     let path = path.member("id");
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     if !(1..=KEY_ID_BYTES_MAX).contains(&id.len()) || !id.bytes().all(allowed) {
-        faults.add(
+        errors.add(
             &path,
             "is no id",
             format!("write 1 to {KEY_ID_BYTES_MAX} letters, digits, '.', '_' and '-'"),
@@ -51,7 +51,7 @@ pub(super) fn key_id(
         return None;
     }
     if taken.iter().any(|other| **other == *id) {
-        faults.add(&path, format!("is {id:?}, as another key's"), "give each key an id of its own");
+        errors.add(&path, format!("is {id:?}, as another key's"), "give each key an id of its own");
         return None;
     }
     let id: Arc<str> = Arc::from(id);
@@ -60,28 +60,28 @@ pub(super) fn key_id(
 }
 
 /// An instant.
-pub fn timestamp(faults: &mut Faults, path: &Path<'_>, text: &str) -> Option<Timestamp> {
+pub fn timestamp(errors: &mut ConfigErrors, path: &Path<'_>, text: &str) -> Option<Timestamp> {
     let instant = Timestamp::parse_rfc3339(text).ok();
     if instant.is_none() {
-        faults.add(path, "is no UTC time", "write it like \"2026-01-01T00:00:00Z\"");
+        errors.add(path, "is no UTC time", "write it like \"2026-01-01T00:00:00Z\"");
     }
     instant
 }
 
 /// When the key at `path` is valid.
 pub(super) fn validity(
-    faults: &mut Faults,
+    errors: &mut ConfigErrors,
     path: &Path<'_>,
     not_before: Option<&str>,
     not_after: Option<&str>,
 ) -> Validity {
-    let not_before = not_before.and_then(|text| timestamp(faults, &path.member("not_before"), text));
+    let not_before = not_before.and_then(|text| timestamp(errors, &path.member("not_before"), text));
     let path = path.member("not_after");
-    let not_after = not_after.and_then(|text| timestamp(faults, &path, text));
+    let not_after = not_after.and_then(|text| timestamp(errors, &path, text));
     if let (Some(first), Some(end)) = (not_before, not_after)
         && first >= end
     {
-        faults.add(&path, "is not after not_before, so the key is never valid", "write a later time");
+        errors.add(&path, "is not after not_before, so the key is never valid", "write a later time");
     }
     Validity { not_before, not_after }
 }

@@ -9,12 +9,14 @@ use alloc::vec::Vec;
 
 use super::check::{count, key_id, whole};
 use super::secret::{Encoding, Secrets};
-use super::{ClickPolicy, Dedup, Limits, Partner, Policy, partner, sandbox};
+use super::{ClickPolicy, Dedup, Partner, Policy, RequestLimits, partner, sandbox};
 use crate::click::ClickKey;
-use crate::document::{self as written, ClickVerify, ConfigError, Document, Environment, Faults, Path};
+use crate::dedup::TableSize;
+use crate::document::{
+    self as written, ClickVerify, ConfigError, ConfigErrors, Configuration, Environment, Path,
+};
 use crate::rate::Rate;
 use crate::receipt::MacKey;
-use crate::seen::Shape;
 use crate::source::Cidr;
 
 /// Most partners of one document.
@@ -37,11 +39,11 @@ impl Policy {
         json: &str,
         secrets: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
     ) -> Result<Self, Vec<ConfigError>> {
-        let mut faults = Faults::default();
-        let policy = written::read_leniently(json, &mut faults).and_then(|document: Document| {
+        let mut errors = ConfigErrors::default();
+        let policy = written::read_leniently(json, &mut errors).and_then(|document: Configuration| {
             let secrets = Secrets::new(document.environment, secrets);
             let compiler = Compiler {
-                faults: &mut faults,
+                errors: &mut errors,
                 secrets,
                 environment: document.environment,
                 issuers: BTreeMap::new(),
@@ -50,17 +52,17 @@ impl Policy {
             compiler.policy(&document)
         });
         match policy {
-            Some(policy) if faults.is_empty() => Ok(policy),
-            Some(_) | None => Err(faults.into_errors()),
+            Some(policy) if errors.is_empty() => Ok(policy),
+            Some(_) | None => Err(errors.into_errors()),
         }
     }
 
     /// The name of every secret that [`Policy::compile`] will ask for, in the order of the document.
     ///
     /// # Errors
-    /// Every mistake in the shape of the document.
+    /// Every mistake in the size of the document.
     pub fn secret_names(json: &str) -> Result<Vec<String>, Vec<ConfigError>> {
-        let document: Document = written::read(json)?;
+        let document: Configuration = written::read(json)?;
         let macs = [&document.receipt, &document.attestation];
         let click_keys = document.click_id.iter().flat_map(|click_id| click_id.keys.iter().flatten());
         let mut secrets: Vec<_> = click_keys.map(|key| &key.secret).collect();
@@ -76,7 +78,7 @@ impl Policy {
 
 /// What all parts of the compilation share.
 pub(super) struct Compiler<'c, 's> {
-    pub(super) faults: &'c mut Faults,
+    pub(super) errors: &'c mut ConfigErrors,
     pub(super) secrets: Secrets<'s>,
     pub(super) environment: Environment,
     /// Token issuer to name of its partner.
@@ -86,10 +88,10 @@ pub(super) struct Compiler<'c, 's> {
 }
 
 impl Compiler<'_, '_> {
-    fn policy(mut self, document: &Document) -> Option<Policy> {
+    fn policy(mut self, document: &Configuration) -> Option<Policy> {
         let root = Path::Root;
         if document.version.get().is_none() {
-            self.faults.add(&root.member("version"), "is no version that this program reads", "write 1");
+            self.errors.add(&root.member("version"), "is no version that this program reads", "write 1");
         }
         let (limits, ts_event_future_ms_max) = self.limits(document.limits.unwrap_or_default());
         let trusted_proxies = self.trusted_proxies(document.trusted_proxies.as_deref().unwrap_or_default());
@@ -113,28 +115,28 @@ impl Compiler<'_, '_> {
         })
     }
 
-    fn limits(&mut self, limits: written::Limits) -> (Option<Limits>, u64) {
+    fn limits(&mut self, limits: written::Limits) -> (Option<RequestLimits>, u64) {
         let path = Path::Root.member("limits");
-        let faults = &mut *self.faults;
-        let body_bytes_max = whole(faults, &path.member("body_bytes_max"), limits.body_bytes_max, 65_536);
+        let errors = &mut *self.errors;
+        let body_bytes_max = whole(errors, &path.member("body_bytes_max"), limits.body_bytes_max, 65_536);
         let refusals = path.member("source_requests_per_minute");
-        let refusals = whole(faults, &refusals, limits.source_requests_per_minute, 600);
+        let refusals = whole(errors, &refusals, limits.source_requests_per_minute, 600);
         let future = path.member("ts_event_future_seconds_max");
-        let future = whole(faults, &future, limits.ts_event_future_seconds_max, 300);
+        let future = whole(errors, &future, limits.ts_event_future_seconds_max, 300);
         let limits = usize::try_from(body_bytes_max).ok().zip(Rate::per(refusals, 60_000, refusals));
         let limits =
-            limits.map(|(body_bytes_max, source_refusals)| Limits { body_bytes_max, source_refusals });
+            limits.map(|(body_bytes_max, source_refusals)| RequestLimits { body_bytes_max, source_refusals });
         (limits, u64::from(future).saturating_mul(1_000))
     }
 
     pub(super) fn trusted_proxies(&mut self, proxies: &[String]) -> Vec<Cidr> {
         let path = Path::Root.member("trusted_proxies");
-        count(self.faults, &path, proxies.len(), TRUSTED_PROXIES_MAX);
-        let trusted = partner::networks(self.faults, &path, proxies);
+        count(self.errors, &path, proxies.len(), TRUSTED_PROXIES_MAX);
+        let trusted = partner::networks(self.errors, &path, proxies);
         for (index, proxy) in proxies.iter().enumerate() {
             if proxy.ends_with("/0") {
                 let problem = "trusts every sender, so that each could name any address as its own";
-                self.faults.add(&path.element(index), problem, "write the networks of your own proxies");
+                self.errors.add(&path.element(index), problem, "write the networks of your own proxies");
             }
         }
         trusted
@@ -142,13 +144,13 @@ impl Compiler<'_, '_> {
 
     fn dedup(&mut self, dedup: written::Dedup) -> Option<Dedup> {
         let path = Path::Root.member("dedup");
-        let faults = &mut *self.faults;
-        let slots = whole(faults, &path.member("slots"), dedup.slots, 65_536);
-        let entries = whole(faults, &path.member("entries_per_slot"), dedup.entries_per_slot, 8);
-        let days = whole(faults, &path.member("retention_days"), dedup.retention_days, 30);
-        let lease = whole(faults, &path.member("lease_seconds"), dedup.lease_seconds, 30);
+        let errors = &mut *self.errors;
+        let slots = whole(errors, &path.member("slots"), dedup.slots, 65_536);
+        let entries = whole(errors, &path.member("entries_per_slot"), dedup.entries_per_slot, 8);
+        let days = whole(errors, &path.member("retention_days"), dedup.retention_days, 30);
+        let lease = whole(errors, &path.member("lease_seconds"), dedup.lease_seconds, 30);
         Some(Dedup {
-            shape: Shape { slots, entries_per_slot: u8::try_from(entries).ok()? },
+            size: TableSize { slots, entries_per_slot: u8::try_from(entries).ok()? },
             retention_ms: u64::from(days).saturating_mul(DAY_MS),
             lease_ms: u64::from(lease).saturating_mul(1_000),
         })
@@ -165,17 +167,17 @@ impl Compiler<'_, '_> {
         let verify = click_id.verify.unwrap_or(ClickVerify::Require);
         let path = path.member("keys");
         let written = click_id.keys.as_deref().unwrap_or_default();
-        count(self.faults, &path, written.len(), CLICK_KEYS_MAX);
+        count(self.errors, &path, written.len(), CLICK_KEYS_MAX);
         if written.is_empty() && verify != ClickVerify::Off {
             let remedy = "write a key, or \"verify\": \"off\" where another tracker mints the click ids";
-            self.faults.add(&path, "has no key to verify with", remedy);
+            self.errors.add(&path, "has no key to verify with", remedy);
         }
         let mut ids = Vec::new();
         let mut keys = Vec::new();
         for (index, key) in written.iter().enumerate() {
             let path = path.element(index);
-            let id = key_id(self.faults, &path, &key.id, &mut ids);
-            let secret = self.secrets.take(self.faults, &path, &key.secret, Encoding::Text);
+            let id = key_id(self.errors, &path, &key.id, &mut ids);
+            let secret = self.secrets.take(self.errors, &path, &key.secret, Encoding::Text);
             keys.extend(id.zip(secret).map(|(id, secret)| ClickKey::new(id, &secret)));
         }
         Some(ClickPolicy { keys, verify })
@@ -187,7 +189,7 @@ impl Compiler<'_, '_> {
             self.published_only_in_sandbox(&path, "write { \"secret\": { \"name\": … } }")?;
             return Some(MacKey::new(published.as_bytes()));
         };
-        let secret = self.secrets.take(self.faults, &path, &mac.secret, Encoding::Text)?;
+        let secret = self.secrets.take(self.errors, &path, &mac.secret, Encoding::Text)?;
         Some(MacKey::new(&secret))
     }
 
@@ -196,16 +198,16 @@ impl Compiler<'_, '_> {
         match self.environment {
             Environment::Sandbox => Some(()),
             Environment::Production => {
-                self.faults.add(path, "is missing, and production has no published key", remedy);
+                self.errors.add(path, "is missing, and production has no published key", remedy);
                 None
             }
         }
     }
 
-    fn partners(&mut self, document: &Document, common: &partner::Common) -> Option<Vec<Partner>> {
+    fn partners(&mut self, document: &Configuration, common: &partner::Common) -> Option<Vec<Partner>> {
         let path = Path::Root.member("partners");
         let written = document.partners.iter().flatten();
-        count(self.faults, &path, document.partners.as_ref().map_or(0, BTreeMap::len), PARTNERS_MAX);
+        count(self.errors, &path, document.partners.as_ref().map_or(0, BTreeMap::len), PARTNERS_MAX);
         let mut partners: Vec<Partner> = Vec::new();
         for (name, partner) in written {
             partners.extend(self.partner(&path.member(name), name, partner, common));
@@ -213,10 +215,10 @@ impl Compiler<'_, '_> {
         match self.environment {
             Environment::Sandbox => {
                 partners
-                    .push(sandbox::partner(partner::rate(self.faults, &path, None)?, common.event_rules()));
+                    .push(sandbox::partner(partner::rate(self.errors, &path, None)?, common.event_rules()));
             }
             Environment::Production if document.partners.as_ref().is_none_or(BTreeMap::is_empty) => {
-                self.faults.add(&path, "has no partner", "write { \"acme\": { \"signature\": … } }");
+                self.errors.add(&path, "has no partner", "write { \"acme\": { \"signature\": … } }");
             }
             Environment::Production => {}
         }

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use super::compile::Compiler;
 use super::secret::Secrets;
 use crate::click::ClickKey;
-use crate::document::{self as written, ConfigError, Document, Faults};
+use crate::document::{self as written, ConfigError, ConfigErrors, Configuration};
 use crate::source::Cidr;
 
 /// How click ids are minted, and from whom a client's address is believed.
@@ -30,10 +30,10 @@ impl Minting {
         json: &str,
         secrets: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
     ) -> Result<Self, Vec<ConfigError>> {
-        let mut faults = Faults::default();
-        let minting = written::read_leniently(json, &mut faults).and_then(|document: Document| {
+        let mut errors = ConfigErrors::default();
+        let minting = written::read_leniently(json, &mut errors).and_then(|document: Configuration| {
             let mut compiler = Compiler {
-                faults: &mut faults,
+                errors: &mut errors,
                 secrets: Secrets::new(document.environment, secrets),
                 environment: document.environment,
                 issuers: BTreeMap::new(),
@@ -45,8 +45,8 @@ impl Minting {
             Some(Self { keys, trusted_proxies })
         });
         match minting {
-            Some(minting) if faults.is_empty() => Ok(minting),
-            Some(_) | None => Err(faults.into_errors()),
+            Some(minting) if errors.is_empty() => Ok(minting),
+            Some(_) | None => Err(errors.into_errors()),
         }
     }
 
@@ -55,7 +55,7 @@ impl Minting {
     /// # Errors
     /// Every mistake in the shape of the document.
     pub fn secret_names(json: &str) -> Result<Vec<String>, Vec<ConfigError>> {
-        let document: Document = written::read(json)?;
+        let document: Configuration = written::read(json)?;
         let keys = document.click_id.into_iter().flat_map(|click_id| click_id.keys.unwrap_or_default());
         Ok(keys.map(|key| key.secret.name).collect())
     }

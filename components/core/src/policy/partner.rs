@@ -12,8 +12,8 @@ use super::compile::Compiler;
 use super::secret::Encoding;
 use super::{InFlightStatus, Partner, sandbox};
 use crate::document::{
-    self as written, CustomAmount, FallbackWindow, Faults, Path, SignaturePlace, SignatureScheme, Whole,
-    nearest,
+    self as written, ConfigErrors, CustomAmount, FallbackWindow, Path, SignaturePlace, SignatureScheme,
+    Whole, nearest,
 };
 use crate::event::{BUILT_IN, CustomEvent, EventName, EventRules, Presence};
 use crate::rate::Rate;
@@ -68,18 +68,18 @@ impl Compiler<'_, '_> {
             |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
         if !(1..=PARTNER_NAME_BYTES_MAX).contains(&name.len()) || !name.bytes().all(allowed) {
             let remedy = format!("name it with 1 to {PARTNER_NAME_BYTES_MAX} of a-z, 0-9, _ and -");
-            self.faults.add(path, "is no name of a partner", remedy);
+            self.errors.add(path, "is no name of a partner", remedy);
         }
         if name == sandbox::PARTNER {
             let remedy = "choose another name; the sandbox has this partner by itself, and production never";
-            self.faults.add(path, "is reserved", remedy);
+            self.errors.add(path, "is reserved", remedy);
         }
         let signature = self.signature(&path.member("signature"), &partner.signature);
         let name: Arc<str> = Arc::from(name);
         let token = partner.token.as_ref().map(|token| self.token(&path.member("token"), &name, token));
         let source = partner.source.clone().unwrap_or_default();
         let source = self.source(&path.member("source"), &source);
-        let rate = rate(self.faults, &path.member("rate"), partner.rate);
+        let rate = rate(self.errors, &path.member("rate"), partner.rate);
         let in_flight_status =
             self.in_flight_status(&path.member("in_flight_status"), partner.in_flight_status);
         let none = BTreeMap::new();
@@ -110,19 +110,19 @@ impl Compiler<'_, '_> {
                 let named = [("in", signature.place.is_some()), ("name", signature.name.is_some())];
                 for (name, _) in named.into_iter().filter(|(_, is_written)| *is_written) {
                     let problem = "is fixed by standard-webhooks";
-                    self.faults.add(&path.member(name), problem, "leave it out");
+                    self.errors.add(&path.member(name), problem, "leave it out");
                 }
                 Some(Place::Header(Box::from("webhook-signature")))
             }
             Scheme::Jcs | Scheme::Raw => {
                 if signature.tolerance_seconds.is_some() {
                     let problem = "has no effect, because only standard-webhooks signs a time";
-                    self.faults.add(&tolerance, problem, "leave it out");
+                    self.errors.add(&tolerance, problem, "leave it out");
                 }
                 self.place(path, signature, scheme)
             }
         };
-        let tolerance = whole(self.faults, &tolerance, signature.tolerance_seconds, 300);
+        let tolerance = whole(self.errors, &tolerance, signature.tolerance_seconds, 300);
         let keys = self.signature_keys(&path.member("keys"), &signature.keys, scheme);
         Some(SignaturePolicy {
             scheme,
@@ -141,12 +141,12 @@ impl Compiler<'_, '_> {
                 let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
                 if !(1..=NAME_BYTES_MAX).contains(&name.len()) || !name.bytes().all(allowed) {
                     let remedy = format!("write 1 to {NAME_BYTES_MAX} letters, digits, '-' and '_'");
-                    self.faults.add(&name_path, "is no name of a header", remedy);
+                    self.errors.add(&name_path, "is no name of a header", remedy);
                     return None;
                 }
                 if HEADERS_OF_OTHERS.contains(&name.as_str()) || name.starts_with("x-countersign-") {
                     let problem = format!("is the header {name}, which has another meaning");
-                    self.faults.add(&name_path, problem, "write a header of its own, like \"x-signature\"");
+                    self.errors.add(&name_path, problem, "write a header of its own, like \"x-signature\"");
                     return None;
                 }
                 Some(Place::Header(name.into_boxed_str()))
@@ -155,14 +155,14 @@ impl Compiler<'_, '_> {
                 if scheme != Scheme::Jcs {
                     let problem =
                         "is \"body\" with the scheme \"raw\", under which the signature would sign itself";
-                    self.faults.add(&path.member("in"), problem, "write \"header\", or the scheme \"jcs\"");
+                    self.errors.add(&path.member("in"), problem, "write \"header\", or the scheme \"jcs\"");
                 }
                 let name = name.unwrap_or(Place::MEMBER);
                 if !is_visible(name, NAME_BYTES_MAX) || crate::event::MEMBERS.contains(&name) {
                     let remedy = format!(
                         "write 1 to {NAME_BYTES_MAX} visible ASCII characters that name no member of events"
                     );
-                    self.faults.add(&name_path, "is no member for a signature", remedy);
+                    self.errors.add(&name_path, "is no member for a signature", remedy);
                     return None;
                 }
                 Some(Place::Body(Box::from(name)))
@@ -179,9 +179,9 @@ impl Compiler<'_, '_> {
         if written.is_empty() {
             let remedy =
                 "write { \"id\": …, \"secret\": { \"name\": … } }; no partner is without a signature";
-            self.faults.add(path, "has no key", remedy);
+            self.errors.add(path, "has no key", remedy);
         }
-        count(self.faults, path, written.len(), KEYS_MAX);
+        count(self.errors, path, written.len(), KEYS_MAX);
         let encoding = match scheme {
             Scheme::StandardWebhooks => Encoding::Webhook,
             Scheme::Jcs | Scheme::Raw => Encoding::Text,
@@ -189,9 +189,9 @@ impl Compiler<'_, '_> {
         let (mut ids, mut keys, mut validities) = (Vec::new(), Vec::new(), Vec::new());
         for (index, key) in written.iter().enumerate() {
             let path = path.element(index);
-            let id = key_id(self.faults, &path, &key.id, &mut ids);
-            let secret = self.secrets.take(self.faults, &path, &key.secret, encoding);
-            let validity = validity(self.faults, &path, key.not_before.as_deref(), key.not_after.as_deref());
+            let id = key_id(self.errors, &path, &key.id, &mut ids);
+            let secret = self.secrets.take(self.errors, &path, &key.secret, encoding);
+            let validity = validity(self.errors, &path, key.not_before.as_deref(), key.not_after.as_deref());
             validities.push(validity);
             keys.extend(
                 id.zip(secret).map(|(id, secret)| {
@@ -203,24 +203,24 @@ impl Compiler<'_, '_> {
         if overlap > KEYS_VALID_MAX {
             let problem = format!("has {overlap} keys that are valid at once");
             let remedy = format!("end old keys with \"not_after\"; at most {KEYS_VALID_MAX} may overlap");
-            self.faults.add(path, problem, remedy);
+            self.errors.add(path, problem, remedy);
         }
         keys
     }
 
     fn source(&mut self, path: &Path<'_>, source: &written::Source) -> SourcePolicy {
-        let faults = &mut *self.faults;
+        let errors = &mut *self.errors;
         let mut list = |name, list: &Option<Vec<String>>, max| {
             let path = path.member(name);
             let Some(list) = list else { return Vec::new() };
             if list.is_empty() {
-                faults.add(
+                errors.add(
                     &path,
                     "is empty, which could mean all or none",
                     "leave it out, or list what is allowed",
                 );
             }
-            count(faults, &path, list.len(), max);
+            count(errors, &path, list.len(), max);
             list.clone()
         };
         let allow = list("allow", &source.allow, NETWORKS_MAX);
@@ -230,7 +230,7 @@ impl Compiler<'_, '_> {
             if !is_visible(uri, CERTIFICATE_URI_BYTES_MAX) || !uri.contains(':') {
                 let path = path.member("certificate_uri");
                 let remedy = "write the URI name (SAN) of the certificate, like \"spiffe://acme/postbacks\"";
-                faults.add(&path.element(index), "is no URI", remedy);
+                errors.add(&path.element(index), "is no URI", remedy);
             }
         }
         let mut certificate_sha256 = Vec::new();
@@ -240,12 +240,12 @@ impl Compiler<'_, '_> {
                 None => {
                     let path = path.member("certificate_sha256");
                     let remedy = "write 64 hex digits, as of `openssl x509 -outform der | sha256sum`";
-                    faults.add(&path.element(index), "is no SHA-256", remedy);
+                    errors.add(&path.element(index), "is no SHA-256", remedy);
                 }
             }
         }
         SourcePolicy {
-            allow: networks(faults, &path.member("allow"), &allow),
+            allow: networks(errors, &path.member("allow"), &allow),
             certificate_uri: uris.into_iter().map(String::into_boxed_str).collect(),
             certificate_sha256,
         }
@@ -256,7 +256,7 @@ impl Compiler<'_, '_> {
             None | Some(Some(503)) => InFlightStatus::Unavailable503,
             Some(Some(409)) => InFlightStatus::Conflict409,
             Some(_) => {
-                self.faults.add(
+                self.errors.add(
                     path,
                     "is neither 503 nor 409",
                     "write 503, or leave it out; 409 on the partner's wish",
@@ -274,19 +274,19 @@ impl Compiler<'_, '_> {
         written: &BTreeMap<String, written::EventRule>,
         common: &Common,
     ) -> (EventRules, Vec<(EventName, u64)>) {
-        count(self.faults, path, written.len(), EVENT_RULES_MAX);
+        count(self.errors, path, written.len(), EVENT_RULES_MAX);
         let mut rules = common.event_rules();
         let mut windows = Vec::new();
         for (name, rule) in written {
             let path = path.member(name);
             let is_built_in = BUILT_IN.contains(&name.as_str());
             let Some(event) = event_name(name) else {
-                self.faults.add(&path, "is no event type", "name it with 1 to 64 of a-z, 0-9 and _");
+                self.errors.add(&path, "is no event type", "name it with 1 to 64 of a-z, 0-9 and _");
                 continue;
             };
             match rule.custom {
                 Some(_) if is_built_in => {
-                    self.faults.add(&path.member("custom"), "declares a built-in type", "leave it out");
+                    self.errors.add(&path.member("custom"), "declares a built-in type", "leave it out");
                 }
                 Some(custom) => rules.custom.push(CustomEvent { name: event, amount: amount(custom.amount) }),
                 None if is_built_in => {}
@@ -296,7 +296,7 @@ impl Compiler<'_, '_> {
                         Some(near) => format!("write {near:?}, or {declare}"),
                         None => declare.into(),
                     };
-                    self.faults.add(&path, "is no built-in event type", remedy);
+                    self.errors.add(&path, "is no built-in event type", remedy);
                 }
             }
             let path = path.member("fallback_window_seconds");
@@ -304,13 +304,13 @@ impl Compiler<'_, '_> {
             let Some(seconds) = window.get() else {
                 let problem =
                     format!("is no whole number from {} to {}", FallbackWindow::MIN, FallbackWindow::MAX);
-                self.faults.add(&path, problem, "write one without quotes, or leave it out for no window");
+                self.errors.add(&path, problem, "write one without quotes, or leave it out for no window");
                 continue;
             };
             let window_ms = u64::from(seconds).saturating_mul(1_000);
             if common.retention_ms.is_some_and(|retention_ms| window_ms > retention_ms) {
                 let problem = "is longer than dedup.retention_days, after which nothing is remembered";
-                self.faults.add(&path, problem, "shorten the window, or lengthen the retention");
+                self.errors.add(&path, problem, "shorten the window, or lengthen the retention");
             }
             windows.push((event, window_ms));
         }
@@ -340,15 +340,15 @@ const fn amount(amount: CustomAmount) -> Presence {
 }
 
 /// The quota, or the default one.
-pub(super) fn rate(faults: &mut Faults, path: &Path<'_>, rate: Option<written::Rate>) -> Option<Rate> {
+pub(super) fn rate(errors: &mut ConfigErrors, path: &Path<'_>, rate: Option<written::Rate>) -> Option<Rate> {
     let (per_second, burst) = rate.map_or((None, None), |rate| (rate.per_second, rate.burst));
-    let per_second = whole(faults, &path.member("per_second"), per_second, 50);
-    let burst = whole(faults, &path.member("burst"), burst, per_second.saturating_mul(4));
+    let per_second = whole(errors, &path.member("per_second"), per_second, 50);
+    let burst = whole(errors, &path.member("burst"), burst, per_second.saturating_mul(4));
     Rate::per(per_second, 1_000, burst)
 }
 
 /// The networks of a list.
-pub(super) fn networks(faults: &mut Faults, path: &Path<'_>, list: &[String]) -> Vec<Cidr> {
+pub(super) fn networks(errors: &mut ConfigErrors, path: &Path<'_>, list: &[String]) -> Vec<Cidr> {
     let mut networks = Vec::new();
     for (index, text) in list.iter().enumerate() {
         match Cidr::parse(text) {
@@ -361,7 +361,7 @@ pub(super) fn networks(faults: &mut Faults, path: &Path<'_>, list: &[String]) ->
                         "has bits after the prefix, so it is one host or a network"
                     }
                 };
-                faults.add(&path.element(index), what, format!("{problem}"));
+                errors.add(&path.element(index), what, format!("{problem}"));
             }
         }
     }

@@ -6,7 +6,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::sandbox;
-use crate::document::{Environment, Faults, Path, Secret};
+use crate::document::{ConfigErrors, Environment, Path, Secret};
 use crate::signature::webhook_secret;
 
 /// Shortest secret of a production key in bytes, after decoding: a MAC is no stronger than its key.
@@ -45,44 +45,44 @@ impl<'s> Secrets<'s> {
     /// The bytes of a secret, for the one use at `path`.
     pub(super) fn take(
         &mut self,
-        faults: &mut Faults,
+        errors: &mut ConfigErrors,
         path: &Path<'_>,
         secret: &Secret,
         encoding: Encoding,
     ) -> Option<Vec<u8>> {
-        self.take_at(faults, &path.member("secret"), secret, encoding)
+        self.take_at(errors, &path.member("secret"), secret, encoding)
     }
 
     /// The bytes of the secret that is written at `path` itself.
     pub fn take_at(
         &mut self,
-        faults: &mut Faults,
+        errors: &mut ConfigErrors,
         path: &Path<'_>,
         secret: &Secret,
         encoding: Encoding,
     ) -> Option<Vec<u8>> {
         let path = path.member("name");
         let name = secret.name.as_str();
-        self.check_name(faults, &path, name)?;
+        self.check_name(errors, &path, name)?;
         let Some(text) = (self.resolve)(name) else {
             let problem = format!("names the secret {name:?}, which the host does not have");
             let remedy = format!(
                 "set {name} as an environment variable of the VM (Envoy), a variable (Spin), or in the environment (command line)"
             );
-            faults.add(&path, problem, remedy);
+            errors.add(&path, problem, remedy);
             return None;
         };
         let value = decode(&text, encoding).and_then(|value| self.check_strength(value));
         let value = match value {
             Ok(value) => value,
             Err((problem, remedy)) => {
-                faults.add(&path, format!("names the secret {name:?}, which {problem}"), remedy);
+                errors.add(&path, format!("names the secret {name:?}, which {problem}"), remedy);
                 return None;
             }
         };
         if let Some(other) = self.values.get(&value) {
             let problem = format!("names the secret {name:?}, which is equal to that of {other}");
-            faults.add(
+            errors.add(
                 &path,
                 problem,
                 "give each key a secret of its own, or who holds one could forge the other",
@@ -93,19 +93,19 @@ impl<'s> Secrets<'s> {
         Some(value)
     }
 
-    fn check_name(&mut self, faults: &mut Faults, path: &Path<'_>, name: &str) -> Option<()> {
+    fn check_name(&mut self, errors: &mut ConfigErrors, path: &Path<'_>, name: &str) -> Option<()> {
         if !is_name(name) {
             // The text is not repeated: it may be the secret itself.
             let remedy = format!(
                 "write 1 to {NAME_BYTES_MAX} of a-z, 0-9 and single _, a letter first and no _ last; the secret itself belongs to the host"
             );
-            faults.add(path, "is no name of a secret", remedy);
+            errors.add(path, "is no name of a secret", remedy);
             return None;
         }
         let marked = name.starts_with(sandbox::SECRET_PREFIX);
         match self.environment {
             Environment::Production if marked => {
-                faults.add(
+                errors.add(
                     path,
                     format!("names the sandbox's secret {name:?}"),
                     "name a secret of production",
@@ -117,14 +117,14 @@ impl<'s> Secrets<'s> {
                     "write \"{}…\", so that no secret of production gets here",
                     sandbox::SECRET_PREFIX
                 );
-                faults.add(path, format!("names the secret {name:?}, which is not the sandbox's"), remedy);
+                errors.add(path, format!("names the secret {name:?}, which is not the sandbox's"), remedy);
                 return None;
             }
             Environment::Production | Environment::Sandbox => {}
         }
         if let Some(other) = self.names.get(name) {
             let problem = format!("names the secret {name:?}, as {other} does");
-            faults.add(
+            errors.add(
                 path,
                 problem,
                 "give each key a secret of its own, or who holds one could forge the other",

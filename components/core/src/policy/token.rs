@@ -12,7 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::check::{count, hex_32, is_visible, key_id, validity, whole};
 use super::compile::Compiler;
 use super::secret::Encoding;
-use crate::document::{self as written, Faults, Path, TokenAlgorithm};
+use crate::document::{self as written, ConfigErrors, Path, TokenAlgorithm};
 use crate::token::{KEYS_MAX, KeyMaterial, KeyProblem, OPAQUE_MAX, OpaqueToken, TokenKey, TokenPolicy};
 
 /// Longest issuer or audience in bytes.
@@ -25,25 +25,25 @@ impl Compiler<'_, '_> {
         for (name, text) in [("issuer", token.issuer.as_str()), ("audience", audience)] {
             if !is_visible(text, ISSUER_BYTES_MAX) {
                 let remedy = format!("write 1 to {ISSUER_BYTES_MAX} visible ASCII characters");
-                self.faults.add(&path.member(name), format!("is no {name}"), remedy);
+                self.errors.add(&path.member(name), format!("is no {name}"), remedy);
             }
         }
         if let Some(other) = self.issuers.insert(Box::from(token.issuer.as_str()), Arc::clone(name)) {
             let problem = format!("is {:?}, as that of {other}", token.issuer);
-            self.faults.add(&path.member("issuer"), problem, "give each partner an issuer of its own");
+            self.errors.add(&path.member("issuer"), problem, "give each partner an issuer of its own");
         }
         let lifetime = path.member("lifetime_seconds_max");
-        let lifetime = whole(self.faults, &lifetime, token.lifetime_seconds_max, 900);
+        let lifetime = whole(self.errors, &lifetime, token.lifetime_seconds_max, 900);
         let written_keys = token.keys.as_deref().unwrap_or_default();
         let written_opaque = token.opaque.as_deref().unwrap_or_default();
         if written_keys.is_empty() && written_opaque.is_empty() {
             let remedy = "write \"keys\" or \"opaque\", or leave \"token\" out";
-            self.faults.add(path, "has neither keys nor opaque tokens, so that nothing satisfies it", remedy);
+            self.errors.add(path, "has neither keys nor opaque tokens, so that nothing satisfies it", remedy);
         }
         let mut ids = Vec::new();
         let keys = self.token_keys(&path.member("keys"), written_keys, &mut ids);
         let opaque = opaque_tokens(
-            self.faults,
+            self.errors,
             &path.member("opaque"),
             name,
             written_opaque,
@@ -65,12 +65,12 @@ impl Compiler<'_, '_> {
         written: &[written::TokenKey],
         ids: &mut Vec<Arc<str>>,
     ) -> Vec<TokenKey> {
-        count(self.faults, path, written.len(), KEYS_MAX);
+        count(self.errors, path, written.len(), KEYS_MAX);
         let mut keys = Vec::new();
         for (index, key) in written.iter().enumerate() {
             let path = path.element(index);
-            let id = key_id(self.faults, &path, &key.id, ids);
-            let validity = validity(self.faults, &path, key.not_before.as_deref(), key.not_after.as_deref());
+            let id = key_id(self.errors, &path, &key.id, ids);
+            let validity = validity(self.errors, &path, key.not_before.as_deref(), key.not_after.as_deref());
             let Some(material) = self.material(&path, key) else { continue };
             let Some(id) = id else { continue };
             match TokenKey::new(id, material.borrow(), validity.not_before, validity.not_after) {
@@ -85,7 +85,7 @@ impl Compiler<'_, '_> {
                             "paste the JWK again, as the partner has it",
                         ),
                     };
-                    self.faults.add(&path.member("public_key"), problem, remedy);
+                    self.errors.add(&path.member("public_key"), problem, remedy);
                 }
             }
         }
@@ -101,26 +101,26 @@ impl Compiler<'_, '_> {
         };
         if is_unwanted {
             let problem = format!("does not go with {algorithm}");
-            self.faults.add(&path.member(unwanted), problem, format!("write {wanted:?} instead"));
+            self.errors.add(&path.member(unwanted), problem, format!("write {wanted:?} instead"));
         }
         match (key.algorithm, &key.secret, &key.public_key) {
             (TokenAlgorithm::Hs256, Some(secret), _) => {
-                self.secrets.take(self.faults, path, secret, Encoding::Text).map(Material::Hs256)
+                self.secrets.take(self.errors, path, secret, Encoding::Text).map(Material::Hs256)
             }
             (TokenAlgorithm::Es256, _, Some(public)) => {
-                es256(self.faults, &path.member("public_key"), public)
+                es256(self.errors, &path.member("public_key"), public)
             }
             (TokenAlgorithm::EdDsa, _, Some(public)) => {
-                ed_dsa(self.faults, &path.member("public_key"), public)
+                ed_dsa(self.errors, &path.member("public_key"), public)
             }
             (TokenAlgorithm::Hs256, None, _) => {
                 let problem = format!("is missing, and {algorithm} needs it");
-                self.faults.add(&path.member("secret"), problem, "write { \"name\": … }");
+                self.errors.add(&path.member("secret"), problem, "write { \"name\": … }");
                 None
             }
             (TokenAlgorithm::Es256 | TokenAlgorithm::EdDsa, _, None) => {
                 let problem = format!("is missing, and {algorithm} needs it");
-                self.faults.add(&path.member("public_key"), problem, "write the JWK's members: { \"x\": … }");
+                self.errors.add(&path.member("public_key"), problem, "write the JWK's members: { \"x\": … }");
                 None
             }
         }
@@ -129,28 +129,28 @@ impl Compiler<'_, '_> {
 
 /// Compiles opaque tokens of `owner`. `known` has those of the document so far, by their hash, with their owners.
 pub fn opaque_tokens(
-    faults: &mut Faults,
+    errors: &mut ConfigErrors,
     path: &Path<'_>,
     owner: &Arc<str>,
     written: &[written::OpaqueToken],
     ids: &mut Vec<Arc<str>>,
     known: &mut BTreeMap<[u8; 32], Arc<str>>,
 ) -> Vec<OpaqueToken> {
-    count(faults, path, written.len(), OPAQUE_MAX);
+    count(errors, path, written.len(), OPAQUE_MAX);
     let mut tokens = Vec::new();
     for (index, token) in written.iter().enumerate() {
         let path = path.element(index);
-        let id = key_id(faults, &path, &token.id, ids);
-        let validity = validity(faults, &path, token.not_before.as_deref(), token.not_after.as_deref());
+        let id = key_id(errors, &path, &token.id, ids);
+        let validity = validity(errors, &path, token.not_before.as_deref(), token.not_after.as_deref());
         let path = path.member("sha256");
         let Some(sha256) = hex_32(&token.sha256) else {
             let remedy = "write 64 hex digits, as of `printf %s TOKEN | sha256sum`";
-            faults.add(&path, "is no SHA-256", remedy);
+            errors.add(&path, "is no SHA-256", remedy);
             continue;
         };
         if let Some(other) = known.insert(sha256, Arc::clone(owner)) {
             let problem = format!("is that of another token, of {other}");
-            faults.add(&path, problem, "give each token to one partner, once");
+            errors.add(&path, problem, "give each token to one partner, once");
         }
         tokens.extend(id.map(|id| OpaqueToken::new(id, sha256, validity.not_before, validity.not_after)));
     }
@@ -183,46 +183,46 @@ const fn algorithm_name(algorithm: TokenAlgorithm) -> &'static str {
     }
 }
 
-fn es256(faults: &mut Faults, path: &Path<'_>, public: &written::PublicKey) -> Option<Material> {
-    family(faults, path, public, "EC", "P-256");
-    let x = coordinate(faults, &path.member("x"), &public.x);
+fn es256(errors: &mut ConfigErrors, path: &Path<'_>, public: &written::PublicKey) -> Option<Material> {
+    family(errors, path, public, "EC", "P-256");
+    let x = coordinate(errors, &path.member("x"), &public.x);
     let Some(y) = &public.y else {
-        faults.add(&path.member("y"), "is missing, and ES256 needs it", "write the \"y\" of the JWK");
+        errors.add(&path.member("y"), "is missing, and ES256 needs it", "write the \"y\" of the JWK");
         return None;
     };
-    let y = coordinate(faults, &path.member("y"), y)?;
+    let y = coordinate(errors, &path.member("y"), y)?;
     let mut point = Vec::from([4]);
     point.extend_from_slice(&x?);
     point.extend_from_slice(&y);
     Some(Material::Es256(point))
 }
 
-fn ed_dsa(faults: &mut Faults, path: &Path<'_>, public: &written::PublicKey) -> Option<Material> {
-    family(faults, path, public, "OKP", "Ed25519");
+fn ed_dsa(errors: &mut ConfigErrors, path: &Path<'_>, public: &written::PublicKey) -> Option<Material> {
+    family(errors, path, public, "OKP", "Ed25519");
     if public.y.is_some() {
-        faults.add(
+        errors.add(
             &path.member("y"),
             "does not go with EdDSA",
             "leave it out, or write the algorithm \"ES256\"",
         );
     }
-    coordinate(faults, &path.member("x"), &public.x).map(Material::EdDsa)
+    coordinate(errors, &path.member("x"), &public.x).map(Material::EdDsa)
 }
 
 /// Notes a JWK of another kind than the algorithm's.
-fn family(faults: &mut Faults, path: &Path<'_>, public: &written::PublicKey, kty: &str, crv: &str) {
+fn family(errors: &mut ConfigErrors, path: &Path<'_>, public: &written::PublicKey, kty: &str, crv: &str) {
     for (name, found, wanted) in [("kty", &public.kty, kty), ("crv", &public.crv, crv)] {
         if found.as_ref().is_some_and(|found| found != wanted) {
             let problem = "is not that of the algorithm";
-            faults.add(&path.member(name), problem, format!("write {wanted:?}, or another algorithm"));
+            errors.add(&path.member(name), problem, format!("write {wanted:?}, or another algorithm"));
         }
     }
 }
 
-fn coordinate(faults: &mut Faults, path: &Path<'_>, text: &str) -> Option<[u8; 32]> {
+fn coordinate(errors: &mut ConfigErrors, path: &Path<'_>, text: &str) -> Option<[u8; 32]> {
     let bytes = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
     if bytes.is_none() {
-        faults.add(path, "is not 32 bytes in base64url", "write 43 of A-Z a-z 0-9 - _, without =");
+        errors.add(path, "is not 32 bytes in base64url", "write 43 of A-Z a-z 0-9 - _, without =");
     }
     bytes
 }

@@ -2,7 +2,7 @@
 
 use crate::support::DEPOSIT;
 use countersign_core::canonical::{self, Sink};
-use countersign_core::json::{Limits, Tape, read};
+use countersign_core::json::{ReadLimits, Tape, read};
 
 struct Length(usize);
 
@@ -13,7 +13,7 @@ impl Sink for Length {
 }
 
 fn pass(input: &str, tape: &mut Tape) -> usize {
-    let document = read(input.as_bytes(), tape, Limits::POSTBACK).unwrap();
+    let document = read(input.as_bytes(), tape, ReadLimits::POSTBACK).unwrap();
     let mut length = Length(0);
     canonical::write(&document, Some("signature"), &mut length);
     length.0

@@ -1,6 +1,6 @@
 //! Seeded random documents: what is written equals what an independent canonicaliser writes.
 
-use countersign_core::json::{Limits, Malformed, Problem};
+use countersign_core::json::{Malformed, Problem, ReadLimits};
 
 use crate::support::{agrees_with_oracle, canonical, ecmascript, normal};
 
@@ -149,10 +149,10 @@ fn ten_thousand_random_documents_are_written_as_the_oracle_writes_them() {
         let input = random.padded(5);
         let value: serde_json::Value = serde_json::from_str(&input).unwrap();
         let expected = serde_json_canonicalizer::to_string(&value).unwrap();
-        let written = canonical(input.as_bytes(), Limits::UNBOUNDED);
+        let written = canonical(input.as_bytes(), ReadLimits::UNBOUNDED);
         assert_eq!(written.as_deref(), Ok(expected.as_str()), "seed {SEED:#x}, round {round}");
         // The canonical form is its own canonical form.
-        assert_eq!(canonical(expected.as_bytes(), Limits::UNBOUNDED).as_deref(), Ok(expected.as_str()));
+        assert_eq!(canonical(expected.as_bytes(), ReadLimits::UNBOUNDED).as_deref(), Ok(expected.as_str()));
     }
 }
 
@@ -208,7 +208,7 @@ fn random_literals_are_exact_where_their_double_says_so() {
         };
         let double: f64 = literal.parse().unwrap();
         let expected = double.is_finite() && normal(&literal) == normal(&ecmascript(double));
-        let written = canonical(literal.as_bytes(), Limits::POSTBACK);
+        let written = canonical(literal.as_bytes(), ReadLimits::POSTBACK);
         if expected {
             exact = exact.saturating_add(1);
             let value: serde_json::Value = serde_json::from_str(&literal).unwrap();

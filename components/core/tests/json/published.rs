@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use countersign_core::json::{Limits, Problem};
+use countersign_core::json::{Problem, ReadLimits};
 
 use crate::support::{canonical, data, documents, ecmascript, normal};
 
@@ -25,7 +25,7 @@ fn json_test_suite_is_answered_as_its_authors_say() {
     let Some(folder) = data("json-test-suite/test_parsing") else { return };
     let mut counts = [0_u32; 2];
     for (name, input) in documents(&folder) {
-        let answer = canonical(&input, Limits::UNBOUNDED);
+        let answer = canonical(&input, ReadLimits::UNBOUNDED);
         let exception = REFUSED_BY_I_JSON.iter().find(|(exception, _)| *exception == name);
         match (name.get(..2), exception) {
             (Some("y_"), Some((_, problem))) => {
@@ -51,7 +51,7 @@ fn json_test_suite_is_answered_as_its_authors_say() {
 fn jsonchecker_is_answered_as_its_authors_say() {
     let Some(folder) = data("nativejson-benchmark/jsonchecker") else { return };
     for (name, input) in documents(&folder) {
-        let answer = canonical(&input, Limits::UNBOUNDED).map_err(|refused| refused.problem);
+        let answer = canonical(&input, ReadLimits::UNBOUNDED).map_err(|refused| refused.problem);
         match name.as_str() {
             // Its numbers `1.23456789E-13` and the like are exact, its texts hold no noncharacter.
             "pass01.json" | "pass02.json" | "pass03.json" => assert_eq!(answer, Ok(oracle(&input)), "{name}"),
@@ -59,7 +59,7 @@ fn jsonchecker_is_answered_as_its_authors_say() {
             "fail01_EXCLUDE.json" => assert!(answer.is_ok(), "{name}"),
             "fail18_EXCLUDE.json" => {
                 assert!(answer.is_ok(), "{name}");
-                let limited = canonical(&input, Limits::POSTBACK).map_err(|refused| refused.problem);
+                let limited = canonical(&input, ReadLimits::POSTBACK).map_err(|refused| refused.problem);
                 assert_eq!(limited, Err(Problem::TooDeep), "{name}");
             }
             _ => assert!(answer.is_err(), "{name}"),
@@ -73,7 +73,7 @@ fn roundtrip_documents_are_written_as_the_oracle_writes_them() {
     // 19 digits: no double holds them, and their shortest form has another decimal value.
     let inexact = ["roundtrip13.json", "roundtrip14.json", "roundtrip18.json", "roundtrip19.json"];
     for (name, input) in documents(&folder) {
-        let answer = canonical(&input, Limits::POSTBACK).map_err(|refused| refused.problem);
+        let answer = canonical(&input, ReadLimits::POSTBACK).map_err(|refused| refused.problem);
         let expected =
             if inexact.contains(&name.as_str()) { Err(Problem::NumberInexact) } else { Ok(oracle(&input)) };
         assert_eq!(answer, expected, "{name}");
@@ -87,11 +87,11 @@ fn large_documents_are_written_as_the_oracle_writes_them() {
     let mut names = Vec::new();
     for (name, input) in documents(&folder) {
         let exact = with_exact_numbers(&input);
-        let written = canonical(exact.as_bytes(), Limits::UNBOUNDED)
+        let written = canonical(exact.as_bytes(), ReadLimits::UNBOUNDED)
             .unwrap_or_else(|refused| panic!("{name}: {refused:?}"));
         assert!(written == oracle(exact.as_bytes()), "{name}: another canonical form");
         if exact.as_bytes() != input {
-            let refused = canonical(&input, Limits::UNBOUNDED).map_err(|refused| refused.problem);
+            let refused = canonical(&input, ReadLimits::UNBOUNDED).map_err(|refused| refused.problem);
             assert_eq!(refused, Err(Problem::NumberInexact), "{name} as it is");
         }
         names.push(name);
@@ -109,11 +109,11 @@ fn cyberphone_documents_are_written_byte_for_byte() {
         if name == "values.json" {
             // One number has 17 digits where 16 name the same double: its decimal value is not the canonical one.
             let offset = input.find("333333333.33333329").unwrap();
-            let refused = canonical(input.as_bytes(), Limits::POSTBACK).expect_err("not exact");
+            let refused = canonical(input.as_bytes(), ReadLimits::POSTBACK).expect_err("not exact");
             assert_eq!((refused.offset, refused.problem), (offset, Problem::NumberInexact));
             input = input.replace("333333333.33333329", "333333333.3333333");
         }
-        assert_eq!(canonical(input.as_bytes(), Limits::POSTBACK), Ok(expected), "{name}");
+        assert_eq!(canonical(input.as_bytes(), ReadLimits::POSTBACK), Ok(expected), "{name}");
         count = count.saturating_add(1);
     }
     assert_eq!(count, 6, "the suite is whole");
@@ -124,7 +124,7 @@ fn key_sorting_example_of_rfc_8785_is_written_byte_for_byte() {
     let Some(folder) = data("rfc-vectors") else { return };
     let vector = std::fs::read(folder.join("rfc8785-key-sorting.json")).unwrap();
     let vector: serde_json::Value = serde_json::from_slice(&vector).unwrap();
-    let written = canonical(vector["input_text"].as_str().unwrap().as_bytes(), Limits::POSTBACK).unwrap();
+    let written = canonical(vector["input_text"].as_str().unwrap().as_bytes(), ReadLimits::POSTBACK).unwrap();
     let hex = written.bytes().fold(String::new(), |mut hex, byte| {
         write!(hex, "{byte:02x}").unwrap();
         hex
@@ -154,7 +154,7 @@ fn es6_numbers_are_written_as_ecmascript_writes_them() {
             if digits.is_empty() && literal != expected {
                 continue;
             }
-            let written = canonical(literal.as_bytes(), Limits::POSTBACK);
+            let written = canonical(literal.as_bytes(), ReadLimits::POSTBACK);
             assert_eq!(written.as_deref(), Ok(expected), "{line} as {literal}");
         }
         count = count.saturating_add(1);
@@ -181,7 +181,7 @@ fn with_exact_numbers(input: &[u8]) -> String {
             let double: f64 = rest.get(..length).unwrap().parse().unwrap();
             let exact = ecmascript(double);
             // Spelled as it was where that is exact, so that the document stays as it was where it can.
-            let as_it_was = canonical(rest.get(..length).unwrap().as_bytes(), Limits::POSTBACK).is_ok();
+            let as_it_was = canonical(rest.get(..length).unwrap().as_bytes(), ReadLimits::POSTBACK).is_ok();
             output.push_str(if as_it_was { rest.get(..length).unwrap() } else { &exact });
         } else {
             if character == '\\' && in_text {

@@ -2,7 +2,7 @@
 
 use crate::support::{DEPOSIT, agrees_with_oracle, canonical as written};
 use countersign_core::canonical;
-use countersign_core::json::{Limits, Malformed, Problem, Str, Tape, Value, read};
+use countersign_core::json::{Malformed, Problem, ReadLimits, Str, Tape, Value, read};
 
 /// One line per refusal: input, offset, problem.
 #[rustfmt::skip]
@@ -114,7 +114,7 @@ const REFUSALS: &[(&[u8], usize, Problem)] = &[
 fn each_refusal_names_its_first_offending_byte() {
     for (input, offset, problem) in REFUSALS {
         let refused = Malformed { offset: *offset, problem: *problem };
-        assert_eq!(written(input, Limits::POSTBACK), Err(refused), "{}", input.escape_ascii());
+        assert_eq!(written(input, ReadLimits::POSTBACK), Err(refused), "{}", input.escape_ascii());
     }
     for problem in Problem::ALL {
         let tested = REFUSALS.iter().any(|(_, _, tested)| tested == problem);
@@ -135,7 +135,7 @@ fn names_that_differ_are_no_duplicates() {
         // The same look, other code points: the reader does not normalise.
         "{\"\u{e9}\":1,\"e\u{301}\":2}",
     ] {
-        assert!(written(input.as_bytes(), Limits::POSTBACK).is_ok(), "{input}");
+        assert!(written(input.as_bytes(), ReadLimits::POSTBACK).is_ok(), "{input}");
     }
 }
 
@@ -146,21 +146,21 @@ fn depth_16_is_read_and_depth_17_is_refused() {
             let inner = if close == "}" { "0" } else { "" };
             open.repeat(depth) + inner + &close.repeat(depth)
         };
-        assert!(written(nested(16).as_bytes(), Limits::POSTBACK).is_ok());
+        assert!(written(nested(16).as_bytes(), ReadLimits::POSTBACK).is_ok());
         let offset = open.len().saturating_mul(16);
         let refused = Err(Malformed { offset, problem: Problem::TooDeep });
-        assert_eq!(written(nested(17).as_bytes(), Limits::POSTBACK), refused);
+        assert_eq!(written(nested(17).as_bytes(), ReadLimits::POSTBACK), refused);
         // Neither the reader nor the writer climbs on the thread's stack.
         let deep = nested(1_000_000);
-        assert_eq!(written(deep.as_bytes(), Limits::UNBOUNDED).as_deref(), Ok(deep.as_str()));
+        assert_eq!(written(deep.as_bytes(), ReadLimits::UNBOUNDED).as_deref(), Ok(deep.as_str()));
         let spaced = nested(100_000).replace(close, &format!(" {close}"));
-        assert_eq!(written(spaced.as_bytes(), Limits::UNBOUNDED), Ok(nested(100_000)));
+        assert_eq!(written(spaced.as_bytes(), ReadLimits::UNBOUNDED), Ok(nested(100_000)));
     }
 }
 
 #[test]
 fn values_and_names_are_counted_together() {
-    let limits = Limits { depth_max: 16, nodes_max: 4 };
+    let limits = ReadLimits { depth_max: 16, nodes_max: 4 };
     assert!(written(b"{\"a\":[1]}", limits).is_ok());
     let refused = |offset| Err(Malformed { offset, problem: Problem::TooManyValues });
     assert_eq!(written(b"{\"a\":[1,2]}", limits), refused(8));
@@ -173,7 +173,7 @@ fn values_and_names_are_counted_together() {
 fn document_says_what_it_says() {
     let input = br#"{"z":[1,{"k":[]},"s",null],"text":"plain","es\u0063":"a\/\"\u20AC\uD83D\uDE00","n":-1.50,"t":true}"#;
     let mut tape = Tape::default();
-    let document = read(input, &mut tape, Limits::POSTBACK).unwrap();
+    let document = read(input, &mut tape, ReadLimits::POSTBACK).unwrap();
     let object = document.object().unwrap();
     let names: Vec<_> = object.members().map(|(name, _)| name.to_string()).collect();
     assert_eq!(names, ["esc", "n", "t", "text", "z"], "members come in canonical order");
@@ -211,7 +211,7 @@ fn document_says_what_it_says() {
 fn members_are_found_as_they_were_written() {
     let input = br#" {"z" : [1, {"k":2} ],"a\u0062": "\u0041" , "n":-1.50,"e":{}}"#;
     let mut tape = Tape::default();
-    let document = read(input, &mut tape, Limits::POSTBACK).unwrap();
+    let document = read(input, &mut tape, ReadLimits::POSTBACK).unwrap();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let members: Vec<_> = document
         .object()
@@ -232,8 +232,8 @@ fn members_are_found_as_they_were_written() {
 fn tape_keeps_nothing_of_the_document_before() {
     let mut tape = Tape::default();
     for broken in ["{\"b\":1,\"a\":[[[", "{\"x\":{\"y\":1,\"x\":", "[1,2,3"] {
-        assert!(read(broken.as_bytes(), &mut tape, Limits::POSTBACK).is_err());
-        let document = read(b"{\"b\":1,\"a\":[]}", &mut tape, Limits::POSTBACK).unwrap();
+        assert!(read(broken.as_bytes(), &mut tape, ReadLimits::POSTBACK).is_err());
+        let document = read(b"{\"b\":1,\"a\":[]}", &mut tape, ReadLimits::POSTBACK).unwrap();
         let mut output = Vec::new();
         canonical::write(&document, None, &mut output);
         assert_eq!(output, b"{\"a\":[],\"b\":1}");
@@ -245,7 +245,7 @@ fn no_truncation_of_the_deposit_is_accepted() {
     for end in 0..DEPOSIT.len() {
         let cut = DEPOSIT.get(..end).unwrap();
         let refused = Malformed { offset: end, problem: Problem::EndOfInput };
-        assert_eq!(written(cut.as_bytes(), Limits::POSTBACK), Err(refused), "{end} bytes");
+        assert_eq!(written(cut.as_bytes(), ReadLimits::POSTBACK), Err(refused), "{end} bytes");
     }
 }
 

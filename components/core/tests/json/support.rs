@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use countersign_core::canonical;
-use countersign_core::json::{Limits, Malformed, Problem, Tape, read};
+use countersign_core::json::{Malformed, Problem, ReadLimits, Tape, read};
 
 /// The source's §4.3 deposit event.
 pub(crate) const DEPOSIT: &str = r#"{
@@ -11,7 +11,7 @@ pub(crate) const DEPOSIT: &str = r#"{
 }"#;
 
 /// The canonical form, or why there is none.
-pub(crate) fn canonical(input: &[u8], limits: Limits) -> Result<String, Malformed> {
+pub(crate) fn canonical(input: &[u8], limits: ReadLimits) -> Result<String, Malformed> {
     let mut tape = Tape::default();
     let document = read(input, &mut tape, limits)?;
     let mut output = Vec::new();
@@ -46,7 +46,7 @@ pub(crate) fn ecmascript(double: f64) -> String {
 /// rules that it does not have. Answers whether the input was accepted.
 pub(crate) fn agrees_with_oracle(input: &[u8]) -> bool {
     let oracle = serde_json::from_slice::<serde_json::Value>(input);
-    match canonical(input, Limits::UNBOUNDED) {
+    match canonical(input, ReadLimits::UNBOUNDED) {
         Ok(written) => {
             let expected = oracle.map(|value| serde_json_canonicalizer::to_string(&value).expect("a value"));
             assert_eq!(Some(written), expected.ok(), "{}", input.escape_ascii());

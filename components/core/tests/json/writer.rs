@@ -1,7 +1,7 @@
 //! The canonical writer: one line per rule of RFC 8785, and what reaches the sink.
 
 use countersign_core::canonical::{self, Sink};
-use countersign_core::json::{Limits, Tape, read};
+use countersign_core::json::{ReadLimits, Tape, read};
 
 use crate::support::{DEPOSIT, canonical as written};
 
@@ -71,8 +71,12 @@ const FORMS: &[(&str, &str)] = &[
 #[test]
 fn each_form_is_written_and_is_its_own_canonical_form() {
     for (input, expected) in FORMS {
-        assert_eq!(written(input.as_bytes(), Limits::POSTBACK).as_deref(), Ok(*expected), "{input}");
-        assert_eq!(written(expected.as_bytes(), Limits::POSTBACK).as_deref(), Ok(*expected), "{input} again");
+        assert_eq!(written(input.as_bytes(), ReadLimits::POSTBACK).as_deref(), Ok(*expected), "{input}");
+        assert_eq!(
+            written(expected.as_bytes(), ReadLimits::POSTBACK).as_deref(),
+            Ok(*expected),
+            "{input} again"
+        );
     }
 }
 
@@ -83,7 +87,7 @@ fn deposit_is_written_in_canonical_order() {
         r#""event_id":"dep_9aa...","is_ftd":true,"payment_method":"card pix crypto wallet","signature":"...","#,
         r#""ts_event":"2025-10-21T15:12:31Z"}"#
     );
-    assert_eq!(written(DEPOSIT.as_bytes(), Limits::POSTBACK).as_deref(), Ok(expected));
+    assert_eq!(written(DEPOSIT.as_bytes(), ReadLimits::POSTBACK).as_deref(), Ok(expected));
 }
 
 /// Takes note of each piece.
@@ -98,7 +102,7 @@ impl Sink for Pieces {
 
 fn pieces(input: &str, without: Option<&str>) -> Vec<String> {
     let mut tape = Tape::default();
-    let document = read(input.as_bytes(), &mut tape, Limits::POSTBACK).unwrap();
+    let document = read(input.as_bytes(), &mut tape, ReadLimits::POSTBACK).unwrap();
     let mut pieces = Pieces::default();
     canonical::write(&document, without, &mut pieces);
     pieces.0.into_iter().map(|piece| String::from_utf8(piece).unwrap()).collect()

@@ -14,7 +14,7 @@ fn production_example_means_what_it_says() {
     assert_eq!(policy.limits.body_bytes_max, 65_536);
     assert_eq!(policy.limits.source_refusals, Rate::per(600, 60_000, 600).unwrap());
     assert_eq!((policy.dedup.retention_ms, policy.dedup.lease_ms), (2_592_000_000, 30_000));
-    assert_eq!((policy.dedup.shape.slots, policy.dedup.shape.entries_per_slot), (65_536, 8));
+    assert_eq!((policy.dedup.size.slots, policy.dedup.size.entries_per_slot), (65_536, 8));
     assert_eq!((policy.click_id.verify, policy.click_id.keys.len()), (ClickVerify::Require, 1));
     let names: Vec<&str> = policy.partners().map(|partner| &*partner.name).collect();
     assert_eq!(names, ["acme", "globex", "initech"]);

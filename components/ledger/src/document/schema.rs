@@ -4,7 +4,7 @@ use alloc::string::String;
 
 use serde_json::{Map, Value};
 
-use super::Document;
+use super::LedgerConfiguration;
 
 /// The JSON Schema of the document, as `schemas/countersign.schema.json` has it.
 ///
@@ -12,7 +12,7 @@ use super::Document;
 /// None that can happen: a schema is JSON.
 pub fn schema() -> Result<String, serde_json::Error> {
     let mut whole: Value = serde_json::from_str(&countersign_core::document::schema()?)?;
-    let mut tracker = serde_json::to_value(schemars::schema_for!(Document))?;
+    let mut tracker = serde_json::to_value(schemars::schema_for!(LedgerConfiguration))?;
     let mut definitions = object(tracker.get_mut("$defs"));
     let partner = definitions.remove("Partner").unwrap_or_default();
     fill(&mut whole, &object(tracker.get_mut("properties")));

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
+use countersign_core::dedup::{MemoryTable, SWAP_TRIES_MAX, Slot, TableStore};
 use countersign_core::rate::Rate;
-use countersign_core::seen::{MemoryTable, SWAP_TRIES_MAX, Slot, TableStore};
 use countersign_core::store::{Claim, ClaimAnswer, Settlement, StoreFault};
 
 use crate::hooked::*;

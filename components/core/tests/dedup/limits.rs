@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use countersign_core::dedup::{SOURCE_SLOTS, SOURCES_PER_SLOT, Slot};
 use countersign_core::rate::{Quota, Rate};
-use countersign_core::seen::{SOURCE_SLOTS, SOURCES_PER_SLOT, Slot};
 use countersign_core::store::{Claim, ClaimAnswer, SourceKey, StoreFault, Throttle, ThrottleAnswer};
 
 use crate::hooked::*;
@@ -47,7 +47,7 @@ fn one_sender_is_one_source_whichever_way_its_address_is_written() {
         store.throttle(&throttle(source("2001:db8:1:2::1"), true, 0)).unwrap();
         store.throttle(&throttle(source("203.0.113.9"), true, 0)).unwrap();
     }
-    let look = |store: &mut countersign_core::seen::TableStore<_>, text| {
+    let look = |store: &mut countersign_core::dedup::TableStore<_>, text| {
         store.throttle(&throttle(source(text), false, 0)).unwrap()
     };
     assert_eq!(look(&mut store, "2001:db8:1:2:ffff::9"), LIMITED(20_000), "the same /64");
@@ -115,7 +115,7 @@ fn the_source_that_is_nearest_to_being_forgiven_makes_room() {
         }
     }
     assert_eq!(store.take_counters().sources_evicted, 1);
-    let limited = |store: &mut countersign_core::seen::TableStore<Hooked>, index: usize| {
+    let limited = |store: &mut countersign_core::dedup::TableStore<Hooked>, index: usize| {
         store.throttle(&throttle(crowd[index], false, 10)).unwrap() != ThrottleAnswer::Pass
     };
     assert!((0..crowd.len()).filter(|index| *index != 2).all(|index| limited(&mut store, index)));

@@ -52,13 +52,13 @@ pub enum Swap {
 /// One slot of the table: the whole key space, four parts of fixed size.
 ///
 /// Displayed, it is the slot's key in a key-value store: `countersign/1/event/4711`, at most 24 ASCII characters and the
-/// partner's name. The shape is not part of the key: a filter that is reloaded with another shape goes on in the same
+/// partner's name. The size is not part of the key: a filter that is reloaded with another size goes on in the same
 /// memory, and forgets the events whose slot has moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Slot<'p> {
-    /// A ring of events; the index is less than [`Shape::slots`].
+    /// A ring of events; the index is less than [`TableSize::slots`].
     Event(u32),
-    /// A ring of fallback identities; the index is less than a quarter of [`Shape::slots`].
+    /// A ring of fallback identities; the index is less than a quarter of [`TableSize::slots`].
     Fallback(u32),
     /// The quota of the partner of this name. Partners are named in the configuration, so there are no more than those.
     Rate(&'p str),
@@ -79,7 +79,7 @@ impl fmt::Display for Slot<'_> {
 
 /// Size of the table. A number outside its range is taken as the nearest inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
+pub struct TableSize {
     /// Slots for events; [`SLOTS_MIN`] to [`SLOTS_MAX`]. A quarter as many hold fallback identities.
     pub slots: u32,
     /// Events (or fallback identities) in a slot; 1 to [`ENTRIES_MAX`].
@@ -97,15 +97,15 @@ pub const SOURCE_SLOTS: u32 = 4096;
 /// Sources in a slot.
 pub const SOURCES_PER_SLOT: usize = 8;
 
-impl Default for Shape {
+impl Default for TableSize {
     /// 65,536 slots of 8 events: half a million events are remembered.
     fn default() -> Self {
         Self { slots: 65_536, entries_per_slot: 8 }
     }
 }
 
-impl Shape {
-    /// Most bytes that the values of a table of this shape take, without the partners' quotas (32 bytes each) and whatever
+impl TableSize {
+    /// Most bytes that the values of a table of this size take, without the partners' quotas (32 bytes each) and whatever
     /// the host adds for a key. The default: 18.4 MB of events, 24.5 MB of fallback identities if they are used at all,
     /// 0.6 MB of sources.
     #[must_use]

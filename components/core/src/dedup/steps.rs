@@ -40,7 +40,7 @@ impl<T: Table> TableStore<T> {
         fallback: Fallback,
         hold: Hold,
     ) -> Result<Prepared<T::Version>, StoreFault> {
-        let slot = self.shape.fallback_slot(&fallback.fingerprint);
+        let slot = self.size.fallback_slot(&fallback.fingerprint);
         let closed_until = claim.now.plus_ms(self.lease_ms);
         let version = self.fallbacks.open_for_claim(
             &mut self.table,
@@ -49,7 +49,7 @@ impl<T: Table> TableStore<T> {
             closed_until,
             &mut self.counters,
         )?;
-        let capacity = self.shape.entries();
+        let capacity = self.size.entries();
         Ok(match claim::claim_fallback(&mut self.fallbacks, claim, fallback, hold, capacity)? {
             Verdict::Answer(answer) => Prepared::Answer(answer),
             Verdict::Placed(losses) => Prepared::Placed(version, losses),
@@ -83,7 +83,7 @@ impl<T: Table> TableStore<T> {
         hold: Hold,
         prepared: (Option<T::Version>, Counters),
     ) -> Result<Option<ClaimAnswer>, StoreFault> {
-        let slot = self.shape.fallback_slot(&fallback.fingerprint);
+        let slot = self.size.fallback_slot(&fallback.fingerprint);
         let (mut version, mut losses) = prepared;
         for _ in 0..SWAP_TRIES_MAX {
             match self.fallbacks.write(&mut self.table, slot, version)? {
@@ -117,7 +117,7 @@ impl<T: Table> TableStore<T> {
 
     /// Ends the claim of an event.
     pub(super) fn settle_event(&mut self, settlement: &Settlement) -> Result<(), StoreFault> {
-        let slot = self.shape.event_slot(&settlement.key.fingerprint);
+        let slot = self.size.event_slot(&settlement.key.fingerprint);
         let closed_until = settlement.now.plus_ms(self.lease_ms);
         for _ in 0..SWAP_TRIES_MAX {
             let version = match self.events.open(&mut self.table, slot)? {
@@ -128,7 +128,7 @@ impl<T: Table> TableStore<T> {
                     continue;
                 }
             };
-            let capacity = self.shape.entries();
+            let capacity = self.size.entries();
             let Some(losses) = claim::settle_event(&mut self.events, settlement, capacity)? else {
                 return Ok(());
             };
@@ -149,7 +149,7 @@ impl<T: Table> TableStore<T> {
         settlement: &Settlement,
         fallback: Fallback,
     ) -> Result<(), StoreFault> {
-        let slot = self.shape.fallback_slot(&fallback.fingerprint);
+        let slot = self.size.fallback_slot(&fallback.fingerprint);
         let closed_until = settlement.now.plus_ms(self.lease_ms);
         for _ in 0..SWAP_TRIES_MAX {
             let version = match self.fallbacks.open(&mut self.table, slot)? {

@@ -76,16 +76,16 @@ impl fmt::Display for Path<'_> {
     }
 }
 
-/// The mistakes found so far; at most [`Faults::MAX`].
+/// The mistakes found so far; at most [`ConfigErrors::MAX`].
 #[derive(Debug, Default)]
-pub struct Faults {
+pub struct ConfigErrors {
     errors: Vec<ConfigError>,
     /// Paths of objects that are not what was written, because one of their words is unknown.
     guesses: Vec<String>,
     is_read: bool,
 }
 
-impl Faults {
+impl ConfigErrors {
     /// More mistakes than this are not listed: whoever has made them will start again anyway.
     pub const MAX: usize = 64;
 

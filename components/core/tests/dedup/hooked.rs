@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use countersign_core::seen::{MemoryTable, Shape, Slot, Swap, Table, TableStore};
+use countersign_core::dedup::{MemoryTable, Slot, Swap, Table, TableSize, TableStore};
 use countersign_core::store::StoreFault;
 
 /// What happens to one call.
@@ -80,7 +80,7 @@ impl Table for Hooked {
     }
 }
 
-pub(crate) const SHAPE: Shape = Shape { slots: 64, entries_per_slot: 8 };
+pub(crate) const SHAPE: TableSize = TableSize { slots: 64, entries_per_slot: 8 };
 
 /// A table that can be shared.
 pub(crate) fn shared() -> Arc<Mutex<MemoryTable>> {

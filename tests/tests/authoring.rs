@@ -1,9 +1,9 @@
-//! The data files are what the book says, and the book covers what there is.
+//! The data files are what their authors say, and the authors cover what there is.
 #![cfg(test)]
 
 use std::collections::BTreeSet;
 
-use conformance::book::{files, groups};
+use conformance::authoring::{files, groups};
 use conformance::vector::{Suite, Vector};
 use countersign_core::outcome::Code;
 

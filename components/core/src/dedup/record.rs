@@ -229,9 +229,9 @@ pub(super) fn mix(state: u64, word: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::{HEADER_BYTES, Opened, Record};
+    use crate::dedup::entry::{EventEntry, FallbackEntry, Hold};
+    use crate::dedup::table::{MemoryTable, Slot};
     use crate::event::EventId;
-    use crate::seen::entry::{EventEntry, FallbackEntry, Hold};
-    use crate::seen::table::{MemoryTable, Slot};
     use crate::time::Timestamp;
 
     /// Whether an entry with these bytes changed passes, once the check is right again.

@@ -12,11 +12,11 @@
 //!
 //! # Security
 //!
-//! * **Memory does not grow with traffic.** There are [`Shape::slots`] slots of events, a quarter as many of fallback
-//!   identities, [`SOURCE_SLOTS`] of sources and one per partner ([`Shape::bytes_max`]). An event slot takes
+//! * **Memory does not grow with traffic.** There are [`TableSize::slots`] slots of events, a quarter as many of fallback
+//!   identities, [`SOURCE_SLOTS`] of sources and one per partner ([`TableSize::bytes_max`]). An event slot takes
 //!   24 + 32 bytes per entry (280 by default), a fallback slot 24 + 184 (1,496), a source slot 152, a quota 32.
 //! * **A full ring forgets** what is over, then the oldest committed event: its replay would be handed on again, and only
-//!   the ledger's unique key stops it there. [`Counters::evictions`] says when to choose a larger shape. A partner could
+//!   the ledger's unique key stops it there. [`Counters::evictions`] says when to choose a larger size. A partner could
 //!   search for event ids that share a slot and so push out events of others in that slot; it is known by its signature.
 //! * **A live claim is never pushed out.** A ring full of live claims answers [`StoreFault::Contended`]: a retry later is
 //!   better than a second hand-on now.
@@ -30,13 +30,14 @@
 //!   event has it by then, or its entry is gone, it stays as it is.
 
 use crate::rate::Decision;
-use crate::store::{Claim, ClaimAnswer, Settlement, StoreFault, ThrottleAnswer};
+use crate::store::{Claim, ClaimAnswer, Settlement, Store, StoreFault, Throttle, ThrottleAnswer};
 use claim::Verdict;
 use entry::{EventEntry, FallbackEntry, RateEntry, SourceEntry};
 use record::Record;
 use steps::Prepared;
 pub use table::{
-    ENTRIES_MAX, MemoryTable, SLOTS_MAX, SLOTS_MIN, SOURCE_SLOTS, SOURCES_PER_SLOT, Shape, Slot, Swap, Table,
+    ENTRIES_MAX, MemoryTable, SLOTS_MAX, SLOTS_MIN, SOURCE_SLOTS, SOURCES_PER_SLOT, Slot, Swap, Table,
+    TableSize,
 };
 
 mod claim;
@@ -61,7 +62,7 @@ const CLAIM_MS_MAX: u64 = 30_000;
 #[derive(Debug)]
 pub struct TableStore<T: Table> {
     table: T,
-    shape: Shape,
+    size: TableSize,
     counters: Counters,
     /// The longest lease that was asked for: how long a garbled slot may hide a claim that is under way.
     lease_ms: u64,
@@ -98,10 +99,10 @@ impl Counters {
 
 impl<T: Table> TableStore<T> {
     /// A store over `table`. Nothing is read or written yet.
-    pub fn new(table: T, shape: Shape) -> Self {
+    pub fn new(table: T, size: TableSize) -> Self {
         Self {
             table,
-            shape,
+            size,
             counters: Counters::default(),
             lease_ms: 0,
             events: Record::new(),
@@ -144,7 +145,7 @@ impl<T: Table> TableStore<T> {
         };
         let hold = self.hold_of(claim);
         for _ in 0..SWAP_TRIES_MAX {
-            let event_slot = self.shape.event_slot(&claim.key.fingerprint);
+            let event_slot = self.size.event_slot(&claim.key.fingerprint);
             let closed_until = claim.now.plus_ms(self.lease_ms);
             let event_version = self.events.open_for_claim(
                 &mut self.table,
@@ -153,7 +154,7 @@ impl<T: Table> TableStore<T> {
                 closed_until,
                 &mut self.counters,
             )?;
-            let capacity = self.shape.entries();
+            let capacity = self.size.entries();
             let event_losses = match claim::claim_event(&mut self.events, claim, hold, capacity)? {
                 Verdict::Answer(answer) => return Ok(answer),
                 Verdict::Placed(losses) => losses,
@@ -191,5 +192,19 @@ impl<T: Table> TableStore<T> {
             None => Ok(()),
         };
         event.and(fallback)
+    }
+}
+
+impl<T: Table> Store for TableStore<T> {
+    fn throttle(&mut self, throttle: &Throttle) -> Result<ThrottleAnswer, StoreFault> {
+        Self::throttle(self, throttle)
+    }
+
+    fn claim(&mut self, claim: &Claim) -> Result<ClaimAnswer, StoreFault> {
+        Self::claim(self, claim)
+    }
+
+    fn settle(&mut self, settlement: &Settlement) -> Result<(), StoreFault> {
+        Self::settle(self, settlement)
     }
 }

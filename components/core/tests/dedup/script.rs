@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use countersign_core::dedup::{MemoryTable, TableSize, TableStore};
 use countersign_core::event::{EventId, EventName};
-use countersign_core::outcome::Receipt;
-use countersign_core::seen::{MemoryTable, Shape, TableStore};
+use countersign_core::receipt::Receipt;
 use countersign_core::store::{
-    Claim, ClaimAnswer, ClaimKey, End, Entry, Fallback, Fingerprint, HandOn, Settlement,
+    Claim, ClaimAnswer, ClaimKey, End, Fallback, Fingerprint, HandOn, InboxRow, Settlement,
 };
 use countersign_core::text::Text;
 use countersign_core::time::Timestamp;
@@ -34,7 +34,7 @@ pub(crate) fn at(ms: u64) -> Timestamp {
 
 /// The smallest table, with `entries_per_slot`.
 pub(crate) fn store(entries_per_slot: u8) -> TableStore<MemoryTable> {
-    TableStore::new(MemoryTable::default(), Shape { slots: 64, entries_per_slot })
+    TableStore::new(MemoryTable::default(), TableSize { slots: 64, entries_per_slot })
 }
 
 /// The id of a numbered event, as long as ids may be: the last 20 characters are the number.
@@ -62,7 +62,7 @@ pub(crate) fn claim(event: u64, payload: u8, ms: u64) -> Claim {
         hand_on: HandOn::AfterClaim { lease_ms: LEASE_MS },
         retention_ms: RETENTION_MS,
         fallback: None,
-        entry: Entry {
+        row: InboxRow {
             event_id: event_id(event),
             event: EventName::new("deposit_success").unwrap(),
             click_id: Text::new("click").unwrap(),

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use countersign_core::dedup::{MemoryTable, Slot};
 use countersign_core::rate::Rate;
-use countersign_core::seen::{MemoryTable, Slot};
 use countersign_core::store::{Claim, ClaimAnswer, StoreFault};
 
 use crate::hooked::*;

@@ -3,7 +3,8 @@
 use super::Counters;
 use super::entry::{EventEntry, FallbackEntry, Held, Hold, State};
 use super::record::Record;
-use crate::store::{Claim, ClaimAnswer, End, Fallback, Fingerprint, PayloadHash, Settlement, StoreFault};
+use crate::canonical::PayloadHash;
+use crate::store::{Claim, ClaimAnswer, End, Fallback, Fingerprint, Settlement, StoreFault};
 use crate::time::Timestamp;
 
 /// What a claim found in a slot.
@@ -67,7 +68,7 @@ pub(super) fn claim_fallback(
         owner,
         hold,
         window_until: claim.now.plus_ms(fallback.window_ms),
-        event_id: claim.entry.event_id,
+        event_id: claim.row.event_id,
     });
     Ok(Verdict::Placed(Counters { evictions, ..Counters::default() }))
 }

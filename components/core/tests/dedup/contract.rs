@@ -1,6 +1,6 @@
 //! One test per clause of the contract (`store.rs`), named by the fact that stops the attack.
 
-use countersign_core::seen::LEASE_MS_MAX;
+use countersign_core::dedup::LEASE_MS_MAX;
 use countersign_core::store::{Claim, ClaimAnswer, Fallback, HandOn};
 
 use crate::script::*;

@@ -1,13 +1,13 @@
 //! Memory: what the table takes at most, who is forgotten first, and buffers that are used again.
 
-use countersign_core::seen::{MemoryTable, SLOTS_MAX, SLOTS_MIN, Shape, Slot, Swap, Table, TableStore};
+use countersign_core::dedup::{MemoryTable, SLOTS_MAX, SLOTS_MIN, Slot, Swap, Table, TableSize, TableStore};
 use countersign_core::store::{Claim, HandOn, StoreFault};
 
 use crate::script::*;
 
 #[test]
 fn two_million_events_take_what_the_default_shape_allows_and_no_more() {
-    let shape = Shape::default();
+    let shape = TableSize::default();
     let mut store = TableStore::new(MemoryTable::default(), shape);
     let mut seed = Seed(1);
     let mut sizes = Vec::new();
@@ -30,7 +30,7 @@ fn two_million_events_take_what_the_default_shape_allows_and_no_more() {
 
 #[test]
 fn fallback_identities_are_bounded_too() {
-    let shape = Shape { slots: 64, entries_per_slot: 2 };
+    let shape = TableSize { slots: 64, entries_per_slot: 2 };
     let mut store = TableStore::new(MemoryTable::default(), shape);
     for event in 0..20_000 {
         let claim = Claim { hand_on: HandOn::WithClaim, ..claim_of_click(event, event, event) };
@@ -43,10 +43,10 @@ fn fallback_identities_are_bounded_too() {
 
 #[test]
 fn a_shape_outside_its_range_is_the_nearest_inside() {
-    let bytes = |slots, entries_per_slot| Shape { slots, entries_per_slot }.bytes_max();
+    let bytes = |slots, entries_per_slot| TableSize { slots, entries_per_slot }.bytes_max();
     assert_eq!(bytes(0, 0), bytes(SLOTS_MIN, 1));
     assert_eq!(bytes(u32::MAX, u8::MAX), bytes(SLOTS_MAX, 32));
-    let mut store = TableStore::new(MemoryTable::default(), Shape { slots: 0, entries_per_slot: 0 });
+    let mut store = TableStore::new(MemoryTable::default(), TableSize { slots: 0, entries_per_slot: 0 });
     assert_eq!(store.claim(&claim(1, 1, 0)), Ok(FRESH));
     assert_eq!(store.claim(&claim(65, 1, 0)), Err(StoreFault::Contended), "one entry is one entry");
 }
@@ -105,7 +105,7 @@ fn a_smaller_ring_goes_on_with_the_records_of_a_larger_one() {
         add(&mut large, 1 + 64 * event, event, RETENTION_MS, true);
     }
     let table = large.table().clone();
-    let mut small = TableStore::new(table, Shape { slots: 64, entries_per_slot: 3 });
+    let mut small = TableStore::new(table, TableSize { slots: 64, entries_per_slot: 3 });
     assert_eq!(small.claim(&claim(1, 1, 10)), Ok(SEEN), "what is there is read");
     add(&mut small, 1 + 64 * 8, 10, RETENTION_MS, true);
     assert_eq!(small.take_counters().evictions, 6);
@@ -140,7 +140,7 @@ impl Table for Watched {
 
 #[test]
 fn buffers_are_used_again_from_request_to_request() {
-    let mut store = TableStore::new(Watched::default(), Shape { slots: 64, entries_per_slot: 8 });
+    let mut store = TableStore::new(Watched::default(), TableSize { slots: 64, entries_per_slot: 8 });
     let play = |store: &mut TableStore<Watched>, events: std::ops::Range<u64>| {
         for event in events {
             let claim = claim_of_click(event, event, event);

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use countersign_core::dedup::{MemoryTable, TableSize, TableStore};
 use countersign_core::event::EventId;
 use countersign_core::rate::{Decision, Rate};
-use countersign_core::seen::{MemoryTable, Shape, TableStore};
 use countersign_core::store::{
     Claim, ClaimAnswer, ClaimKey, End, Fallback, Fingerprint, HandOn, Settlement, StoreFault,
 };
@@ -73,7 +73,7 @@ impl Model {
                 fallback.fingerprint,
                 Window {
                     owner: event,
-                    event_id: claim.entry.event_id,
+                    event_id: claim.row.event_id,
                     until: claim.now.plus_ms(fallback.window_ms),
                     lease_until: Some(claim.key.lease_until),
                 },
@@ -191,7 +191,7 @@ fn a_crowded_table_forgets_only_what_it_counts_and_never_a_live_claim() {
     for script in 0..SCRIPTS {
         let mut seed = Seed(script);
         let mut model = Model::default();
-        let mut store = TableStore::new(MemoryTable::default(), Shape { slots: 64, entries_per_slot: 2 });
+        let mut store = TableStore::new(MemoryTable::default(), TableSize { slots: 64, entries_per_slot: 2 });
         let mut evictions = 0;
         let mut ms = 0;
         let mut fresh: Vec<Claim> = Vec::new();
