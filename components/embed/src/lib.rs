@@ -18,6 +18,7 @@ use countersign_core::headers::Headers;
 use countersign_core::outcome;
 use countersign_core::policy::Policy;
 use countersign_core::source::Identity;
+use countersign_core::store::Store;
 use countersign_core::time::Timestamp;
 
 use self::bindings::exports::countersign::gate::gate::{
@@ -127,7 +128,7 @@ impl GuestClaimed for OpenClaim {
         let settled = claimed.settle(delivery, Timestamp::from_ms(now));
         if let Some(settlement) = &settled.settlement {
             // The answer stands whether or not the claim could be settled: its lease ends it.
-            let _unsettled = drive::Store::settle(&mut Imported, settlement);
+            let _unsettled = Store::settle(&mut Imported, settlement);
         }
         reply(*settled.reply)
     }

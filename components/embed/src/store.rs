@@ -2,9 +2,9 @@
 
 use countersign_core::event::EventId;
 use countersign_core::rate::{Quota, Rate};
-use countersign_core::store::Store;
 use countersign_core::store::{
-    Claim, ClaimAnswer, ClaimKey, End, Fallback, HandOn, Settlement, StoreFault, Throttle, ThrottleAnswer,
+    Claim, ClaimAnswer, ClaimKey, End, Fallback, HandOn, Settlement, Store, StoreFault, Throttle,
+    ThrottleAnswer,
 };
 
 use crate::bindings::countersign::gate::store as wit;
