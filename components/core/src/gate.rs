@@ -20,7 +20,7 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::net::IpAddr;
 
-use self::reply::{More, RETRY_AFTER_FAILURE_MS};
+use self::reply::{DuplicateOf, More, RETRY_AFTER_FAILURE_MS};
 use crate::event::EventId;
 use crate::headers::Headers;
 use crate::json::Tape;
@@ -298,20 +298,25 @@ impl ClaimWait {
                 }
                 HandOn::WithClaim => {
                     self.facts.code = Code::Accepted;
-                    reply::success(self.facts, Some(&receipt), None, quota)
+                    reply::success(self.facts, Some(&receipt), DuplicateOf::Nothing, quota)
                 }
             },
-            Ok(ClaimAnswer::Seen { same_payload: true }) => {
+            Ok(ClaimAnswer::Seen { same_payload: true, receipt_key: _ }) => {
                 self.facts.code = Code::Duplicate;
-                reply::success(self.facts, Some(&receipt), None, None)
+                reply::success(self.facts, Some(&receipt), DuplicateOf::Nothing, None)
             }
-            Ok(ClaimAnswer::Seen { same_payload: false }) => {
+            Ok(ClaimAnswer::Seen { same_payload: false, receipt_key: _ }) => {
                 self.facts.refuse(Code::EventIdReused, "committed with another payload");
                 reply::refusal(self.facts, Code::EventIdReused.status(), &More::Nothing)
             }
             Ok(ClaimAnswer::DuplicateOf { event_id }) => {
                 self.facts.code = Code::FallbackDuplicate;
-                reply::success(self.facts, None, Some(&event_id), None)
+                let original = event_id.as_ref().map_or(DuplicateOf::Forgotten, DuplicateOf::Event);
+                reply::success(self.facts, None, original, None)
+            }
+            Ok(ClaimAnswer::TooOld { ts_event_min }) => {
+                self.facts.refuse(Code::EventTooOld, "not known, and older than what is remembered");
+                reply::refusal(self.facts, Code::EventTooOld.status(), &More::TsEventMin(ts_event_min))
             }
             Ok(ClaimAnswer::InFlight { retry_after_ms }) => {
                 self.facts.refuse(Code::InFlight, "another attempt is under way");
@@ -425,6 +430,8 @@ impl Claimed {
                 end,
                 key: claim.key,
                 payload_hash: claim.payload_hash,
+                receipt_key: claim.receipt_key,
+                ts_event: claim.row.ts_event,
                 fallback: claim.fallback,
                 retention_ms: claim.retention_ms,
                 now,
@@ -434,7 +441,10 @@ impl Claimed {
         let (settlement, reply) = match delivery {
             Delivery::Acknowledged { replayed } => {
                 facts.code = if replayed { Code::Duplicate } else { Code::Accepted };
-                (settlement(End::Commit), reply::success(facts, Some(&claim.row.receipt), None, quota))
+                (
+                    settlement(End::Commit),
+                    reply::success(facts, Some(&claim.row.receipt), DuplicateOf::Nothing, quota),
+                )
             }
             Delivery::Refused => {
                 facts.refuse(Code::UpstreamRefused, "the upstream answered 4xx");

@@ -83,6 +83,8 @@ codes! {
     EventInvalid = "event_invalid", 422, "fix the members named in errors";
     /// Check 9: the click_id is not one of ours.
     ClickIdInvalid = "click_id_invalid", 422, "send the click_id exactly as the redirect delivered it";
+    /// Check 11: the event is not known, and too old to be told from a repeat.
+    EventTooOld = "event_too_old", 422, "this event is too old to be told from a repeat; do not resend it, report its event_id to the receiver";
     /// Check 10: the partner's quota is spent.
     RateLimited = "rate_limited", 429, "slow down; retry after Retry-After";
     /// Check 11: the event id was accepted with another payload.

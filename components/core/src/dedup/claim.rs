@@ -28,7 +28,10 @@ pub(super) fn claim_event(
     if let Some((index, entry)) = record.find(&name) {
         if entry.hold.is_live(claim.now) {
             return Ok(Verdict::Answer(match entry.hold.state {
-                State::Committed => ClaimAnswer::Seen { same_payload: entry.payload_check == payload_check },
+                State::Committed => ClaimAnswer::Seen {
+                    same_payload: entry.payload_check == payload_check,
+                    receipt_key: claim.receipt_key,
+                },
                 State::Pending => in_flight(entry.hold, claim.now),
             }));
         }
@@ -55,7 +58,7 @@ pub(super) fn claim_fallback(
         let is_rest = entry.owner == owner && entry.hold.state == State::Pending;
         if entry.hold.is_live(claim.now) && !is_rest {
             return Ok(Verdict::Answer(match entry.hold.state {
-                State::Committed => ClaimAnswer::DuplicateOf { event_id: entry.event_id },
+                State::Committed => ClaimAnswer::DuplicateOf { event_id: Some(entry.event_id) },
                 State::Pending => in_flight(entry.hold, claim.now),
             }));
         }

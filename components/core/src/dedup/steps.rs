@@ -181,6 +181,8 @@ fn settlement_of(claim: &Claim, hold: Hold, end: End) -> Settlement {
         end,
         key: ClaimKey { fingerprint: claim.key.fingerprint, lease_until: hold.until },
         payload_hash: claim.payload_hash,
+        receipt_key: claim.receipt_key,
+        ts_event: claim.row.ts_event,
         fallback: claim.fallback,
         retention_ms: claim.retention_ms,
         now: claim.now,

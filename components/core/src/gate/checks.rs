@@ -19,7 +19,7 @@ use crate::policy::{ClickVerify, Environment, Partner, Policy};
 use crate::receipt;
 use crate::signature::{self, Place, Scheme, SignaturePolicy, SignatureReject};
 use crate::source::{self, SourceReject};
-use crate::store::{Claim, ClaimKey, Fallback, HandOn, InboxRow};
+use crate::store::{Claim, ClaimKey, Fallback, Freshness, HandOn, InboxRow};
 use crate::text::Text;
 use crate::time::Timestamp;
 use crate::token::{self, Bearer, TokenReject};
@@ -474,6 +474,7 @@ fn claim(
     };
     let fallback = partner.fallback_window_ms(event.event.as_str()).map(|window_ms| Fallback {
         fingerprint: fingerprint("fallback", [name, event.event.as_str(), event.click_id.as_str()]),
+        ts_event: event.ts_event,
         window_ms,
     });
     let claim = Claim {
@@ -485,12 +486,14 @@ fn claim(
             lease_until: now.plus_ms(lease_ms),
         },
         payload_hash: authentic.payload_hash,
+        receipt_key: 0,
         hand_on: match gate.mode {
             Mode::Forward => HandOn::AfterClaim { lease_ms },
             Mode::Inbox => HandOn::WithClaim,
         },
         retention_ms: policy.dedup.retention_ms,
         fallback,
+        freshness: Freshness::ANY,
         row: InboxRow {
             event_id: event.event_id,
             event: event.event,

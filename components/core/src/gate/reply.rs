@@ -33,6 +33,8 @@ pub(super) enum More<'m> {
     Faults { faults: &'m EventRejects, now: Timestamp },
     /// How far the sender's clock is off: its instant minus ours.
     Skew { milliseconds: i64, now: Timestamp },
+    /// The earliest `ts_event` that would be taken.
+    TsEventMin(Timestamp),
     /// What was to be signed: the sandbox shows it, production never does.
     StringToSign(&'m [u8]),
     /// A hint that is more to the point than the code's own.
@@ -68,6 +70,7 @@ pub(super) fn refusal(facts: Facts, status: u16, more: &More<'_>) -> Reply {
             }
         }
         More::Skew { milliseconds, now } => tell_skew(&mut headers, &mut body, *milliseconds, *now),
+        More::TsEventMin(earliest) => body.text("ts_event_min", earliest.write_rfc3339().as_str()),
         More::StringToSign(bytes) => {
             body.text("string_to_sign", core::str::from_utf8(bytes).unwrap_or("(not UTF-8)"));
         }
@@ -94,6 +97,7 @@ pub(super) fn refusal(facts: Facts, status: u16, more: &More<'_>) -> Reply {
         | Code::SignatureInvalid
         | Code::EventInvalid
         | Code::ClickIdInvalid
+        | Code::EventTooOld
         | Code::RateLimited
         | Code::EventIdReused
         | Code::InFlight
@@ -107,11 +111,21 @@ pub(super) fn refusal(facts: Facts, status: u16, more: &More<'_>) -> Reply {
     finish(facts, status, "application/problem+json", headers, body)
 }
 
+/// What an event is a duplicate of.
+pub(super) enum DuplicateOf<'e> {
+    /// Of nothing: it is durable itself.
+    Nothing,
+    /// Of this event.
+    Event(&'e EventId),
+    /// Of an event whose record is gone.
+    Forgotten,
+}
+
 /// The event is durable: the source's body (§14.1) and the receipt, or the id of the event that it duplicates.
 pub(super) fn success(
     facts: Facts,
     receipt: Option<&Receipt>,
-    duplicate_of: Option<&EventId>,
+    duplicate_of: DuplicateOf<'_>,
     quota: Option<Quota>,
 ) -> Reply {
     let replayed = facts.code != Code::Accepted;
@@ -121,8 +135,10 @@ pub(super) fn success(
     if let Some(receipt) = receipt {
         body.text("receipt", receipt.as_str());
     }
-    if let Some(original) = duplicate_of {
-        body.text("duplicate_of", original.as_str());
+    match duplicate_of {
+        DuplicateOf::Nothing => {}
+        DuplicateOf::Event(original) => body.text("duplicate_of", original.as_str()),
+        DuplicateOf::Forgotten => body.null("duplicate_of"),
     }
     let mut headers = Vec::with_capacity(FIELDS);
     if replayed {
@@ -204,6 +220,11 @@ impl Object {
     fn number(&mut self, name: &str, number: i64) {
         self.name(name);
         let _written = write!(self.0, "{number}");
+    }
+
+    fn null(&mut self, name: &str) {
+        self.name(name);
+        self.0.push_str("null");
     }
 
     fn boolean(&mut self, name: &str, value: bool) {

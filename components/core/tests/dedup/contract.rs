@@ -276,5 +276,5 @@ fn a_live_event_at_the_end_of_time_stays() {
     store.claim(&last).unwrap();
     store.settle(&commit(&last, 0)).unwrap();
     let answer = store.claim(&claim(1, 1, 100 * 365 * 86_400_000)).unwrap();
-    assert!(matches!(answer, ClaimAnswer::Seen { same_payload: true }));
+    assert!(matches!(answer, ClaimAnswer::Seen { same_payload: true, .. }));
 }

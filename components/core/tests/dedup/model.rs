@@ -50,7 +50,7 @@ impl Model {
         if let Some((payload, until)) = self.committed.get(&event)
             && claim.now < *until
         {
-            return ClaimAnswer::Seen { same_payload: *payload == claim.payload_hash };
+            return ClaimAnswer::Seen { same_payload: *payload == claim.payload_hash, receipt_key: 7 };
         }
         if let Some(lease_until) = self.pending.get(&event)
             && claim.now < *lease_until
@@ -61,7 +61,7 @@ impl Model {
             if let Some(window) = self.windows.get(&fallback.fingerprint) {
                 match window.lease_until {
                     None if claim.now < window.until => {
-                        return ClaimAnswer::DuplicateOf { event_id: window.event_id };
+                        return ClaimAnswer::DuplicateOf { event_id: Some(window.event_id) };
                     }
                     Some(lease_until) if claim.now < lease_until => {
                         return in_flight(lease_until.since_ms(claim.now));
@@ -125,8 +125,11 @@ impl Model {
 fn random_claim(seed: &mut Seed, ms: u64, rate: Option<Rate>) -> Claim {
     let event = seed.below(2) + 64 * seed.below(6);
     let payload = u8::from(seed.below(5) == 0);
-    let fallback = (!event.is_multiple_of(3))
-        .then(|| Fallback { fingerprint: fingerprint(900 + 64 * (event % 3)), window_ms: SHORT_WINDOW_MS });
+    let fallback = (!event.is_multiple_of(3)).then(|| Fallback {
+        fingerprint: fingerprint(900 + 64 * (event % 3)),
+        ts_event: at(0),
+        window_ms: SHORT_WINDOW_MS,
+    });
     let hand_on = match seed.below(8) {
         0 => HandOn::WithClaim,
         _ => HandOn::AfterClaim { lease_ms: LEASE_MS },
