@@ -506,10 +506,10 @@ fn store_unavailable(facts: Facts) -> Box<Reply> {
 
 /// Names something claimed: 128 bits of a SHA-256 over its domain and its length-prefixed parts, so that no two lists of
 /// parts read alike.
-fn fingerprint(domain: &str, parts: [&str; 3]) -> crate::store::Fingerprint {
+fn fingerprint(domain: &str, parts: &[&str]) -> crate::store::Fingerprint {
     use sha2::{Digest, Sha256};
     let mut hash = Sha256::new();
-    for part in core::iter::once(domain).chain(parts) {
+    for part in core::iter::once(domain).chain(parts.iter().copied()) {
         hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
         hash.update(part.as_bytes());
     }

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt::Write as _;
 use core::net::IpAddr;
 
 use super::reply::{self, More};
@@ -473,7 +474,7 @@ fn claim(
         Mode::Inbox => None,
     };
     let fallback = partner.fallback_window_ms(event.event.as_str()).map(|window_ms| Fallback {
-        fingerprint: fingerprint("fallback", [name, event.event.as_str(), event.click_id.as_str()]),
+        fingerprint: fallback_name(name, &event),
         ts_event: event.ts_event,
         window_ms,
     });
@@ -482,7 +483,7 @@ fn claim(
         partner: Arc::clone(&partner.name),
         quota: (!collect).then_some(partner.rate),
         key: ClaimKey {
-            fingerprint: fingerprint("event", [name, event_id, ""]),
+            fingerprint: fingerprint("event", &[name, event_id]),
             lease_until: now.plus_ms(lease_ms),
         },
         payload_hash: authentic.payload_hash,
@@ -493,7 +494,7 @@ fn claim(
         },
         retention_ms: policy.dedup.retention_ms,
         fallback,
-        freshness: Freshness::ANY,
+        freshness: freshness(gate, partner, now),
         row: InboxRow {
             event_id: event.event_id,
             event: event.event,
@@ -507,6 +508,36 @@ fn claim(
         now,
     };
     ClaimWait { claim, facts, attestation, in_flight_status: partner.in_flight_status.status() }
+}
+
+/// How old an event may be that the store does not know. An inbox remembers for as long as its ledger.
+fn freshness(gate: &Gate, partner: &Partner, now: Timestamp) -> Freshness {
+    match gate.mode {
+        Mode::Inbox => Freshness::ANY,
+        Mode::Forward => {
+            // What was accepted exactly so long ago is forgotten from now on, hence the one.
+            let earliest = |past_ms| now.as_ms().saturating_sub(past_ms).saturating_add(1);
+            Freshness {
+                ts_event_min: Timestamp::from_ms(partner.ts_event_past_ms_max.map_or(0, earliest)),
+                own_memory: !gate.policy.upstream_is_idempotent,
+            }
+        }
+    }
+}
+
+/// Names the weaker identity of an event: two deposits of different amounts are never one.
+fn fallback_name(partner: &str, event: &Event) -> crate::store::Fingerprint {
+    let of_click = [partner, event.event.as_str(), event.click_id.as_str()];
+    match event.amount {
+        None => fingerprint("fallback", &of_click),
+        Some(amount) => {
+            let mut minor: Text<24> = Text::EMPTY;
+            // 20 characters at the most.
+            let _fits = write!(minor, "{}", amount.minor);
+            let [partner, event, click] = of_click;
+            fingerprint("fallback", &[partner, event, click, amount.currency.code(), minor.as_str()])
+        }
+    }
 }
 
 fn sha256(bytes: &[u8]) -> [u8; 32] {
