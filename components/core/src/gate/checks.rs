@@ -483,7 +483,7 @@ fn claim(
         partner: Arc::clone(&partner.name),
         quota: (!collect).then_some(partner.rate),
         key: ClaimKey {
-            fingerprint: fingerprint("event", &[name, event_id]),
+            fingerprint: fingerprint("event", &[name, event_id, ""]),
             lease_until: now.plus_ms(lease_ms),
         },
         payload_hash: authentic.payload_hash,
