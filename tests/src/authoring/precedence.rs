@@ -159,13 +159,14 @@ fn breaches() -> Vec<Breach> {
         shape("signature", SignatureInvalid, Draft::forged),
         shape("event", EventInvalid, |draft| draft.less("ts_event")),
         shape("click", ClickIdInvalid, |draft| draft.string("click_id", &keys::click_with(b"another", 1))),
-        Breach { before: three_events, ..shape("quota", RateLimited, |draft| draft) },
         claim("repeat", Duplicate, |_| vec![good()], |draft| draft),
         claim("reuse", EventIdReused, |_| vec![good()], |draft| draft.string("account_id", "u-2")),
         Breach {
             upstream: true,
             ..claim("in-flight", InFlight, |_| vec![good().upstream(Upstream::Pending)], |draft| draft)
         },
+        // The first record of a fallback duplicate spends quota, so that it is limited before it is a duplicate.
+        Breach { before: three_events, ..shape("quota", RateLimited, |draft| draft) },
         claim("fallback", FallbackDuplicate, |_| vec![good().id("e-0")], |draft| draft),
         answer("upstream-failure", UpstreamUnavailable, |draft| draft.answered(503, "down")),
         answer("upstream-redirect", UpstreamRedirectRefused, |draft| draft.answered(302, "")),
