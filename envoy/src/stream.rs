@@ -4,9 +4,11 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use countersign_core::drive;
-use countersign_core::gate::{Body, Claimed, Delivery, Gate, Outcome, Peer, Request};
+use countersign_core::gate::{
+    Body, Claimed, Delivery, Gate, Outcome, Peer, Request, UpstreamAnswer, request_id,
+};
 use countersign_core::headers::Headers;
-use countersign_core::outcome::{Facts, Reply};
+use countersign_core::outcome::{Facts, Reply, RequestId};
 use countersign_core::source::{self, Identity};
 use countersign_core::time::Timestamp;
 use proxy_wasm::traits::{Context, HttpContext};
@@ -129,7 +131,7 @@ impl Stream {
         let Some(now) = now() else { return refuse_unconfigured() };
         // Read once: nobody changes the fields while they are held.
         let Ok(fields) = abi::header_map(Map::RequestHeaders) else { return refuse_unconfigured() };
-        match examine(plugin, &fields, body_size, now) {
+        match examine(plugin, &fields, current_request_id(now), body_size, now) {
             Some(Outcome::Answer(answer)) => {
                 account(plugin, &answer.reply.facts, now);
                 reply(&answer.reply);
@@ -153,7 +155,7 @@ impl Stream {
 
     /// Settles the claim by the upstream's status, and answers.
     fn settle(&mut self, plugin: &Plugin, claimed: Claimed, now: Timestamp, end_of_stream: bool) -> Action {
-        let delivery = delivery();
+        let delivery = delivery(&claimed);
         let settled = claimed.settle(delivery, now);
         apply(plugin, settled.settlement.as_ref());
         account(plugin, &settled.reply.facts, now);
@@ -176,7 +178,13 @@ impl Stream {
 }
 
 /// Builds the core's request out of the proxy's header fields and body, and drives it through the store in shared data.
-fn examine(plugin: &Plugin, fields: &[u8], body_size: Option<usize>, now: Timestamp) -> Option<Outcome> {
+fn examine(
+    plugin: &Plugin,
+    fields: &[u8],
+    id: RequestId,
+    body_size: Option<usize>,
+    now: Timestamp,
+) -> Option<Outcome> {
     let body = match body_size {
         None => None,
         Some(0) => Some(Vec::new()),
@@ -204,6 +212,7 @@ fn examine(plugin: &Plugin, fields: &[u8], body_size: Option<usize>, now: Timest
     let mut scratch = plugin.scratch.try_borrow_mut().ok()?;
     let mut store = plugin.store.try_borrow_mut().ok()?;
     let request = Request {
+        id,
         method,
         path,
         headers: Headers(&headers),
@@ -250,7 +259,7 @@ fn declared_too_large(plugin: &Plugin) -> bool {
 }
 
 /// How the hand-on went, from the response and from what the proxy says of its origin.
-fn delivery() -> Delivery {
+fn delivery(claimed: &Claimed) -> Delivery {
     let map = abi::header_map(Map::ResponseHeaders).unwrap_or_default();
     let field = |wanted: &[u8]| Pairs::of(&map).find(|(name, _)| *name == wanted).map(|(_, value)| value);
     let status =
@@ -260,7 +269,12 @@ fn delivery() -> Delivery {
     let from_upstream = field(b"x-envoy-upstream-service-time").is_some()
         || abi::property(b"response\0code_details").is_ok_and(|details| details == b"via_upstream");
     if from_upstream {
-        return Delivery::of_status(status, replayed);
+        return claimed.delivery(&UpstreamAnswer {
+            status,
+            replayed,
+            duplicate_of: field(b"x-countersign-duplicate-of"),
+            not_accepted: field(b"x-countersign-not-accepted"),
+        });
     }
     // The proxy speaks for the upstream. Only where it says that the upstream was never reached is the failure known.
     if never_reached() { Delivery::Failed } else { Delivery::Unknown }
@@ -350,15 +364,21 @@ fn account(plugin: &Plugin, facts: &Facts, now: Timestamp) {
 
 /// Answers a stream whose body does not arrive, from `on_tick`.
 pub(crate) fn reply_misconfigured(plugin: &Plugin, now: Timestamp) {
-    let misconfigured = plugin.gate.filter_misconfigured();
+    let misconfigured = plugin.gate.filter_misconfigured(current_request_id(now));
     account(plugin, &misconfigured.facts, now);
     reply(&misconfigured);
+}
+
+/// The id that the proxy gave the current request, which is in its access log too.
+fn current_request_id(now: Timestamp) -> RequestId {
+    let given = abi::header(Map::RequestHeaders, b"x-request-id").ok();
+    request_id(given.as_deref(), || u128::from(now.as_ms()))
 }
 
 /// Without a configuration or a clock nothing can be verified, so nothing passes.
 fn refuse_unconfigured() -> Action {
     let problem = "the filter cannot read its configuration, the request or the clock";
     abi::log(Level::Error, &format!("countersign: {problem}; refusing"));
-    reply(&Gate::internal_error(problem));
+    reply(&Gate::internal_error(RequestId::EMPTY, problem));
     Action::Pause
 }

@@ -32,7 +32,7 @@ async fn handle(request: spin_sdk::http::Request) -> impl IntoResponse {
     match start::instance(&STARTED, start).await {
         Ok(instance) => answer(&instance, request).await,
         Err(problem) => {
-            let reply = Gate::internal_error(problem.as_str());
+            let reply = Gate::internal_error(exchange::request_id(request.headers()), problem.as_str());
             log(&reply.facts.to_json());
             exchange::respond(*reply)
         }

@@ -35,6 +35,9 @@ pub struct Configuration {
     pub version: Whole<1, 1>,
     /// `production` or `sandbox`.
     pub environment: Environment,
+    /// Where the codes of answers are documented: the `type` of a refusal is this URL, `#` and the code. Absolute, `https:` (in
+    /// the sandbox `http:` too), without a `#`, at most 512 bytes. Default: `https://countersign.example/docs/rejects.md`.
+    pub documentation_url: Option<String>,
     /// Limits on requests, before anything is known of their sender.
     pub limits: Option<Limits>,
     /// Proxies whose `x-forwarded-for` and `x-forwarded-client-cert` are believed: addresses or CIDR networks, at most 64.

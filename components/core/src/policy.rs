@@ -33,12 +33,17 @@ pub use self::secret::{SECRET_BYTES_MAX, SECRET_BYTES_MIN, Secrets};
 pub use self::token::{ISSUER_BYTES_MAX, opaque_tokens};
 pub use crate::document::{ClickVerify, ConfigError, Environment};
 
+/// Where a document says nothing of it, and for answers without a document. The name is reserved (RFC 2606): it is nobody's site.
+pub const DOCUMENTATION_URL: &str = "https://countersign.example/docs/rejects.md";
+
 /// A validated configuration. Immutable: a new document makes a new policy.
 #[derive(Debug)]
 pub struct Policy {
     /// Whether real money moves. Production never shows a string-to-sign and knows no published key.
     pub environment: Environment,
-    /// RequestLimits on requests, before anything is known of their sender.
+    /// Where the codes of answers are documented; `type` in a refusal is this URL, `#` and the code.
+    pub documentation_url: Arc<str>,
+    /// Limits on requests, before anything is known of their sender.
     pub limits: RequestLimits,
     /// Proxies whose `x-forwarded-for` and `x-forwarded-client-cert` are believed; at most 64.
     pub trusted_proxies: Vec<Cidr>,
@@ -58,7 +63,7 @@ pub struct Policy {
     opaque_tokens: BTreeMap<[u8; 32], Arc<str>>,
 }
 
-/// RequestLimits on requests, before anything is known of their sender.
+/// Limits on requests, before anything is known of their sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestLimits {
     /// Longest body in bytes; 1,024 to 1,048,576.

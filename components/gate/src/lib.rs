@@ -14,7 +14,7 @@ use std::rc::Rc;
 use countersign_core::drive;
 use countersign_core::gate::{Body, Gate, Mode, Outcome, Peer, Request, Scratch};
 use countersign_core::headers::Headers;
-use countersign_core::outcome::{Code, Reply};
+use countersign_core::outcome::{Code, Reply, RequestId};
 use countersign_spin::config::{self, ConfigurationText};
 use countersign_spin::exchange::{self, Received, Response};
 use countersign_spin::host::{log, now};
@@ -52,7 +52,7 @@ async fn answer(request: spin_sdk::http::Request) -> Response {
             after(&instance, &reply, source);
             reply
         }
-        Err(problem) => Gate::internal_error(problem.as_str()),
+        Err(problem) => Gate::internal_error(exchange::request_id(request.headers()), problem.as_str()),
     };
     log(&reply.facts.to_json());
     exchange::respond(*reply)
@@ -70,24 +70,26 @@ fn after(instance: &Instance, reply: &Reply, source: Option<IpAddr>) {
 }
 
 async fn reply(instance: &Instance, request: spin_sdk::http::Request) -> (Box<Reply>, Option<IpAddr>) {
+    let id = exchange::request_id(request.headers());
     let Ok(received) = exchange::receive(request, &instance.gate).await else {
-        return (Gate::internal_error("the request broke off before its end"), None);
+        return (Gate::internal_error(id, "the request broke off before its end"), None);
     };
     let mut scratch = SCRATCH.with_borrow_mut(Vec::pop).unwrap_or_default();
-    let outcome = decide(instance, &received, &mut scratch).await;
+    let outcome = decide(instance, id, &received, &mut scratch).await;
     SCRATCH.with_borrow_mut(|kept| kept.push(scratch));
     let reply = match outcome {
         Outcome::Answer(answer) => answer.reply,
         // `Mode::Inbox` never forwards: the claim is the hand-on.
-        Outcome::Forward(_) => Gate::internal_error("an event without a hand-on"),
+        Outcome::Forward(_) => Gate::internal_error(id, "an event without a hand-on"),
     };
     (reply, received.peer)
 }
 
-async fn decide(instance: &Instance, received: &Received, scratch: &mut Scratch) -> Outcome {
+async fn decide(instance: &Instance, id: RequestId, received: &Received, scratch: &mut Scratch) -> Outcome {
     let headers: Vec<(&[u8], &[u8])> =
         received.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_slice())).collect();
     let request = Request {
+        id,
         method: received.method.as_bytes(),
         path: received.path.as_bytes(),
         headers: Headers(&headers),

@@ -72,6 +72,6 @@ fn a_clock_at_either_end_does_not_trap() {
     assert_eq!(world.answer(&registration("reg-1", "click-1"), 0).facts.code, "event_invalid");
     let claimed = world.claim(&registration("reg-1", "click-1"), u64::MAX);
     assert_eq!(claimed.lease_until_ms, LAST_MS, "what is later than the last instant is the last");
-    let reply = world.host.settle(claimed, Delivery::Unknown, u64::MAX).unwrap();
+    let reply = world.host.settle(claimed, &Delivery::Unknown, u64::MAX).unwrap();
     assert_eq!((reply.http.status, field(&reply.http, "retry-after")), (503, Some("1")));
 }

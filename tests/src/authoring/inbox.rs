@@ -10,7 +10,7 @@ use countersign_core::time::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use super::draft::Draft;
-use super::{Chapter, Entry, keys, one, script};
+use super::{Chapter, Entry, Said, keys, one, script};
 use crate::vector::{self, Suite};
 
 pub(super) fn chapters() -> Vec<Chapter> {
@@ -246,7 +246,7 @@ fn precedence() -> Vec<Entry> {
                 &id,
                 &format!("{} is checked before {}.", first.1.metric(), second.1.metric()),
                 draft,
-                first.1,
+                of_the_hop(first.1),
             ));
         }
     }
@@ -258,12 +258,12 @@ fn precedence() -> Vec<Entry> {
             "collect-event-before-collect-click",
             "event_invalid is checked before click_id_invalid.",
             click(forged.clone().less("ts_event")),
-            EventInvalid,
+            of_the_hop(EventInvalid),
         ),
         script(
             "collect-click-before-collect-repeat",
             "Check 9 before 11.",
-            [(good(), Accepted), (click(forged), ClickIdInvalid)],
+            [(good(), Accepted.into()), (click(forged), of_the_hop(ClickIdInvalid))],
         ),
         script(
             "collect-reuse-is-refused",
@@ -277,6 +277,14 @@ fn precedence() -> Vec<Entry> {
         ),
     ]);
     entries
+}
+
+/// What the filter in front has accepted and the inbox refuses lies between two documents of the operator: 503.
+fn of_the_hop(code: Code) -> Said {
+    match code {
+        PayloadMalformed | EventInvalid | ClickIdInvalid => Said::Status(code, 503),
+        _ => Said::Code(code),
+    }
 }
 
 fn both_doors() -> Vec<Entry> {

@@ -2,14 +2,15 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::check::{count, key_id, whole};
+use super::check::{count, is_visible, key_id, whole};
 use super::secret::{Encoding, Secrets};
-use super::{ClickPolicy, Dedup, Partner, Policy, RequestLimits, partner, sandbox};
+use super::{ClickPolicy, DOCUMENTATION_URL, Dedup, Partner, Policy, RequestLimits, partner, sandbox};
 use crate::click::ClickKey;
 use crate::dedup::TableSize;
 use crate::document::{
@@ -26,6 +27,8 @@ pub const TRUSTED_PROXIES_MAX: usize = 64;
 /// Most keys of click ids.
 pub const CLICK_KEYS_MAX: usize = 8;
 
+/// Longest `documentation_url` in bytes.
+const DOCUMENTATION_URL_BYTES_MAX: usize = 512;
 const DAY_MS: u64 = 86_400_000;
 
 impl Policy {
@@ -93,6 +96,7 @@ impl Compiler<'_, '_> {
         if document.version.get().is_none() {
             self.errors.add(&root.member("version"), "is no version that this program reads", "write 1");
         }
+        let documentation_url = self.documentation_url(document.documentation_url.as_deref());
         let (limits, ts_event_future_ms_max) = self.limits(document.limits.unwrap_or_default());
         let trusted_proxies = self.trusted_proxies(document.trusted_proxies.as_deref().unwrap_or_default());
         let dedup = self.dedup(document.dedup.unwrap_or_default());
@@ -103,6 +107,7 @@ impl Compiler<'_, '_> {
         let partners = self.partners(document, &partner::Common { ts_event_future_ms_max, retention_ms })?;
         Some(Policy {
             environment: self.environment,
+            documentation_url,
             limits: limits?,
             trusted_proxies,
             dedup: dedup?,
@@ -127,6 +132,23 @@ impl Compiler<'_, '_> {
         let limits =
             limits.map(|(body_bytes_max, source_refusals)| RequestLimits { body_bytes_max, source_refusals });
         (limits, u64::from(future).saturating_mul(1_000))
+    }
+
+    fn documentation_url(&mut self, url: Option<&str>) -> Arc<str> {
+        let Some(url) = url else { return Arc::from(DOCUMENTATION_URL) };
+        let schemes: &[&str] = match self.environment {
+            Environment::Production => &["https://"],
+            Environment::Sandbox => &["https://", "http://"],
+        };
+        let has_host =
+            schemes.iter().filter_map(|scheme| url.strip_prefix(scheme)).any(|rest| !rest.is_empty());
+        if !has_host || !is_visible(url, DOCUMENTATION_URL_BYTES_MAX) || url.contains(['#', '"', '\\']) {
+            let remedy = format!(
+                "write an absolute https: URL of at most {DOCUMENTATION_URL_BYTES_MAX} visible ASCII characters without #"
+            );
+            self.errors.add(&Path::Root.member("documentation_url"), "is not such a URL", remedy);
+        }
+        Arc::from(url)
     }
 
     pub(super) fn trusted_proxies(&mut self, proxies: &[String]) -> Vec<Cidr> {

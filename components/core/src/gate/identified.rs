@@ -1,0 +1,151 @@
+//! Checks 4 to 6: who sends (from the token or from the path; both must agree), from where, and with which token.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+
+use super::authorised::Authorised;
+use super::reject::{More, Reject};
+use super::request::{Authority, Exchange, Scratch};
+use super::routed::Routed;
+use crate::json::Tape;
+use crate::mac::sha256;
+use crate::outcome::Code;
+use crate::policy::{Partner, Policy};
+use crate::source::{self, SourceReject};
+use crate::token::{self, Bearer, TokenReject};
+
+/// A request that says who sends it. Nothing of that is proved yet.
+pub(super) struct Identified<'r> {
+    exchange: Exchange<'r>,
+    partner: &'r Partner,
+    token: Option<&'r [u8]>,
+    body: &'r [u8],
+    scratch: &'r mut Scratch,
+}
+
+/// Check 4 at `/postback`: the token tells the partner.
+pub(super) fn by_token(routed: Routed<'_>) -> Result<Identified<'_>, Box<Reject>> {
+    let Routed { exchange, body, scratch, .. } = routed;
+    let token = match token::bearer(exchange.headers) {
+        Bearer::Token(token) => token,
+        Bearer::Missing | Bearer::Malformed => {
+            let hint =
+                "send Authorization: Bearer <token>; a partner without a token posts to /postback/{partner}";
+            return Err(exchange
+                .reject(Code::TokenMissing, "no bearer token", More::Nothing)
+                .with_hint(hint));
+        }
+    };
+    match partner_of_token(exchange.policy, token, &mut scratch.tape) {
+        TokenPartner::Known(partner) => Ok(identified(exchange, partner, Some(token), body, scratch)),
+        TokenPartner::Unknown | TokenPartner::Anonymous => {
+            let hint =
+                "check the token's issuer (iss); a partner without a token posts to /postback/{partner}";
+            let detail = "no partner has the token's issuer";
+            Err(exchange.reject(Code::PartnerUnknown, detail, More::Nothing).with_hint(hint))
+        }
+    }
+}
+
+/// Check 4 at `/postback/{partner}`: the path tells the partner, and a token must not tell another one.
+pub(super) fn by_path<'r>(routed: Routed<'r>, name: &str) -> Result<Identified<'r>, Box<Reject>> {
+    let Routed { mut exchange, body, scratch, .. } = routed;
+    let unknown =
+        |exchange: Exchange<'_>, detail| Err(exchange.reject(Code::PartnerUnknown, detail, More::Nothing));
+    let Some(partner) = exchange.policy.partner(name) else {
+        return unknown(exchange, "no partner has the name in the path");
+    };
+    let token = match token::bearer(exchange.headers) {
+        Bearer::Token(token) => token,
+        Bearer::Missing | Bearer::Malformed if partner.token.is_none() => {
+            return Ok(identified(exchange, partner, None, body, scratch));
+        }
+        Bearer::Missing | Bearer::Malformed => {
+            exchange.facts.partner = Some(Arc::clone(&partner.name));
+            return Err(exchange.reject(Code::TokenMissing, "the partner needs a token", More::Nothing));
+        }
+    };
+    match partner_of_token(exchange.policy, token, &mut scratch.tape) {
+        TokenPartner::Known(of_token) if of_token.name != partner.name => {
+            unknown(exchange, "token and path name different partners")
+        }
+        TokenPartner::Unknown => unknown(exchange, "no partner has the token's issuer"),
+        TokenPartner::Known(_) | TokenPartner::Anonymous => {
+            Ok(identified(exchange, partner, Some(token), body, scratch))
+        }
+    }
+}
+
+fn identified<'r>(
+    mut exchange: Exchange<'r>,
+    partner: &'r Partner,
+    token: Option<&'r [u8]>,
+    body: &'r [u8],
+    scratch: &'r mut Scratch,
+) -> Identified<'r> {
+    exchange.facts.partner = Some(Arc::clone(&partner.name));
+    Identified { exchange, partner, token, body, scratch }
+}
+
+enum TokenPartner<'r> {
+    Known(&'r Partner),
+    /// The token names an issuer that is nobody's.
+    Unknown,
+    /// The token names nobody: an opaque token that is not on file, or no token at all.
+    Anonymous,
+}
+
+fn partner_of_token<'r>(policy: &'r Policy, token: &[u8], tape: &mut Tape) -> TokenPartner<'r> {
+    match token::unverified_issuer(token, tape) {
+        Some(issuer) => {
+            policy.partner_by_issuer(issuer.as_str()).map_or(TokenPartner::Unknown, TokenPartner::Known)
+        }
+        None => policy
+            .partner_by_opaque_token(&sha256(token))
+            .map_or(TokenPartner::Anonymous, TokenPartner::Known),
+    }
+}
+
+impl<'r> Identified<'r> {
+    /// Checks 5 and 6.
+    pub(super) fn authorise(self) -> Result<Authorised<'r>, Box<Reject>> {
+        self.allowed_source()?.valid_token()
+    }
+
+    /// Check 5: address and client certificate.
+    fn allowed_source(self) -> Result<Self, Box<Reject>> {
+        let Exchange { policy, headers, peer, address, .. } = &self.exchange;
+        let forwarded = source::forwarded_certificate(peer.address, &policy.trusted_proxies, *headers);
+        let certificate = peer.certificate.iter().copied().chain(forwarded);
+        let (code, detail) = match source::check(&self.partner.source, *address, certificate) {
+            Ok(()) => return Ok(self),
+            Err(SourceReject::Address) => (Code::SourceNotAllowed, "the address is on no allow-list"),
+            Err(SourceReject::Certificate) => {
+                (Code::CertificateNotAllowed, "no client certificate that is allowed")
+            }
+        };
+        Err(self.exchange.reject(code, detail, More::Nothing))
+    }
+
+    /// Check 6: the token, where the partner has to bring one.
+    fn valid_token(self) -> Result<Authorised<'r>, Box<Reject>> {
+        let Self { mut exchange, partner, token, body, scratch } = self;
+        if let (Some(policy), Some(token)) = (&partner.token, token) {
+            match token::verify(policy, token, exchange.now, &mut scratch.tape) {
+                Ok(verified) => exchange.facts.token_key_id = Some(verified.key_id),
+                Err(TokenReject::Invalid { reason, skew_ms }) => {
+                    let more = skew_ms.map_or(More::Nothing, More::Skew);
+                    return Err(exchange.reject(Code::TokenInvalid, reason, more));
+                }
+                Err(TokenReject::Expired { skew_ms }) => {
+                    return Err(exchange.reject(Code::TokenExpired, "exp has come", More::Skew(skew_ms)));
+                }
+                Err(TokenReject::LifetimeTooLong) => {
+                    let detail = "exp - iat is over the maximum";
+                    return Err(exchange.reject(Code::TokenLifetimeTooLong, detail, More::Nothing));
+                }
+            }
+        }
+        Ok(Authorised { exchange, partner, authority: Authority::Signature, body, scratch })
+    }
+}
