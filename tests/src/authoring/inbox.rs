@@ -273,7 +273,11 @@ fn precedence() -> Vec<Entry> {
         script(
             "throttle-before-collect-attestation",
             "Guessing attestations is slowed down as well.",
-            [vec![(plain().path("/collect"), AttestationInvalid); 6], vec![(good(), SourceLimited)]].concat(),
+            [
+                vec![(plain().path("/collect"), AttestationInvalid); 6],
+                vec![(plain().path("/collect"), SourceLimited)],
+            ]
+            .concat(),
         ),
     ]);
     entries
