@@ -1,0 +1,26 @@
+"""Rules that are decided and that the vectors do not follow yet: one line each, True where the oracle applies it.
+
+`play.py --decided NAME` tries one, `--decided ALL` all of them. Once the vectors follow a rule, set its line to True.
+Once they follow all, take this file out, and what each `rules.…` in the code has against the decision.
+"""
+
+# Fallback duplicates are told by `ts_event`; money is part of the identity; the verdict on an event id stays.
+FALLBACK_BY_TS_EVENT = False
+# What is known already is answered before the quota is asked, and spends none of it.
+KNOWN_BEFORE_QUOTA = False
+# An event that nobody knows and that is older than what is remembered is `event_too_old`.
+FRESHNESS = False
+# What an upstream vouches for, and which of its answers leave the outcome unknown.
+UPSTREAM_WORD = False
+# `type` is an absolute URL.
+ABSOLUTE_TYPE = False
+
+
+NAMES = [name for name in list(globals()) if name.isupper()]
+
+
+def decide(names):
+    """Applies these rules, or `ALL` of them."""
+    for name in NAMES if "ALL" in names else names:
+        assert name in NAMES, f"{name}: none of {NAMES}"
+        globals()[name] = True

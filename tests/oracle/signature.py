@@ -1,0 +1,97 @@
+"""Signatures in three schemes (docs/config.md; components/core/src/signature.rs; Standard Webhooks 1.0)."""
+
+import base64
+import binascii
+import hmac
+import re
+
+import canonical
+import mac
+
+DECIMAL = re.compile(rb"0|[1-9][0-9]{0,14}")
+SECONDS_MAX = 253_402_300_799
+TAGS_MAX = 8
+SIGNATURE_BYTES_MAX = 1024
+
+
+class NotAuthentic(Exception):
+    """Why a signature is not believed: `form` (absent, repeated or written wrongly), `key`, `mismatch`, or `time`."""
+
+    def __init__(self, cause, skew_ms=None):
+        super().__init__(cause)
+        self.cause, self.skew_ms = cause, skew_ms
+
+
+def unsigned_member(partner):
+    """The member that carries the signature, and is not signed."""
+    return partner.place[1] if partner.scheme == "jcs" and partner.place[0] == "body" else None
+
+
+def form_hint(partner):
+    """How a signature has to be written; a cause of docs/answers.md."""
+    if partner.scheme == "standard-webhooks":
+        return "signature_webhook"
+    return "signature_member" if partner.place[0] == "body" else "signature_header"
+
+
+def _single(headers, name):
+    fields = headers.all(name)
+    if len(fields) != 1:
+        raise NotAuthentic("form")
+    return fields[0]
+
+
+def _hex_tag(field):
+    tag = mac.from_hex(field.removeprefix(b"sha256=")) if field.startswith(b"sha256=") else None
+    if tag is None:
+        raise NotAuthentic("form")
+    return tag
+
+
+def _webhook_tags(field):
+    tags = []
+    for entry in field.split(b" "):
+        try:
+            tag = base64.b64decode(entry.removeprefix(b"v1,"), validate=True)
+        except binascii.Error:
+            continue
+        if entry.startswith(b"v1,") and len(tag) == 32 and base64.b64encode(tag) == entry[3:]:
+            tags.append(tag)
+    if not 1 <= len(tags) <= TAGS_MAX or len(field) > SIGNATURE_BYTES_MAX:
+        raise NotAuthentic("form")
+    return tags
+
+
+def _presented(partner, headers, body, document):
+    """The tags that a request presents, the bytes under them, and the time that a sender states, in milliseconds."""
+    if partner.scheme == "standard-webhooks":
+        names = ("webhook-id", "webhook-timestamp", "webhook-signature")
+        identity, sent_at, field = (_single(headers, name) for name in names)
+        tags = _webhook_tags(field)
+        # A full stop in the id would let one message be read as another.
+        if not re.fullmatch(rb"[!-~]{1,256}", identity) or b"." in identity:
+            raise NotAuthentic("form")
+        if not DECIMAL.fullmatch(sent_at) or int(sent_at) > SECONDS_MAX:
+            raise NotAuthentic("form")
+        return tags, b".".join((identity, sent_at, body)), 1000 * int(sent_at)
+    if partner.place[0] == "body":
+        field = document.get(partner.place[1]) if isinstance(document, dict) else None
+        if not isinstance(field, str):
+            raise NotAuthentic("form")
+        tags = [_hex_tag(field.encode())]
+    else:
+        tags = [_hex_tag(_single(headers, partner.place[1]))]
+    covers = body if partner.scheme == "raw" else canonical.write(document, unsigned_member(partner))
+    return tags, covers, None
+
+
+def verify(partner, headers, body, document, now):
+    """Raises NotAuthentic where no key of the partner that is valid now gives a signature that is presented."""
+    tags, covers, sent_at = _presented(partner, headers, body, document)
+    valid = [key for key in partner.keys if key.is_valid_at(now)]
+    if not valid:
+        raise NotAuthentic("key")
+    if not any(hmac.compare_digest(mac.hmac_sha256(key.secret, covers), tag) for key in valid for tag in tags):
+        raise NotAuthentic("mismatch")
+    if sent_at is not None and abs(sent_at - now) > partner.tolerance_ms:
+        raise NotAuthentic("time", sent_at - now)
