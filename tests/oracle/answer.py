@@ -25,10 +25,11 @@ class Answer:
 class Reject(Exception):
     """A refusal or a failure: its code, and what it says beyond that."""
 
-    def __init__(self, code, *, cause=None, status=None, members=(), skew=None, retry_ms=None, quota=None):
+    def __init__(self, code, why=None, *, hint=None, status=None, members=(), skew=None, retry_ms=None, quota=None):
         super().__init__(code)
-        self.code, self.cause, self.status, self.members = code, cause, status, list(members)
-        self.skew, self.retry_ms, self.quota = skew, retry_ms, quota
+        # `why` is a cause of docs/answers.md, `hint` a hint there in place of the code's own.
+        self.code, self.why, self.hint, self.status, self.members = code, why, hint, status, list(members)
+        self.skew, self.retry_ms, self.quota, self.not_accepted = skew, retry_ms, quota, None
 
 
 def text(value):
@@ -70,9 +71,11 @@ def refusal(reject, documentation_url):
     code = reject.code
     name = "rate_limited" if code == "source_limited" else code
     status = reject.status or texts.STATUS[code]
-    hint = texts.HINTS[reject.cause or code]
+    hint = texts.HINTS[reject.hint or code]
     page = documentation_url if rules.ABSOLUTE_TYPE else PAGE
     members = {"error": name, "hint": hint, "type": page + "#" + code, "title": name, "status": status}
+    if rules.DETAIL and reject.why:
+        members["detail"] = texts.CAUSES[reject.why]
     members.update(reject.members)
     headers = {}
     if reject.skew:
@@ -86,6 +89,8 @@ def refusal(reject, documentation_url):
         if reject.quota:
             reject.quota.reset_seconds = seconds
     headers.update(_quota_fields(reject.quota))
+    if reject.not_accepted is not None:
+        headers["x-countersign-not-accepted"] = reject.not_accepted
     if code == "method_not_allowed":
         headers["allow"] = "POST"
     if code.startswith("token_"):
@@ -98,4 +103,6 @@ def success(code, quota=None, **members):
     """The answer of an event that is durable: with a receipt, or with the event that it duplicates."""
     replayed = code != "accepted"
     headers = _quota_fields(quota) | ({"idempotent-replayed": "true"} if replayed else {})
+    if rules.UPSTREAM_WORD and "duplicate_of" in members:
+        headers["x-countersign-duplicate-of"] = members["duplicate_of"] or ""
     return _finish(code, 200, "application/json", headers, {"status": "ok", "idempotent": replayed, **members})

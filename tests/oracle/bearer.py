@@ -19,11 +19,11 @@ DATE = re.compile(r"(0|[1-9][0-9]{0,14})(?:\.([0-9]+))?")
 
 
 class BadToken(Exception):
-    """The code of the refusal, and how far the sender's time is ahead of ours where that is what is wrong."""
+    """Why a token is refused, a cause of docs/answers.md, and its code; and the skew where its time is what is wrong."""
 
-    def __init__(self, code, skew_ms=None):
-        super().__init__(code)
-        self.code, self.skew_ms = code, skew_ms
+    def __init__(self, cause, skew_ms=None, code="token_invalid"):
+        super().__init__(cause)
+        self.cause, self.skew_ms, self.code = cause, skew_ms, code
 
 
 def of(headers):
@@ -34,14 +34,18 @@ def of(headers):
     return fields[0][7:]
 
 
-def _json(part):
-    """The strict JSON object of a part, or None."""
+def _json(part, name):
+    """The strict JSON object of a part; raises BadToken."""
     data = mac.from_base64url(part)
+    if data is None:
+        raise BadToken(f"token_{name}_encoding")
     try:
-        value = strict_json.read(data, depth_max=8, nodes_max=512) if data is not None else None
+        value = strict_json.read(data, depth_max=8, nodes_max=512)
     except strict_json.Malformed:
-        return None
-    return value if isinstance(value, dict) else None
+        raise BadToken(f"token_{name}_json") from None
+    if not isinstance(value, dict):
+        raise BadToken(f"token_{name}_object")
+    return value
 
 
 def _split(token):
@@ -52,8 +56,10 @@ def _split(token):
 def issuer(token):
     """The `iss` of a JWS that nobody has verified yet, or None."""
     parts = _split(token)
-    claims = parts and _json(parts[1]) or {}
-    name = claims.get("iss")
+    try:
+        name = _json(parts[1], "payload").get("iss") if parts else None
+    except BadToken:
+        return None
     return name if isinstance(name, str) and len(name.encode()) <= 128 else None
 
 
@@ -73,52 +79,78 @@ def verify(rules, token, now):
     for known in rules["opaque"]:
         if known.secret == mac.sha256(token):
             if known.not_before is not None and now < known.not_before:
-                raise BadToken("token_invalid", known.not_before - now)
+                raise BadToken("token_not_yet_valid", known.not_before - now)
             if known.not_after is not None and known.not_after <= now:
-                raise BadToken("token_expired", known.not_after - now)
+                raise BadToken("token_expired", known.not_after - now, "token_expired")
             return
     parts = _split(token)
-    header, signature = (_json(parts[0]), mac.from_base64url(parts[2])) if parts else (None, None)
-    if header is None or signature is None or "crit" in header or "b64" in header:
-        raise BadToken("token_invalid")
+    if not parts:
+        raise BadToken("token_form")
+    algorithm, key_id = _header(_json(parts[0], "header"))
+    signature = mac.from_base64url(parts[2])
+    if signature is None:
+        raise BadToken("token_signature_encoding")
+    _check_key(rules["keys"], algorithm, key_id, parts[0] + b"." + parts[1], signature, now)
+    _check_claims(rules, _json(parts[1], "payload"), now)
+
+
+def _header(header):
+    """Algorithm and key id of a header that asks for nothing more."""
+    for name in ("crit", "b64"):
+        if name in header:
+            raise BadToken(f"token_{name}")
     algorithm, key_id = header.get("alg"), header.get("kid")
-    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS or not isinstance(key_id, str) and "kid" in header:
-        raise BadToken("token_invalid")
-    message = parts[0] + b"." + parts[1]
-    verifies = VERIFIERS[ALGORITHMS[algorithm]]
-    usable = (key for key in rules["keys"] if key.algorithm == ALGORITHMS[algorithm] and key.is_valid_at(now))
-    if not any(key_id in (None, key.id) and verifies(key.secret, message, signature) for key in usable):
-        raise BadToken("token_invalid")
-    _check_claims(rules, _json(parts[1]), now)
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
+        raise BadToken("token_algorithm")
+    if "kid" in header and not isinstance(key_id, str):
+        raise BadToken("token_kid_form")
+    return ALGORITHMS[algorithm], key_id
 
 
-def _date(claims, name):
+def _check_key(keys, algorithm, key_id, message, signature, now):
+    """Raises BadToken with how close the token came to being verified by any key."""
+    closest = ["token_kid_unknown", "token_algorithm_of_key", "token_key_validity", "token_mismatch", None]
+    reached = 0
+    for key in keys:
+        steps = (
+            lambda: key_id in (None, key.id),
+            lambda: key.algorithm == algorithm,
+            lambda: key.is_valid_at(now),
+            lambda: VERIFIERS[algorithm](key.secret, message, signature),
+        )
+        passed = next((place for place, step in enumerate(steps) if not step()), len(steps))
+        reached = max(reached, passed)
+    if closest[reached]:
+        raise BadToken(closest[reached])
+
+
+def _date(claims, name, is_needed):
     """A NumericDate in milliseconds, what is finer cut off; None where it is not there."""
     if name not in claims:
+        if is_needed:
+            raise BadToken(f"token_{name}_missing")
         return None
     value = claims[name]
     match = DATE.fullmatch(value.literal) if isinstance(value, strict_json.Number) else None
     if not match:
-        raise BadToken("token_invalid")
+        raise BadToken("token_date")
     return min(1000 * int(match[1]) + int(((match[2] or "") + "000")[:3]), 253_402_300_799_999)
 
 
 def _check_claims(rules, claims, now):
-    if claims is None or claims.get("iss") != rules["issuer"]:
-        raise BadToken("token_invalid")
+    if claims.get("iss") != rules["issuer"]:
+        raise BadToken("token_issuer")
     audience = claims.get("aud")
     audiences = audience if isinstance(audience, list) else [audience]
     if not all(isinstance(one, str) for one in audiences) or rules["audience"] not in audiences:
-        raise BadToken("token_invalid")
-    issued, expires, begins = (_date(claims, name) for name in ("iat", "exp", "nbf"))
-    if issued is None or expires is None:
-        raise BadToken("token_invalid")
-    for date in (issued, begins):
+        raise BadToken("token_audience")
+    issued, expires, begins = _date(claims, "iat", True), _date(claims, "exp", True), _date(claims, "nbf", False)
+    for date, cause in ((issued, "token_iat_ahead"), (begins, "token_not_yet_valid")):
         if date is not None and date - now > AHEAD_MS_MAX:
-            raise BadToken("token_invalid", date - now)
+            raise BadToken(cause, date - now)
     if expires <= now:
-        raise BadToken("token_expired", expires - now)
+        raise BadToken("token_expired", expires - now, "token_expired")
     if expires <= issued:
-        raise BadToken("token_invalid")
+        raise BadToken("token_life")
     if expires - issued > 1000 * min(rules["lifetime_seconds_max"], 900):
-        raise BadToken("token_lifetime_too_long")
+        raise BadToken("token_lifetime", code="token_lifetime_too_long")

@@ -38,7 +38,7 @@ def method_and_path(request):
     if request.route == "/postback" or request.collects and request.is_inbox:
         return
     if not re.fullmatch(r"/postback/[^/]+", request.route):
-        raise Reject("not_found")
+        raise Reject("not_found", "path")
 
 
 def _is_json(headers):
@@ -52,9 +52,9 @@ def _is_json(headers):
 
 def content(request):
     if not _is_json(request.wire.headers):
-        raise Reject("content_type_unsupported")
+        raise Reject("content_type_unsupported", "content_type")
     if len(request.wire.body) > request.policy.body_bytes_max:
-        raise Reject("payload_too_large")
+        raise Reject("payload_too_large", "size")
 
 
 def throttle(request):
@@ -68,47 +68,50 @@ def attestation(request):
     """`/collect`: in place of checks 4 to 6, 8 and 10."""
     names = ("x-countersign-partner", "x-countersign-event-id", "x-countersign-attestation")
     fields = [request.wire.headers.all(name) for name in names]
-    if any(len(values) != 1 for values in fields):
-        raise Reject("attestation_invalid")
     try:
-        partner, request.attested_id = (values[0].decode() for values in fields[:2])
+        (partner,), (request.attested_id,) = ([value.decode() for value in values] for values in fields[:2])
+        (field,) = fields[2]
+    except ValueError:
+        # One that is missing, repeated, or not text.
+        raise Reject("attestation_invalid", "attestation_missing") from None
+    try:
         keys = [key.secret for key in request.policy.hop_keys if key.is_valid_at(request.now)]
-        receipt.check_attestation(keys, fields[2][0], partner, request.attested_id, request.wire.body, request.now)
-    except UnicodeDecodeError:
-        raise Reject("attestation_invalid") from None
+        receipt.check_attestation(keys, field, partner, request.attested_id, request.wire.body, request.now)
     except receipt.NotAttested as error:
         skew = None if error.skew_ms is None else (error.skew_ms, request.now)
-        raise Reject("attestation_invalid", skew=skew) from None
+        raise Reject("attestation_invalid", error.cause, skew=skew) from None
     request.partner = request.policy.partners.get(partner)
     if request.partner is None:
-        raise Reject("attestation_invalid")
+        raise Reject("attestation_invalid", "attestation_partner")
 
 
 def partner(request):
     name = request.route.removeprefix("/postback").removeprefix("/")
     named = request.policy.partners.get(name)
     if name and named is None:
-        raise Reject("partner_unknown")
+        raise Reject("partner_unknown", "partner_name")
     request.token = bearer.of(request.wire.headers)
     if request.token is None:
         if named is None or named.token:
-            raise Reject("token_missing")
+            raise Reject("token_missing", "token_needed" if named else "token_absent")
         request.partner = named
         return
     of_token = bearer.partner_of(request.policy, request.token)
-    if of_token == "unknown" or named and of_token and of_token is not named or not (named or of_token):
-        raise Reject("partner_unknown")
+    if of_token == "unknown" or not (named or of_token):
+        raise Reject("partner_unknown", "partner_issuer")
+    if named and of_token and of_token is not named:
+        raise Reject("partner_unknown", "partner_differs")
     request.partner = named or of_token
 
 
 def allowed_source(request):
     rules, wire, policy = request.partner, request.wire, request.policy
     if rules.allow and (request.client is None or not source.is_in(request.client, rules.allow)):
-        raise Reject("source_not_allowed")
+        raise Reject("source_not_allowed", "address")
     if rules.certificate_uri or rules.certificate_sha256:
         uris, digests = source.certificate(wire.peer, policy.trusted, wire.headers)
         if not set(uris) & set(rules.certificate_uri) and not set(digests) & set(rules.certificate_sha256):
-            raise Reject("certificate_not_allowed")
+            raise Reject("certificate_not_allowed", "certificate")
 
 
 def valid_token(request):
@@ -117,7 +120,7 @@ def valid_token(request):
             bearer.verify(request.partner.token, request.token, request.now)
         except bearer.BadToken as error:
             skew = None if error.skew_ms is None else (error.skew_ms, request.now)
-            raise Reject(error.code, skew=skew) from None
+            raise Reject(error.code, error.cause, skew=skew) from None
 
 
 def json(request):
@@ -125,7 +128,7 @@ def json(request):
         request.document = strict_json.read(request.wire.body)
     except strict_json.Malformed as error:
         members = [("offset", error.offset), ("detail", texts.MALFORMED[error.problem])]
-        raise Reject("payload_malformed", members=members) from None
+        raise Reject("payload_malformed", error.problem, members=members) from None
 
 
 def authentic(request):
@@ -137,10 +140,10 @@ def authentic(request):
     try:
         signature.verify(rules, wire.headers, wire.body, request.document, request.now)
     except signature.NotAuthentic as error:
-        cause = signature.form_hint(rules) if error.cause == "form" else None
-        shown = [("string_to_sign", payload.decode())] if error.cause == "mismatch" and request.policy.sandbox else []
+        hint = signature.form_hint(rules) if error.cause in ("signature_absent", "signature_form") else None
+        shown = [("string_to_sign", payload.decode())] if error.cause == "signature_mismatch" and request.policy.sandbox else []
         skew = None if error.skew_ms is None else (error.skew_ms, request.now)
-        raise Reject("signature_invalid", cause=cause, members=shown, skew=skew) from None
+        raise Reject("signature_invalid", error.cause, hint=hint, members=shown, skew=skew) from None
 
 
 def valid_event(request):
@@ -154,7 +157,7 @@ def valid_event(request):
     keys = request.wire.headers.all("idempotency-key")
     spelled = (request.event.id.encode(), b'"%s"' % request.event.id.encode())
     if len(keys) > 1 or keys and keys[0] not in spelled:
-        raise Reject("event_invalid", cause="idempotency_key")
+        raise Reject("event_invalid", hint="idempotency_key")
 
 
 def valid_click(request):
@@ -163,15 +166,15 @@ def valid_click(request):
         # Sealed or not, it is one click: from here on only its plain id counts.
         request.event.click_id = click.inspect(request.policy.click_keys, request.event.click_id)
     except click.NotOurs as error:
-        cause = str(error)
-        passes = verify == "off" and cause != "click_macro" or verify == "when_ours" and cause == "click_foreign"
+        hint = str(error)
+        passes = verify == "off" and hint != "click_macro" or verify == "when_ours" and hint == "click_foreign"
         if not passes:
-            raise Reject("click_id_invalid", cause=cause) from None
+            raise Reject("click_id_invalid", hint=hint) from None
 
 
 def attested_event(request):
     if request.collects and request.attested_id != request.event.id:
-        raise Reject("attestation_invalid")
+        raise Reject("attestation_invalid", "attestation_event")
 
 
 FIRST = (method_and_path, content, throttle)
@@ -220,7 +223,7 @@ def claim(request):
     if answer == "in_flight":
         raise Reject("in_flight", retry_ms=more, status=request.partner.in_flight_status)
     if answer == "reused":
-        raise Reject("event_id_reused")
+        raise Reject("event_id_reused", "reused")
     if answer == "too_old":
         raise Reject("event_too_old", members=[("ts_event_min", instants.write(more))])
     return wanted, answer, more

@@ -1,5 +1,7 @@
 """A host: takes a request through the checks, hands the event on to the vector's upstream, and settles the claim."""
 
+import re
+
 import gate
 import receipt
 import rules
@@ -8,6 +10,9 @@ from policy import in_force
 
 TRANSPORT = {"date", "server", "connection", "keep-alive", "transfer-encoding", "host", "x-request-id"}
 OK = {"status": 200, "headers": [], "body": ""}
+# What is refused at `/collect` before anything of the hop is read, and what the store says of an event.
+BEFORE_THE_HOP = {"content_type_unsupported", "payload_too_large", "source_limited", "store_unavailable"}
+OF_THE_STORE = {"event_id_reused", "in_flight", "event_too_old"}
 # 4xx that speak of the hop to the upstream and not of the event.
 OF_THE_HOP = {401, 403, 404, 405, 407, 408, 411, 413, 414, 415, 417, 421, 426, 431}
 # 5xx that no intermediary makes of a request which it sent on.
@@ -33,10 +38,23 @@ def answer(wire, policy, store, is_inbox, now, upstream):
         if is_inbox:
             return success("accepted", quota=more, receipt=issued)
     except Reject as reject:
-        return refusal(reject, policy.documentation_url)
+        return refusal(_of_the_hop(request, reject), policy.documentation_url)
     heard = _settle(policy, store, claim, upstream, now, issued, more)
     heard.handed_on = _told(policy, claim, issued, wire.body, now)
     return heard
+
+
+def _of_the_hop(request, reject):
+    """The refusal as a filter in front hears it: what is wrong is the operator's, and nothing was accepted."""
+    if not rules.HOP_FAULTS or not request.collects or reject.code in BEFORE_THE_HOP:
+        return reject
+    reject.not_accepted = _identifier(request.attested_id or "")
+    if reject.code in OF_THE_STORE:
+        return reject
+    reject.status, reject.retry_ms, reject.members, reject.hint = 503, FAILURE_MS, [], None
+    if reject.code != "attestation_invalid":
+        reject.skew = None
+    return reject
 
 
 def _receipt(policy, claim, key_id):
@@ -66,7 +84,7 @@ def _settle(policy, store, claim, upstream, now, issued, quota):
     if end == "release":
         store.release(claim)
     if code == "fallback_duplicate":
-        return success(code, duplicate_of=_fields(reply)["x-countersign-duplicate-of"])
+        return success(code, duplicate_of=_identifier(_fields(reply)["x-countersign-duplicate-of"]))
     if code == "upstream_refused":
         return _passed_on(reply)
     retry_ms = FAILURE_MS if end == "release" else claim.lease_until - now
@@ -93,6 +111,11 @@ def _judge(reply, event_id):
     return "release" if known else "lease", "upstream_unavailable"
 
 
+def _identifier(text):
+    """An event id as it may stand in a header field, or None."""
+    return text if re.fullmatch("[!-~]{1,128}", text) else None
+
+
 def _fields(reply):
     return {name.lower(): value for name, value in reply["headers"]}
 
@@ -100,5 +123,7 @@ def _fields(reply):
 def _passed_on(reply):
     """The upstream's own answer."""
     headers = [[name.lower(), value] for name, value in reply["headers"] if not is_transport(name.lower())]
+    # What the upstream says to the gate is not for the sender.
+    headers = [field for field in headers if not field[0].startswith("x-countersign-")]
     length = ["content-length", str(len(reply["body"].encode()))]
     return Answer("upstream_refused", reply["status"], sorted([*headers, length]), reply["body"])

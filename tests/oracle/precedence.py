@@ -113,7 +113,7 @@ MENDS = {
     "method": lambda draft: draft.request.update(method="POST"),
     "path": lambda draft: draft.request.update(path=f"/postback/{draft.partner.name}"),
     "content-type": lambda draft: draft.set("content-type", "application/json"),
-    "size": lambda draft: draft.members.pop("pad"),
+    "size": lambda draft: draft.members.pop("pad", None),
     "token-missing": lambda draft: draft.mend_token(),
     "partner": lambda draft: draft.mend_token(iss=True),
     "address": lambda draft: draft.set("x-forwarded-for", str(draft.partner.allow[0][7])),
@@ -126,9 +126,9 @@ MENDS = {
     "signature": lambda draft: setattr(draft, "is_signed", True),
     "event": lambda draft: draft.members.update(ts_event="2026-10-21T15:12:30Z"),
     "click": _mend_click,
-    "upstream-failure": lambda draft: draft.step.pop("upstream"),
-    "upstream-redirect": lambda draft: draft.step.pop("upstream"),
-    "upstream-refusal": lambda draft: draft.step.pop("upstream"),
+    "upstream-failure": lambda draft: draft.step.pop("upstream", None),
+    "upstream-redirect": lambda draft: draft.step.pop("upstream", None),
+    "upstream-refusal": lambda draft: draft.step.pop("upstream", None),
 }
 
 

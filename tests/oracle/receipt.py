@@ -11,11 +11,11 @@ TIME_MAX = 253_402_300_799_999
 
 
 class NotAttested(Exception):
-    """Why an attestation is not believed, and the skew where its time is what is wrong."""
+    """Why an attestation is not believed, a cause of docs/answers.md; and the skew where its time is what is wrong."""
 
-    def __init__(self, skew_ms=None):
-        super().__init__(skew_ms)
-        self.skew_ms = skew_ms
+    def __init__(self, cause, skew_ms=None):
+        super().__init__(cause)
+        self.cause, self.skew_ms = cause, skew_ms
 
 
 def issue(key, partner, event_id, payload_hash):
@@ -37,9 +37,9 @@ def check_attestation(keys, field, partner, event_id, body, now):
     match = FORM.fullmatch(field)
     tag = mac.from_base64url(match[2]) if match else None
     if tag is None or int(match[1]) > TIME_MAX:
-        raise NotAttested
+        raise NotAttested("attestation_form")
     at = int(match[1])
     if not any(hmac.compare_digest(_attestation_tag(key, at, partner, event_id, body), tag) for key in keys):
-        raise NotAttested
+        raise NotAttested("attestation_mismatch")
     if now - at > AGE_MS_MAX or at - now > AHEAD_MS_MAX:
-        raise NotAttested(at - now)
+        raise NotAttested("attestation_stale", at - now)

@@ -10,10 +10,14 @@ FALLBACK_BY_TS_EVENT = False
 KNOWN_BEFORE_QUOTA = False
 # An event that nobody knows and that is older than what is remembered is `event_too_old`.
 FRESHNESS = False
-# What an upstream vouches for, and which of its answers leave the outcome unknown.
+# What an upstream vouches for, and which of its answers leave the outcome unknown; an inbox tells of a fallback duplicate.
 UPSTREAM_WORD = False
 # `type` is an absolute URL.
 ABSOLUTE_TYPE = False
+# A refusal of what the sender itself sent tells its cause as `detail`.
+DETAIL = False
+# At `/collect` what is wrong is the operator's: 503, and the inbox vouches for what it did not accept.
+HOP_FAULTS = False
 
 
 NAMES = [name for name in list(globals()) if name.isupper()]

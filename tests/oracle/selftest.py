@@ -7,6 +7,7 @@ import sys
 import canonical
 import curves
 import play
+import precedence
 import strict_json
 import vector
 import xchacha
@@ -43,6 +44,8 @@ def _handed_on_changed(index):
     return change
 
 
+# Makes a vector one that is only played.
+PLAIN = {"id": "changed", "flags": []}
 # What is changed in an expectation, and where it can be.
 CHANGES = {
     "another code": (lambda expect: expect.update(code=expect["code"] + "x"), lambda expect: True),
@@ -71,7 +74,7 @@ def unnoticed():
                 expect = changed["steps"][-1]["expect"]
                 if applies(expect):
                     change(expect)
-                    changed["flags"] = []
+                    changed.update(PLAIN)
                     made += 1
                     if not play.check(suite, policy, changed):
                         missed.append(f"{entry['id']}: {name}")
@@ -79,13 +82,22 @@ def unnoticed():
                 made += 1
                 if not play.check(suite, policy, _forged(entry)):
                     missed.append(f"{entry['id']}: a changed payload")
+            if "precedence" in entry["flags"]:
+                made += 1
+                if not _problems_of_a_single_breach(suite, policy, entry):
+                    missed.append(f"{entry['id']}: its later breach mended")
     return made, missed
+
+
+def _problems_of_a_single_breach(suite, policy, entry):
+    single = precedence.mended(policy, entry, precedence.breaches(entry["id"])[1:])
+    return precedence.problems(policy, single, lambda mended: play.play(suite, policy, mended)[-1].code)
 
 
 def _forged(entry):
     """The vector with another account in the last payload, under the same signature."""
     forged = copy.deepcopy(entry)
-    forged["flags"] = []
+    forged.update(PLAIN)
     request = forged["steps"][-1]["request"]
     request["body"] = request["body"].replace("{", '{"account_id":"forged",', 1)
     return forged

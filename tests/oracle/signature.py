@@ -15,7 +15,7 @@ SIGNATURE_BYTES_MAX = 1024
 
 
 class NotAuthentic(Exception):
-    """Why a signature is not believed: `form` (absent, repeated or written wrongly), `key`, `mismatch`, or `time`."""
+    """Why a signature is not believed, a cause of docs/answers.md; and the skew where its time is what is wrong."""
 
     def __init__(self, cause, skew_ms=None):
         super().__init__(cause)
@@ -37,14 +37,14 @@ def form_hint(partner):
 def _single(headers, name):
     fields = headers.all(name)
     if len(fields) != 1:
-        raise NotAuthentic("form")
+        raise NotAuthentic("signature_form" if fields else "signature_absent")
     return fields[0]
 
 
 def _hex_tag(field):
     tag = mac.from_hex(field.removeprefix(b"sha256=")) if field.startswith(b"sha256=") else None
     if tag is None:
-        raise NotAuthentic("form")
+        raise NotAuthentic("signature_form")
     return tag
 
 
@@ -58,7 +58,7 @@ def _webhook_tags(field):
         if entry.startswith(b"v1,") and len(tag) == 32 and base64.b64encode(tag) == entry[3:]:
             tags.append(tag)
     if not 1 <= len(tags) <= TAGS_MAX or len(field) > SIGNATURE_BYTES_MAX:
-        raise NotAuthentic("form")
+        raise NotAuthentic("signature_form")
     return tags
 
 
@@ -70,14 +70,15 @@ def _presented(partner, headers, body, document):
         tags = _webhook_tags(field)
         # A full stop in the id would let one message be read as another.
         if not re.fullmatch(rb"[!-~]{1,256}", identity) or b"." in identity:
-            raise NotAuthentic("form")
+            raise NotAuthentic("signature_form")
         if not DECIMAL.fullmatch(sent_at) or int(sent_at) > SECONDS_MAX:
-            raise NotAuthentic("form")
+            raise NotAuthentic("signature_form")
         return tags, b".".join((identity, sent_at, body)), 1000 * int(sent_at)
     if partner.place[0] == "body":
         field = document.get(partner.place[1]) if isinstance(document, dict) else None
         if not isinstance(field, str):
-            raise NotAuthentic("form")
+            is_there = isinstance(document, dict) and partner.place[1] in document
+            raise NotAuthentic("signature_form" if is_there else "signature_absent")
         tags = [_hex_tag(field.encode())]
     else:
         tags = [_hex_tag(_single(headers, partner.place[1]))]
@@ -90,8 +91,8 @@ def verify(partner, headers, body, document, now):
     tags, covers, sent_at = _presented(partner, headers, body, document)
     valid = [key for key in partner.keys if key.is_valid_at(now)]
     if not valid:
-        raise NotAuthentic("key")
+        raise NotAuthentic("signature_key")
     if not any(hmac.compare_digest(mac.hmac_sha256(key.secret, covers), tag) for key in valid for tag in tags):
-        raise NotAuthentic("mismatch")
+        raise NotAuthentic("signature_mismatch")
     if sent_at is not None and abs(sent_at - now) > partner.tolerance_ms:
-        raise NotAuthentic("time", sent_at - now)
+        raise NotAuthentic("signature_time", sent_at - now)
