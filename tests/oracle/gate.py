@@ -9,6 +9,7 @@ import event
 import instants
 import mac
 import receipt
+import rules
 import signature
 import source
 import strict_json
@@ -92,25 +93,28 @@ def partner(request):
         raise Reject("partner_unknown", "partner_name")
     request.token = bearer.of(request.wire.headers)
     if request.token is None:
-        if named is None or named.token:
-            raise Reject("token_missing", "token_needed" if named else "token_absent")
+        if named is None:
+            raise Reject("token_missing", "token_absent", hint="token_absent" if rules.DETAIL else None)
+        if named.token:
+            raise Reject("token_missing", "token_needed")
         request.partner = named
         return
     of_token = bearer.partner_of(request.policy, request.token)
     if of_token == "unknown" or not (named or of_token):
-        raise Reject("partner_unknown", "partner_issuer")
+        hint = "partner_issuer" if rules.DETAIL and not named else None
+        raise Reject("partner_unknown", "partner_issuer", hint=hint)
     if named and of_token and of_token is not named:
         raise Reject("partner_unknown", "partner_differs")
     request.partner = named or of_token
 
 
 def allowed_source(request):
-    rules, wire, policy = request.partner, request.wire, request.policy
-    if rules.allow and (request.client is None or not source.is_in(request.client, rules.allow)):
+    demands, wire, policy = request.partner, request.wire, request.policy
+    if demands.allow and (request.client is None or not source.is_in(request.client, demands.allow)):
         raise Reject("source_not_allowed", "address")
-    if rules.certificate_uri or rules.certificate_sha256:
+    if demands.certificate_uri or demands.certificate_sha256:
         uris, digests = source.certificate(wire.peer, policy.trusted, wire.headers)
-        if not set(uris) & set(rules.certificate_uri) and not set(digests) & set(rules.certificate_sha256):
+        if not set(uris) & set(demands.certificate_uri) and not set(digests) & set(demands.certificate_sha256):
             raise Reject("certificate_not_allowed", "certificate")
 
 
@@ -132,15 +136,15 @@ def json(request):
 
 
 def authentic(request):
-    rules, wire = request.partner, request.wire
-    payload = canonical.write(request.document, signature.unsigned_member(rules))
+    partner_rules, wire = request.partner, request.wire
+    payload = canonical.write(request.document, signature.unsigned_member(partner_rules))
     request.payload_hash = mac.sha256(payload)
     if request.collects:
         return
     try:
-        signature.verify(rules, wire.headers, wire.body, request.document, request.now)
+        signature.verify(partner_rules, wire.headers, wire.body, request.document, request.now)
     except signature.NotAuthentic as error:
-        hint = signature.form_hint(rules) if error.cause in ("signature_absent", "signature_form") else None
+        hint = signature.form_hint(partner_rules) if error.cause in ("signature_absent", "signature_form") else None
         shown = [("string_to_sign", payload.decode())] if error.cause == "signature_mismatch" and request.policy.sandbox else []
         skew = None if error.skew_ms is None else (error.skew_ms, request.now)
         raise Reject("signature_invalid", error.cause, hint=hint, members=shown, skew=skew) from None
