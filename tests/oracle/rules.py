@@ -18,7 +18,14 @@ ABSOLUTE_TYPE = False
 DETAIL = False
 # At `/collect` what is wrong is the operator's: 503, and the inbox vouches for what it did not accept.
 HOP_FAULTS = False
-
+# Addresses in brackets; a bucket for each sender behind NAT64, 6to4 and Teredo.
+ADDRESS = False
+# A forwarded certificate is believed only where it can be read in one way.
+CERTIFICATE = False
+# A token's own claims are read strictly, and the rest of it is only skipped.
+TOKEN = False
+# The hint of a refused signature speaks of its cause; numbers need be exact only where they are signed; svix-* fields.
+SIGNATURE = False
 
 NAMES = [name for name in list(globals()) if name.isupper()]
 

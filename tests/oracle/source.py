@@ -3,7 +3,12 @@
 import ipaddress
 import re
 
+import certificate as one_way
+import rules
+
 HOPS_MAX = 32
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+NAT64_LOCAL = ipaddress.ip_network("64:ff9b:1::/48")
 CERTIFICATE_BYTES_MAX = 32_768
 PAIR = re.compile(rb'\s*([A-Za-z0-9]+)=(?:"((?:[^"\\]|\\.)*)"|([^,;"]*))', re.DOTALL)
 
@@ -31,6 +36,9 @@ def _forwarded(element):
         text = element.decode()
     except UnicodeDecodeError:
         return None
+    bracketed = re.fullmatch(r"\[([^\[\]]*:[^\[\]]*)]", text)
+    if bracketed and rules.ADDRESS:
+        return address(bracketed[1])
     port = re.fullmatch(r"(?:([\d.]+)|\[([^\[\]]+)]):(\d{1,5})", text, re.ASCII)
     if port and int(port[3]) < 65536:
         plain = address(port[1] or port[2])
@@ -55,8 +63,18 @@ def client_address(peer, trusted, headers):
 
 
 def throttle_key(client):
-    """Who a source is for the throttle: an IPv4 address, or an IPv6 /64."""
-    return client if client.version == 4 else int(client) >> 64
+    """Who a source is for the throttle: an IPv4 address, however it is written, or an IPv6 /64."""
+    if client.version == 4:
+        return client
+    if rules.ADDRESS:
+        low = int(client) & 0xFFFFFFFF
+        if client in NAT64 or client in NAT64_LOCAL:
+            return ipaddress.IPv4Address(low)
+        if client.sixtofour:
+            return client.sixtofour
+        if client.teredo:
+            return ipaddress.IPv4Address(low ^ 0xFFFFFFFF)
+    return int(client) >> 64
 
 
 def _elements(field):
@@ -78,8 +96,13 @@ def _elements(field):
 
 def certificate(peer, trusted, headers):
     """What a trusted proxy says of the client's certificate: names and digests in the very last element."""
-    fields = [_elements(field) for field in headers.all("x-forwarded-client-cert")]
-    if not fields or None in fields or not is_in(address(peer), trusted):
+    fields = headers.all("x-forwarded-client-cert")
+    if not is_in(address(peer), trusted):
+        return [], []
+    if rules.CERTIFICATE:
+        return one_way.identities(fields)
+    fields = [_elements(field) for field in fields]
+    if not fields or None in fields:
         return [], []
     pairs = fields[-1][-1]
     uris = [value.decode("utf-8", "replace") for name, value in pairs if name == b"uri" and value]
