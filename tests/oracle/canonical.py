@@ -3,13 +3,16 @@
 import re
 from decimal import Decimal
 
-from strict_json import Number, utf16
+from strict_json import Number, is_exact, utf16
 
 SHORT = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}
 
 
 def number(literal):
     """A number as ECMAScript's `Number::toString` writes it (ECMA-262 §6.1.6.1.20)."""
+    if not is_exact(literal):
+        # Only where the body's bytes are signed. Its shortest text would make one of two payloads.
+        return literal
     double = float(literal)
     if double == 0:
         return "0"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import instants
 import money
 import source
-from strict_json import Number
+from strict_json import Number, is_exact
 
 PROBLEMS_MAX = 8
 # In the order in which they are looked at; all but three are labels.
@@ -67,6 +67,8 @@ def _money(members, presence, takes_back, problem):
         problem("amount", "amount_missing")
     elif not isinstance(amount, Number):
         problem("amount", "amount_string" if isinstance(amount, str) else "amount")
+    elif not is_exact(amount.literal):
+        problem("amount", "amount_inexact")
     elif known:
         try:
             minor = money.minor_units(amount.literal, code)

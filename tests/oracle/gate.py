@@ -91,21 +91,30 @@ def partner(request):
     named = request.policy.partners.get(name)
     if name and named is None:
         raise Reject("partner_unknown", "partner_name")
-    request.token = bearer.of(request.wire.headers)
+    request.token, absent = bearer.of(request.wire.headers)
     if request.token is None:
         if named is None:
-            raise Reject("token_missing", "token_absent", hint="token_absent" if rules.DETAIL else None)
+            hint = "token_absent" if rules.DETAIL else None
+            raise Reject("token_missing", absent if rules.TOKEN else "token_absent", hint=hint)
         if named.token:
-            raise Reject("token_missing", "token_needed")
+            raise Reject("token_missing", absent if rules.TOKEN else "token_needed")
         request.partner = named
         return
-    of_token = bearer.partner_of(request.policy, request.token)
-    if of_token == "unknown" or not (named or of_token):
-        hint = "partner_issuer" if rules.DETAIL and not named else None
-        raise Reject("partner_unknown", "partner_issuer", hint=hint)
+    of_token, cause = bearer.partner_of(request.policy, request.token)
     if named and of_token and of_token is not named:
         raise Reject("partner_unknown", "partner_differs")
+    if not of_token and (cause == "partner_issuer" or not named):
+        raise Reject("partner_unknown", cause if rules.TOKEN else "partner_issuer", hint=_unknown_hint(named, cause))
     request.partner = named or of_token
+
+
+def _unknown_hint(named, cause):
+    """The hint for a token that names no partner of ours."""
+    if rules.TOKEN and named:
+        return None if named.token else "partner_without_token"
+    if rules.TOKEN and cause != "partner_issuer":
+        return "partner_anonymous"
+    return "partner_issuer" if rules.DETAIL and not named else None
 
 
 def allowed_source(request):
@@ -129,10 +138,16 @@ def valid_token(request):
 
 def json(request):
     try:
-        request.document = strict_json.read(request.wire.body)
+        is_canonical_signed = not rules.SIGNATURE or request.partner.scheme == "jcs"
+        request.document = strict_json.read(request.wire.body, exact=is_canonical_signed)
     except strict_json.Malformed as error:
-        members = [("offset", error.offset), ("detail", texts.MALFORMED[error.problem])]
-        raise Reject("payload_malformed", error.problem, members=members) from None
+        problem, hint = error.problem, None
+        if rules.SIGNATURE and problem == "number_inexact":
+            # An integer is nearly always an id, anything else a float.
+            is_integer = re.match(rb"-?[0-9]+(?![0-9.eE])", request.wire.body[error.offset :])
+            problem = hint = "integer_beyond_double" if is_integer else "number_beyond_double"
+        members = [("offset", error.offset), ("detail", texts.MALFORMED[problem])]
+        raise Reject("payload_malformed", problem, hint=hint, members=members) from None
 
 
 def authentic(request):
@@ -144,10 +159,11 @@ def authentic(request):
     try:
         signature.verify(partner_rules, wire.headers, wire.body, request.document, request.now)
     except signature.NotAuthentic as error:
-        hint = signature.form_hint(partner_rules) if error.cause in ("signature_absent", "signature_form") else None
+        form = error.cause in ("signature_absent", "signature_form")
+        hint = error.mistake or (signature.form_hint(partner_rules) if form else None)
         shown = [("string_to_sign", payload.decode())] if error.cause == "signature_mismatch" and request.policy.sandbox else []
         skew = None if error.skew_ms is None else (error.skew_ms, request.now)
-        raise Reject("signature_invalid", error.cause, hint=hint, members=shown, skew=skew) from None
+        raise Reject("signature_invalid", error.mistake or error.cause, hint=hint, members=shown, skew=skew) from None
 
 
 def valid_event(request):

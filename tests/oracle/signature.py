@@ -6,8 +6,11 @@ import hmac
 import re
 
 import canonical
+import diagnosis
 import mac
+import rules
 
+WEBHOOK = ("webhook-id", "webhook-timestamp", "webhook-signature")
 DECIMAL = re.compile(rb"0|[1-9][0-9]{0,14}")
 SECONDS_MAX = 253_402_300_799
 TAGS_MAX = 8
@@ -20,6 +23,8 @@ class NotAuthentic(Exception):
     def __init__(self, cause, skew_ms=None):
         super().__init__(cause)
         self.cause, self.skew_ms = cause, skew_ms
+        # The mistake behind it, where the request tells.
+        self.mistake = None
 
 
 def unsigned_member(partner):
@@ -30,7 +35,7 @@ def unsigned_member(partner):
 def form_hint(partner):
     """How a signature has to be written; a cause of docs/answers.md."""
     if partner.scheme == "standard-webhooks":
-        return "signature_webhook"
+        return "signature_webhook_or_svix" if rules.SIGNATURE else "signature_webhook"
     return "signature_member" if partner.place[0] == "body" else "signature_header"
 
 
@@ -62,16 +67,22 @@ def _webhook_tags(field):
     return tags
 
 
+def _is_message_id(text):
+    """Whether an id can be signed: a full stop in it would let one message be read as another."""
+    return re.fullmatch(rb"[!-~]{1,256}", text) is not None and b"." not in text
+
+
+def _is_time(text):
+    return DECIMAL.fullmatch(text) is not None and int(text) <= SECONDS_MAX
+
+
 def _presented(partner, headers, body, document):
     """The tags that a request presents, the bytes under them, and the time that a sender states, in milliseconds."""
     if partner.scheme == "standard-webhooks":
-        names = ("webhook-id", "webhook-timestamp", "webhook-signature")
+        names = diagnosis.family_of(headers) if rules.SIGNATURE else WEBHOOK
         identity, sent_at, field = (_single(headers, name) for name in names)
         tags = _webhook_tags(field)
-        # A full stop in the id would let one message be read as another.
-        if not re.fullmatch(rb"[!-~]{1,256}", identity) or b"." in identity:
-            raise NotAuthentic("signature_form")
-        if not DECIMAL.fullmatch(sent_at) or int(sent_at) > SECONDS_MAX:
+        if not _is_message_id(identity) or not _is_time(sent_at):
             raise NotAuthentic("signature_form")
         return tags, b".".join((identity, sent_at, body)), 1000 * int(sent_at)
     if partner.place[0] == "body":
@@ -86,8 +97,30 @@ def _presented(partner, headers, body, document):
     return tags, covers, None
 
 
+def _mistake(partner, headers, body, document, now, cause, skew_ms):
+    """The mistake that explains a refusal, or None."""
+    if cause == "signature_absent":
+        return diagnosis.absent(partner, headers)
+    if cause == "signature_form":
+        return diagnosis.malformed(partner, headers, document, _is_message_id, _is_time)
+    if cause == "signature_time":
+        return "timestamp_old" if skew_ms < 0 else "timestamp_ahead"
+    tags, covers, _ = _presented(partner, headers, body, document)
+    prefix = covers.removesuffix(body) if partner.scheme == "standard-webhooks" else b""
+    return diagnosis.mismatch(partner, tags, covers, body, prefix, document, now)
+
+
 def verify(partner, headers, body, document, now):
     """Raises NotAuthentic where no key of the partner that is valid now gives a signature that is presented."""
+    try:
+        _verify(partner, headers, body, document, now)
+    except NotAuthentic as error:
+        if rules.SIGNATURE:
+            error.mistake = _mistake(partner, headers, body, document, now, error.cause, error.skew_ms)
+        raise
+
+
+def _verify(partner, headers, body, document, now):
     tags, covers, sent_at = _presented(partner, headers, body, document)
     valid = [key for key in partner.keys if key.is_valid_at(now)]
     if not valid:

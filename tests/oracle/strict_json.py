@@ -38,12 +38,13 @@ def utf16(name):
     return name.encode("utf-16-be")
 
 
-def _is_noncharacter(point):
+def is_noncharacter(point):
     return 0xFDD0 <= point <= 0xFDEF or point & 0xFFFE == 0xFFFE
 
 
 class _Reader:
-    def __init__(self, data, depth_max, nodes_max):
+    def __init__(self, data, depth_max, nodes_max, exact):
+        self.exact = exact
         self.data, self.at, self.depth, self.nodes = data, 0, 0, 0
         self.depth_max, self.nodes_max = depth_max, nodes_max
 
@@ -170,7 +171,7 @@ class _Reader:
             sign = self.data[after + 1 : after + 2] in (b"+", b"-")
             raise self.unexpected("number_syntax", after + 1 + sign)
         literal = match[0].decode()
-        if not is_exact(literal):
+        if self.exact and not is_exact(literal):
             raise Malformed(self.at, "number_inexact")
         self.at = after
         return Number(literal)
@@ -199,7 +200,7 @@ class _Reader:
                 character = self.data[self.at : self.at + length].decode()
             except UnicodeDecodeError:
                 continue
-            if _is_noncharacter(ord(character)):
+            if is_noncharacter(ord(character)):
                 raise Malformed(self.at, "noncharacter")
             self.at += length
             return character
@@ -226,7 +227,7 @@ class _Reader:
             point = 0x10000 + (point - 0xD800) * 0x400 + low - 0xDC00
         elif 0xDC00 <= point < 0xE000:
             raise Malformed(start, "lone_surrogate")
-        if _is_noncharacter(point):
+        if is_noncharacter(point):
             raise Malformed(start, "noncharacter")
         return chr(point)
 
@@ -240,6 +241,6 @@ class _Reader:
         return int(self.data[start + 2 : start + 6], 16)
 
 
-def read(data, depth_max=16, nodes_max=4096):
-    """The value of a document: dict, list, str, Number, True, False or None."""
-    return _Reader(data, depth_max, nodes_max).document()
+def read(data, depth_max=16, nodes_max=4096, exact=True):
+    """The value of a document: dict, list, str, Number, True, False or None. `exact`: a double must hold every number."""
+    return _Reader(data, depth_max, nodes_max, exact).document()

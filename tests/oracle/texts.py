@@ -38,6 +38,6 @@ STATUS = _Table(_statuses())
 _SECTIONS = _sections()
 HINTS = _Table(_SECTIONS["Hints"])
 MALFORMED = _Table(_SECTIONS["Details of payload_malformed"])
-# Each problem of a payload has the same text as a cause.
-CAUSES = _Table(_SECTIONS.get("Causes", {}) | MALFORMED)
+# Each problem of a payload, and each mistake behind a signature, has the same text as a cause.
+CAUSES = _Table(HINTS | _SECTIONS["Causes"] | MALFORMED)
 EVENT = _Table(_SECTIONS["Details of event_invalid"])
