@@ -20,7 +20,7 @@ VERIFIERS = {
 
 
 class BadToken(Exception):
-    """Why a token is refused, a cause of docs/answers.md, and its code; and the skew where its time is what is wrong."""
+    """Why a token is refused, a cause of docs/answers.md, with its code, and the skew where a time is wrong."""
 
     def __init__(self, cause, skew_ms=None, code="token_invalid"):
         super().__init__(cause)

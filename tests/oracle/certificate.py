@@ -1,4 +1,4 @@
-"""`x-forwarded-client-cert` as Envoy writes it, where it can be read in one way (components/core/src/source/certificate.rs)."""
+"""`x-forwarded-client-cert` as Envoy writes it, where it can be read in one way only."""
 
 import base64
 import binascii

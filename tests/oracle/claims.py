@@ -29,8 +29,10 @@ READER = json.JSONDecoder(object_pairs_hook=_Object, parse_int=Number, parse_flo
 
 
 def _depth(value):
-    inner = [member[1] for member in value] if isinstance(value, _Object) else value if isinstance(value, list) else None
-    return 0 if inner is None else 1 + max(map(_depth, inner), default=0)
+    if not isinstance(value, list):
+        return 0
+    inner = [member for _, member in value] if isinstance(value, _Object) else value
+    return 1 + max(map(_depth, inner), default=0)
 
 
 def is_text(value):

@@ -104,7 +104,8 @@ def partner(request):
     if named and of_token and of_token is not named:
         raise Reject("partner_unknown", "partner_differs")
     if not of_token and (cause == "partner_issuer" or not named):
-        raise Reject("partner_unknown", cause if rules.TOKEN else "partner_issuer", hint=_unknown_hint(named, cause))
+        why = cause if rules.TOKEN else "partner_issuer"
+        raise Reject("partner_unknown", why, hint=_unknown_hint(named, cause))
     request.partner = named or of_token
 
 
@@ -161,7 +162,8 @@ def authentic(request):
     except signature.NotAuthentic as error:
         form = error.cause in ("signature_absent", "signature_form")
         hint = error.mistake or (signature.form_hint(partner_rules) if form else None)
-        shown = [("string_to_sign", payload.decode())] if error.cause == "signature_mismatch" and request.policy.sandbox else []
+        is_shown = error.cause == "signature_mismatch" and request.policy.sandbox
+        shown = [("string_to_sign", payload.decode())] if is_shown else []
         skew = None if error.skew_ms is None else (error.skew_ms, request.now)
         raise Reject("signature_invalid", error.mistake or error.cause, hint=hint, members=shown, skew=skew) from None
 

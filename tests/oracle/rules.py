@@ -10,7 +10,7 @@ FALLBACK_BY_TS_EVENT = False
 KNOWN_BEFORE_QUOTA = False
 # An event that nobody knows and that is older than what is remembered is `event_too_old`.
 FRESHNESS = False
-# What an upstream vouches for, and which of its answers leave the outcome unknown; an inbox tells of a fallback duplicate.
+# What an upstream vouches for, and which of its answers leave the outcome unknown; answers name a duplicate in a field.
 UPSTREAM_WORD = False
 # `type` is an absolute URL.
 ABSOLUTE_TYPE = False

@@ -242,5 +242,5 @@ class _Reader:
 
 
 def read(data, depth_max=16, nodes_max=4096, exact=True):
-    """The value of a document: dict, list, str, Number, True, False or None. `exact`: a double must hold every number."""
+    """The value of a document: dict, list, str, Number, bool or None. `exact`: a double must hold every number."""
     return _Reader(data, depth_max, nodes_max, exact).document()
