@@ -1,6 +1,10 @@
 """Self-authenticating click ids, plain and sealed (components/core/src/click.rs)."""
 
+import re
+
+import identifier
 import mac
+import rules
 import xchacha
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -47,10 +51,63 @@ def is_macro(text):
     return any(len(lower) > len(a + z) and lower.startswith(a) and lower.endswith(z) for a, z in pairs)
 
 
+# Certain whatever is known of other trackers: refused even where no click id is verified.
+CERTAIN = {"click_macro", "click_nothing", "click_case", "click_encoded", "click_quoted", "click_respelled"}
+
+
 def inspect(keys, text):
     """The plain id of a click id that is ours; raises NotOurs."""
-    if is_macro(text):
+    if not rules.IDENTIFIER:
+        if is_macro(text):
+            raise NotOurs("click_macro")
+        return _as_minted(keys, text)
+    if identifier.is_nothing(text):
+        raise NotOurs("click_nothing")
+    if identifier.is_macro(text):
         raise NotOurs("click_macro")
+    try:
+        return _as_minted(keys, text)
+    except NotOurs as error:
+        if str(error) not in ("click_foreign", "click_alphabet"):
+            raise
+        raise NotOurs(_other_spelling(keys, text, str(error))) from None
+
+
+def _other_spelling(keys, text, cause):
+    """The cause of an id that is not spelled as ours are: perhaps it is ours all the same."""
+    mended, is_bare = _mended(text)
+    if mended is None:
+        return cause
+    try:
+        _as_minted(keys, mended)
+    except NotOurs as error:
+        # Forty characters of anybody's may be an id of anybody's: only the tag tells.
+        return cause if is_bare or cause == "click_alphabet" else str(error)
+    if text.lower() == mended:
+        return "click_case"
+    if "%" in text:
+        return "click_encoded"
+    return "click_quoted" if identifier.unquoted(text).lower() == mended else "click_respelled"
+
+
+def _mended(text):
+    """The spelling in which an id was minted that claims to be ours, and whether only its length says so; or None."""
+    for _ in range(2):
+        text = identifier.percent_decoded(text) or text
+    named = identifier.unquoted(text)
+    lower = identifier.unquoted(re.split("[=:]", named)[-1]).lower()
+    if lower[:4] in LENGTHS:
+        return lower, False
+    for prefix, length in LENGTHS.items():
+        is_marked = lower.startswith(prefix[:3])
+        digits = lower[3:].lstrip("-.+ ~") if is_marked else lower
+        if len(digits) == length - 4 and not set(digits) - set(ALPHABET):
+            return prefix + digits, not is_marked
+    return None, False
+
+
+def _as_minted(keys, text):
+    """As `inspect`, for an id in the spelling in which it was minted."""
     prefix = text[:4]
     if prefix not in LENGTHS:
         raise NotOurs("click_foreign")

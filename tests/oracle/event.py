@@ -3,12 +3,15 @@
 import re
 from dataclasses import dataclass
 
+import identifier
 import instants
 import money
+import rules
 import source
 from strict_json import Number, is_exact
 
 PROBLEMS_MAX = 8
+IDENTIFIERS = ("account_id", "session_id", "install_id")
 # In the order in which they are looked at; all but three are labels.
 DESCRIPTIONS = (
     "account_id session_id install_id geo device ip ua kyc_level payment_method aff_sub campaign creative_id".split()
@@ -33,8 +36,14 @@ class NotAnEvent(Exception):
         self.problems, self.skew_ms = problems[:PROBLEMS_MAX], skew_ms
 
 
-def _is_identifier(value):
-    return isinstance(value, str) and re.fullmatch(r"[!-~]{1,128}", value) is not None
+def _identifier_problem(value, problem, is_filled_in):
+    """What is wrong with an id of visible ASCII, or None."""
+    visible = isinstance(value, str) and re.fullmatch(r"[!-~]{1,128}", value) is not None
+    if not rules.IDENTIFIER or not isinstance(value, str) or not 1 <= len(value.encode()) <= 128:
+        return None if visible else problem
+    if visible and not is_filled_in:
+        return None
+    return identifier.problem(value) or (None if visible else problem)
 
 
 def _is_filled(value, most):
@@ -49,6 +58,9 @@ def _describes(name, value):
         return "geo", isinstance(value, str) and re.fullmatch("[A-Z]{2}", value) is not None
     if name == "ip":
         return "ip", isinstance(value, str) and len(value) <= 45 and source.address(value) is not None
+    if rules.IDENTIFIER and name in IDENTIFIERS and _is_filled(value, 256):
+        cause = identifier.problem(value)
+        return cause, cause is None
     return "label", _is_filled(value, 256)
 
 
@@ -106,8 +118,10 @@ def read(document, partner, future_ms_max, now):
     if not known:
         problem("event", "event")
     for name, value in (("event_id", event_id), ("click_id", click_id)):
-        if not _is_identifier(value):
-            problem(name, name)
+        # Whether a click id was filled in has a code of its own.
+        cause = _identifier_problem(value, name, name == "event_id")
+        if cause:
+            problem(name, cause)
     ts_event = document.get("ts_event")
     try:
         ts_event = instants.parse(ts_event if isinstance(ts_event, str) else "")
@@ -121,8 +135,8 @@ def read(document, partner, future_ms_max, now):
     if "original_event_id" not in document:
         if takes_back:
             problem("original_event_id", "original_missing")
-    elif not _is_identifier(document["original_event_id"]):
-        problem("original_event_id", "original")
+    elif _identifier_problem(document["original_event_id"], "original", True):
+        problem("original_event_id", _identifier_problem(document["original_event_id"], "original", True))
     elif document["original_event_id"] == event_id:
         problem("original_event_id", "original_is_itself")
     for name in ("is_ftd", "bonus"):
