@@ -94,7 +94,7 @@ def partner(request):
     request.token, absent = bearer.of(request.wire.headers)
     if request.token is None:
         if named is None:
-            hint = "token_absent" if rules.DETAIL else None
+            hint = "token_absent" if rules.DETAIL or rules.TOKEN else None
             raise Reject("token_missing", absent if rules.TOKEN else "token_absent", hint=hint)
         if named.token:
             raise Reject("token_missing", absent if rules.TOKEN else "token_needed")
@@ -115,7 +115,7 @@ def _unknown_hint(named, cause):
         return None if named.token else "partner_without_token"
     if rules.TOKEN and cause != "partner_issuer":
         return "partner_anonymous"
-    return "partner_issuer" if rules.DETAIL and not named else None
+    return "partner_issuer" if (rules.DETAIL or rules.TOKEN) and not named else None
 
 
 def allowed_source(request):

@@ -94,6 +94,7 @@ fn pair(first: &Breach, second: &Breach) -> Entry {
         id: format!("{}-before-{}", first.name, second.name),
         why: format!("{} is checked before {}.", first.code.metric(), second.code.metric()),
         steps,
+        is_pair: true,
     }
 }
 
