@@ -232,8 +232,10 @@ def claim(request):
         lease_ms=policy.lease_ms,
         retention_ms=policy.retention_ms,
         receipt_key=in_force(policy.receipt_keys, request.now).id,
-        # An inbox remembers ids for as long as the ledger, so nothing is too old for it.
-        ts_event_min=0 if request.is_inbox or past_ms_max is None else request.now - past_ms_max,
+        # An inbox remembers ids for as long as the ledger, so nothing is too old for it. Elsewhere what was accepted
+        # exactly as long ago as is remembered is forgotten from now on.
+        ts_event_min=0 if request.is_inbox or past_ms_max is None else request.now - past_ms_max + 1,
+        knows_own_memory=not request.is_inbox and not policy.is_upstream_idempotent,
         now=request.now,
     )
     try:

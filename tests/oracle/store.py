@@ -23,6 +23,7 @@ class Claim:
     retention_ms: int
     receipt_key: str
     ts_event_min: int
+    knows_own_memory: bool
     now: int
 
     @property
@@ -92,6 +93,8 @@ class Store:
         self.capacity = policy.entries_per_slot
         shared = re.search(r"\((\S+) and (\S+) share a slot", comment)
         self.shared = set(shared.groups()) if shared else set()
+        # What the shared slot has pushed out was accepted before this instant.
+        self.remembers_from = 0
         # By source, partner, event; and for each fallback identity those of its events.
         self.refusals, self.quotas, self.events, self.identities = {}, {}, {}, {}
 
@@ -123,8 +126,9 @@ class Store:
         known = self._known(claim)
         if known:
             return known
-        if rules.FRESHNESS and claim.event.ts_event < claim.ts_event_min:
-            return "too_old", claim.ts_event_min
+        ts_event_min = max(claim.ts_event_min, self.remembers_from if self._is_bounded(claim) else 0)
+        if rules.FRESHNESS and claim.event.ts_event < ts_event_min:
+            return "too_old", ts_event_min
         if not rules.FALLBACK_BY_TS_EVENT:
             self._make_room(claim)
         rival = self._rival(claim)
@@ -198,6 +202,10 @@ class Store:
         known = self.identities.get(claim.fallback, [])
         self.identities[claim.fallback] = [one for one in known if not is_own(one)]
 
+    def _is_bounded(self, claim):
+        """Whether the store's own memory bounds the age of an event."""
+        return claim.knows_own_memory and claim.event.id in self.shared
+
     def _make_room(self, claim):
         """In a slot that is full the oldest committed event gives way; a claim that is under way never does."""
         if claim.event.id not in self.shared:
@@ -208,5 +216,7 @@ class Store:
             if not free:
                 raise Unavailable
             oldest = min(free, key=lambda entry: (entry[1].is_live(claim.now), entry[1].until))
+            if oldest[1].is_live(claim.now):
+                self.remembers_from = max(self.remembers_from, oldest[1].until - claim.retention_ms + 1)
             del self.events[oldest[0]]
             ring.remove(oldest)
