@@ -70,7 +70,9 @@ def attestation(request):
     names = ("x-countersign-partner", "x-countersign-event-id", "x-countersign-attestation")
     fields = [request.wire.headers.all(name) for name in names]
     try:
-        (partner,), (request.attested_id,) = ([value.decode() for value in values] for values in fields[:2])
+        # The id comes first: the filter is told of it, whatever the others are.
+        (request.attested_id,) = [value.decode() for value in fields[1]]
+        (partner,) = [value.decode() for value in fields[0]]
         (field,) = fields[2]
     except ValueError:
         # One that is missing, repeated, or not text.

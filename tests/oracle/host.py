@@ -46,14 +46,13 @@ def answer(wire, policy, store, is_inbox, now, upstream):
 
 def _of_the_hop(request, reject):
     """The refusal as a filter in front hears it: what is wrong is the operator's, and nothing was accepted."""
-    if not rules.HOP_FAULTS or not request.collects or reject.code in BEFORE_THE_HOP:
+    is_hop = request.is_inbox and request.collects
+    if not rules.HOP_FAULTS or not is_hop or reject.code in BEFORE_THE_HOP:
         return reject
     reject.not_accepted = _identifier(request.attested_id or "")
     if reject.code in OF_THE_STORE:
         return reject
-    reject.status, reject.retry_ms, reject.members, reject.hint = 503, FAILURE_MS, [], None
-    if reject.code != "attestation_invalid":
-        reject.skew = None
+    reject.status, reject.retry_ms, reject.hint = 503, FAILURE_MS, reject.hint or "of_the_hop"
     return reject
 
 

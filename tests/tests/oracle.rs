@@ -1,5 +1,6 @@
 //! The expectations of the vectors are written by the core, so the core cannot prove them. `tests/oracle` is a second implementation,
 //! in Python and from the documents: it must answer every vector alike, and it must notice where a vector is changed.
+#![cfg(test)]
 
 use std::process::Command;
 
