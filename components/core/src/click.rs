@@ -14,6 +14,14 @@
 //!  16 bytes  tag of XChaCha20-Poly1305, over `cls_` and the hint as well
 //! ```
 //!
+//! `tag(purpose, part)` is an HMAC-SHA256 with the secret over `purpose LF` and, where there is a part, `<its length>:<part> LF`:
+//!
+//! ```text
+//! key hint         the first byte of tag("countersign click hint v1")
+//! tag, plain       the first 10 bytes of tag("countersign click v1", the 15 bytes)
+//! key, sealed      tag("countersign click seal v1")
+//! ```
+//!
 //! A plain id says when it was minted and nothing else. 80 bits of tag are enough because a guess can only be checked by
 //! asking. A sealed id says nothing to anyone but a holder of the key, and no two of one click look alike; whoever sends it
 //! back need not know the difference, and [`inspect`] finds the plain id in it. One secret serves both: what is encrypted

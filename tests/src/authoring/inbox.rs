@@ -242,12 +242,15 @@ fn precedence() -> Vec<Entry> {
             let unattested = [first.1, second.1].contains(&AttestationInvalid);
             let draft = if unattested { draft.path("/collect") } else { Hop::of("plain").attests(draft) };
             let id = format!("{}-before-{}", first.0, second.0);
-            entries.push(one(
-                &id,
-                &format!("{} is checked before {}.", first.1.metric(), second.1.metric()),
-                draft,
-                of_the_hop(first.1),
-            ));
+            entries.push(
+                one(
+                    &id,
+                    &format!("{} is checked before {}.", first.1.metric(), second.1.metric()),
+                    draft,
+                    of_the_hop(first.1),
+                )
+                .pair(),
+            );
         }
     }
     let forged = plain().string("click_id", &keys::click_with(b"another", 1));
@@ -259,12 +262,14 @@ fn precedence() -> Vec<Entry> {
             "event_invalid is checked before click_id_invalid.",
             click(forged.clone().less("ts_event")),
             of_the_hop(EventInvalid),
-        ),
+        )
+        .pair(),
         script(
             "collect-click-before-collect-repeat",
             "Check 9 before 11.",
             [(good(), Accepted.into()), (click(forged), of_the_hop(ClickIdInvalid))],
-        ),
+        )
+        .pair(),
         script(
             "collect-reuse-is-refused",
             "Check 11 at this door too.",
@@ -273,8 +278,13 @@ fn precedence() -> Vec<Entry> {
         script(
             "throttle-before-collect-attestation",
             "Guessing attestations is slowed down as well.",
-            [vec![(plain().path("/collect"), AttestationInvalid); 6], vec![(good(), SourceLimited)]].concat(),
-        ),
+            [
+                vec![(plain().path("/collect"), AttestationInvalid); 6],
+                vec![(plain().path("/collect"), SourceLimited)],
+            ]
+            .concat(),
+        )
+        .pair(),
     ]);
     entries
 }
