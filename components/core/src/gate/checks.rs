@@ -387,7 +387,7 @@ fn valid_event(
         refuse(facts.clone(), Code::EventInvalid, pointer, &More::Faults { faults: &faults, now })
     })?;
     facts.event_id = Some(event.event_id);
-    facts.event = Some(event.event);
+    facts.event = Some(event.event.name());
     if contradicts(headers, &event) {
         let hint = "send the event_id as Idempotency-Key, once, or leave the header out";
         return Err(refuse(facts.clone(), Code::EventInvalid, "idempotency-key", &More::Hint(hint)));
@@ -493,7 +493,7 @@ fn claim(
         fallback,
         row: InboxRow {
             event_id: event.event_id,
-            event: event.event,
+            event: event.event.name(),
             click_id: event.click_id,
             ts_event: event.ts_event,
             key_id: authentic.key_id,
