@@ -10,7 +10,7 @@ use core::fmt;
 use countersign_core::event::LABEL_BYTES_MAX;
 use countersign_core::money::{Amount, AmountProblem, Currency};
 
-use crate::csv::{CsvProblem, Faults, lines};
+use crate::csv::{CsvReject, FileRejects, lines};
 use crate::fx::Date;
 
 /// What a campaign cost on one day.
@@ -27,46 +27,46 @@ pub struct Cost {
 /// Reads a whole file, in the order of its lines.
 ///
 /// # Errors
-/// [`Faults`] where any line is bad; nothing should be imported then. Where the header is bad, it is the only one listed.
-pub fn read(file: &[u8]) -> Result<Vec<Cost>, Faults<CostProblem>> {
-    let mut lines = lines(file).map_err(|problem| Faults::one(1, problem.into()))?;
-    let (number, header) = lines.next().ok_or_else(|| Faults::one(1, CostProblem::Header))?;
+/// [`FileRejects`] where any line is bad; nothing should be imported then. Where the header is bad, it is the only one listed.
+pub fn read(file: &[u8]) -> Result<Vec<Cost>, FileRejects<CostReject>> {
+    let mut lines = lines(file).map_err(|reject| FileRejects::one(1, reject.into()))?;
+    let (number, header) = lines.next().ok_or_else(|| FileRejects::one(1, CostReject::Header))?;
     match header {
         Ok(header) if header == HEADER => {}
-        Ok(_) => return Err(Faults::one(number, CostProblem::Header)),
-        Err(problem) => return Err(Faults::one(number, problem.into())),
+        Ok(_) => return Err(FileRejects::one(number, CostReject::Header)),
+        Err(reject) => return Err(FileRejects::one(number, reject.into())),
     }
 
-    let mut faults = Faults::NONE;
+    let mut rejects = FileRejects::NONE;
     let mut costs = Vec::new();
     let mut seen = BTreeMap::new();
     for (number, cells) in lines {
-        match cells.map_err(CostProblem::from).and_then(|cells| cost(&cells)) {
+        match cells.map_err(CostReject::from).and_then(|cells| cost(&cells)) {
             Ok(cost) => match seen.entry((cost.date, cost.campaign.clone(), cost.amount.currency)) {
                 Entry::Vacant(place) => {
                     place.insert(number);
                     costs.push(cost);
                 }
                 Entry::Occupied(first) => {
-                    faults.add(number, CostProblem::Duplicate { first_line: *first.get() });
+                    rejects.add(number, CostReject::Duplicate { first_line: *first.get() });
                 }
             },
-            Err(problem) => faults.add(number, problem),
+            Err(reject) => rejects.add(number, reject),
         }
     }
-    if costs.is_empty() && faults.count() == 0 {
-        faults.add(number, CostProblem::Empty);
+    if costs.is_empty() && rejects.count() == 0 {
+        rejects.add(number, CostReject::Empty);
     }
-    faults.none_or(costs)
+    rejects.none_or(costs)
 }
 
 const HEADER: [&str; 4] = ["date", "campaign", "amount", "currency"];
 
 /// Why a line of costs is not one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CostProblem {
+pub enum CostReject {
     /// Its cells cannot be told.
-    Csv(CsvProblem),
+    Csv(CsvReject),
     /// The file's first line is not the header.
     Header,
     /// No line follows the header.
@@ -93,17 +93,17 @@ pub enum CostProblem {
     },
 }
 
-impl From<CsvProblem> for CostProblem {
-    fn from(problem: CsvProblem) -> Self {
-        Self::Csv(problem)
+impl From<CsvReject> for CostReject {
+    fn from(reject: CsvReject) -> Self {
+        Self::Csv(reject)
     }
 }
 
-impl fmt::Display for CostProblem {
+impl fmt::Display for CostReject {
     /// What to write instead; public text.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Csv(problem) => problem.as_str(),
+            Self::Csv(reject) => reject.as_str(),
             Self::Header => "the first line must be date,campaign,amount,currency",
             Self::Empty => "there are no costs in the file; write a line for each day and campaign",
             Self::Cells { found } => {
@@ -132,21 +132,21 @@ impl fmt::Display for CostProblem {
     }
 }
 
-fn cost(cells: &[Cow<'_, str>]) -> Result<Cost, CostProblem> {
+fn cost(cells: &[Cow<'_, str>]) -> Result<Cost, CostReject> {
     let [date, campaign, amount, currency] = cells else {
-        return Err(CostProblem::Cells { found: cells.len() });
+        return Err(CostReject::Cells { found: cells.len() });
     };
-    let date = Date::parse(date).ok_or(CostProblem::Date)?;
+    let date = Date::parse(date).ok_or(CostReject::Date)?;
     let is_name = (1..=LABEL_BYTES_MAX).contains(&campaign.len())
         && campaign.trim() == campaign
         && !campaign.chars().any(char::is_control);
     if !is_name {
-        return Err(CostProblem::Campaign);
+        return Err(CostReject::Campaign);
     }
-    let currency = Currency::of(currency).ok_or(CostProblem::Currency)?;
-    let amount = Amount::parse(amount, currency).map_err(CostProblem::Amount)?;
+    let currency = Currency::of(currency).ok_or(CostReject::Currency)?;
+    let amount = Amount::parse(amount, currency).map_err(CostReject::Amount)?;
     if amount.minor < 0 {
-        return Err(CostProblem::Negative);
+        return Err(CostReject::Negative);
     }
     Ok(Cost { date, campaign: String::from(&**campaign), amount })
 }

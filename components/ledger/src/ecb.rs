@@ -8,7 +8,7 @@ use alloc::collections::btree_map::Entry;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::csv::{CsvProblem, Faults, lines};
+use crate::csv::{CsvReject, FileRejects, lines};
 use crate::fx::{Code, Date, Day, Quote, QuoteProblem};
 
 /// Reads a whole file: its days, the earliest first, with the quotes in the order of the columns.
@@ -16,38 +16,38 @@ use crate::fx::{Code, Date, Day, Quote, QuoteProblem};
 /// A currency need not be an active one: the history has withdrawn ones. A day on which every cell is `N/A` is a day.
 ///
 /// # Errors
-/// [`Faults`] where any line is bad; nothing should be imported then. Where the header is bad, it is the only one listed.
-pub fn read(file: &[u8]) -> Result<Vec<Day>, Faults<EcbProblem>> {
-    let mut lines = lines(file).map_err(|problem| Faults::one(1, problem.into()))?;
-    let (number, header) = lines.next().ok_or_else(|| Faults::one(1, EcbProblem::Empty))?;
-    let codes = header.map_err(EcbProblem::from).and_then(|header| codes(&header));
-    let codes = codes.map_err(|problem| Faults::one(number, problem))?;
+/// [`FileRejects`] where any line is bad; nothing should be imported then. Where the header is bad, it is the only one listed.
+pub fn read(file: &[u8]) -> Result<Vec<Day>, FileRejects<EcbReject>> {
+    let mut lines = lines(file).map_err(|reject| FileRejects::one(1, reject.into()))?;
+    let (number, header) = lines.next().ok_or_else(|| FileRejects::one(1, EcbReject::Empty))?;
+    let codes = header.map_err(EcbReject::from).and_then(|header| codes(&header));
+    let codes = codes.map_err(|reject| FileRejects::one(number, reject))?;
 
-    let mut faults = Faults::NONE;
+    let mut rejects = FileRejects::NONE;
     let mut days = BTreeMap::new();
     for (number, cells) in lines {
-        let day = cells.map_err(EcbProblem::from).and_then(|cells| day(&cells, &codes));
+        let day = cells.map_err(EcbReject::from).and_then(|cells| day(&cells, &codes));
         match day.map(|day| (days.entry(day.date), day)) {
             Ok((Entry::Vacant(place), day)) => {
                 place.insert((number, day));
             }
             Ok((Entry::Occupied(first), _)) => {
-                faults.add(number, EcbProblem::DuplicateDate { first_line: first.get().0 });
+                rejects.add(number, EcbReject::DuplicateDate { first_line: first.get().0 });
             }
-            Err(problem) => faults.add(number, problem),
+            Err(reject) => rejects.add(number, reject),
         }
     }
-    if days.is_empty() && faults.count() == 0 {
-        faults.add(number, EcbProblem::Empty);
+    if days.is_empty() && rejects.count() == 0 {
+        rejects.add(number, EcbReject::Empty);
     }
-    faults.none_or(days.into_values().map(|(_, day)| day).collect())
+    rejects.none_or(days.into_values().map(|(_, day)| day).collect())
 }
 
 /// Why a line of rates is not one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EcbProblem {
+pub enum EcbReject {
     /// Its cells cannot be told.
-    Csv(CsvProblem),
+    Csv(CsvReject),
     /// The file has no header, or no day after it.
     Empty,
     /// The header is not `Date` and at least one code.
@@ -80,17 +80,17 @@ pub enum EcbProblem {
     },
 }
 
-impl From<CsvProblem> for EcbProblem {
-    fn from(problem: CsvProblem) -> Self {
-        Self::Csv(problem)
+impl From<CsvReject> for EcbReject {
+    fn from(reject: CsvReject) -> Self {
+        Self::Csv(reject)
     }
 }
 
-impl fmt::Display for EcbProblem {
+impl fmt::Display for EcbReject {
     /// What to write instead; public text.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Csv(problem) => problem.fmt(f),
+            Self::Csv(reject) => reject.fmt(f),
             Self::Empty => f.write_str("there are no rates in the file; take the bank's eurofxref-hist.csv"),
             Self::Header => {
                 f.write_str("the first line must be Date and currency codes, as in eurofxref-hist.csv")
@@ -112,32 +112,32 @@ impl fmt::Display for EcbProblem {
 }
 
 /// The currencies of a header's columns.
-fn codes<S: AsRef<str>>(header: &[S]) -> Result<Vec<Code>, EcbProblem> {
-    let ["Date", columns @ ..] = &without_trailing_comma(header)[..] else { return Err(EcbProblem::Header) };
+fn codes<S: AsRef<str>>(header: &[S]) -> Result<Vec<Code>, EcbReject> {
+    let ["Date", columns @ ..] = &without_trailing_comma(header)[..] else { return Err(EcbReject::Header) };
     if columns.is_empty() {
-        return Err(EcbProblem::Header);
+        return Err(EcbReject::Header);
     }
     let mut codes = Vec::with_capacity(columns.len());
     for (column, text) in (2..).zip(columns) {
         let is_code = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase()) && *text != "EUR";
         let code = Code::new(text).filter(|code| is_code && !codes.contains(code));
-        codes.push(code.ok_or(EcbProblem::HeaderCode { column })?);
+        codes.push(code.ok_or(EcbReject::HeaderCode { column })?);
     }
     Ok(codes)
 }
 
-fn day<S: AsRef<str>>(cells: &[S], codes: &[Code]) -> Result<Day, EcbProblem> {
+fn day<S: AsRef<str>>(cells: &[S], codes: &[Code]) -> Result<Day, EcbReject> {
     let cells = without_trailing_comma(cells);
     let expected = codes.len().saturating_add(1);
-    let [date, columns @ ..] = &cells[..] else { return Err(EcbProblem::Date) };
+    let [date, columns @ ..] = &cells[..] else { return Err(EcbReject::Date) };
     if cells.len() != expected {
-        return Err(EcbProblem::Cells { expected, found: cells.len() });
+        return Err(EcbReject::Cells { expected, found: cells.len() });
     }
-    let date = Date::parse(date).ok_or(EcbProblem::Date)?;
+    let date = Date::parse(date).ok_or(EcbReject::Date)?;
     let mut quotes = Vec::with_capacity(columns.len());
     for (code, cell) in codes.iter().zip(columns) {
         if *cell != "N/A" {
-            let quote = Quote::parse(cell).map_err(|problem| EcbProblem::Quote { code: *code, problem })?;
+            let quote = Quote::parse(cell).map_err(|problem| EcbReject::Quote { code: *code, problem })?;
             quotes.push((*code, quote));
         }
     }

@@ -2,12 +2,12 @@
 #![cfg(test)]
 
 use countersign_core::money::AmountProblem;
-use countersign_ledger::cost::{CostProblem, read};
-use countersign_ledger::csv::{CsvProblem, FAULTS_MAX};
+use countersign_ledger::cost::{CostReject, read};
+use countersign_ledger::csv::{CsvReject, LINE_REJECTS_MAX};
 
 /// The costs of a file, as text.
 fn shown(file: &str) -> Vec<String> {
-    let costs = read(file.as_bytes()).unwrap_or_else(|faults| panic!("{file:?}: {faults}"));
+    let costs = read(file.as_bytes()).unwrap_or_else(|rejects| panic!("{file:?}: {rejects}"));
     costs.iter().map(|cost| format!("{} [{}] {}", cost.date, cost.campaign, cost.amount)).collect()
 }
 
@@ -30,14 +30,14 @@ fn a_campaign_may_cost_money_in_two_currencies_and_on_two_days() {
     assert_eq!(shown(file).len(), 4);
 }
 
-fn refused(file: &str) -> Vec<(usize, CostProblem)> {
-    let faults = read(file.as_bytes()).expect_err(file);
-    faults.list().iter().map(|fault| (fault.line, fault.problem)).collect()
+fn refused(file: &str) -> Vec<(usize, CostReject)> {
+    let rejects = read(file.as_bytes()).expect_err(file);
+    rejects.list().iter().map(|line| (line.line, line.reject)).collect()
 }
 
 #[test]
 fn every_bad_line_is_listed_with_its_number() {
-    use CostProblem::{Amount, Campaign, Cells, Csv, Currency, Date, Duplicate, Negative};
+    use CostReject::{Amount, Campaign, Cells, Csv, Currency, Date, Duplicate, Negative};
     let long = "c".repeat(257);
     let lines = [
         ("2026-10-30,a,1.00,USD", None),
@@ -62,9 +62,9 @@ fn every_bad_line_is_listed_with_its_number() {
         ("2026-10-30,c,1.5,JPY", Some(Amount(AmountProblem::TooManyDecimals))),
         ("2026-10-30,c,92233720368547758.08,USD", Some(Amount(AmountProblem::TooLarge))),
         ("2026-10-30,c,-1.00,USD", Some(Negative)),
-        ("2026-10-30,\"c,1.00,USD", Some(Csv(CsvProblem::UnclosedQuote))),
-        ("2026-10-30,\"c\"d,1.00,USD", Some(Csv(CsvProblem::StrayQuote))),
-        ("2026-10-30,c\"d\",1.00,USD", Some(Csv(CsvProblem::StrayQuote))),
+        ("2026-10-30,\"c,1.00,USD", Some(Csv(CsvReject::UnclosedQuote))),
+        ("2026-10-30,\"c\"d,1.00,USD", Some(Csv(CsvReject::StrayQuote))),
+        ("2026-10-30,c\"d\",1.00,USD", Some(Csv(CsvReject::StrayQuote))),
         ("2026-10-31,c,1.00,USD", None),
     ];
     let mut file = "date,campaign,amount,currency\n".to_owned();
@@ -84,31 +84,31 @@ fn every_bad_line_is_listed_with_its_number() {
 #[test]
 fn the_header_is_required() {
     for (file, line, problem) in [
-        ("", 1, CostProblem::Header),
-        ("2026-10-30,a,1.00,USD\n", 1, CostProblem::Header),
-        ("date,campaign,amount\n2026-10-30,a,1.00\n", 1, CostProblem::Header),
-        ("Date,campaign,amount,currency\n2026-10-30,a,1.00,USD\n", 1, CostProblem::Header),
-        ("date;campaign;amount;currency\n", 1, CostProblem::Header),
-        ("\ncampaign,date,amount,currency\n", 2, CostProblem::Header),
-        ("date,campaign,amount,currency\n", 1, CostProblem::Empty),
-        ("date,campaign,amount,currency\n\r\n\n", 1, CostProblem::Empty),
-        ("date,\"campaign,amount,currency\n", 1, CostProblem::Csv(CsvProblem::UnclosedQuote)),
+        ("", 1, CostReject::Header),
+        ("2026-10-30,a,1.00,USD\n", 1, CostReject::Header),
+        ("date,campaign,amount\n2026-10-30,a,1.00\n", 1, CostReject::Header),
+        ("Date,campaign,amount,currency\n2026-10-30,a,1.00,USD\n", 1, CostReject::Header),
+        ("date;campaign;amount;currency\n", 1, CostReject::Header),
+        ("\ncampaign,date,amount,currency\n", 2, CostReject::Header),
+        ("date,campaign,amount,currency\n", 1, CostReject::Empty),
+        ("date,campaign,amount,currency\n\r\n\n", 1, CostReject::Empty),
+        ("date,\"campaign,amount,currency\n", 1, CostReject::Csv(CsvReject::UnclosedQuote)),
     ] {
         assert_eq!(refused(file), [(line, problem)], "{file:?}");
     }
 }
 
 #[test]
-fn a_long_list_of_faults_ends_in_a_count() {
-    let file = format!("date,campaign,amount,currency\n{}", "x\n".repeat(FAULTS_MAX + 1));
-    let faults = read(file.as_bytes()).unwrap_err();
-    assert_eq!((faults.list().len(), faults.count()), (FAULTS_MAX, FAULTS_MAX + 1));
-    assert_eq!(faults.to_string().lines().last(), Some("and 1 more"));
+fn a_long_list_of_bad_lines_ends_in_a_count() {
+    let file = format!("date,campaign,amount,currency\n{}", "x\n".repeat(LINE_REJECTS_MAX + 1));
+    let rejects = read(file.as_bytes()).unwrap_err();
+    assert_eq!((rejects.list().len(), rejects.count()), (LINE_REJECTS_MAX, LINE_REJECTS_MAX + 1));
+    assert_eq!(rejects.to_string().lines().last(), Some("and 1 more"));
 }
 
 #[test]
 fn bytes_that_are_no_text_are_a_bad_line() {
-    let faults = read(b"date,campaign,amount,currency\n2026-10-30,\xE9t\xE9,1.00,USD\n").unwrap_err();
-    assert_eq!(faults.list()[0].problem, CostProblem::Csv(CsvProblem::NotUtf8));
-    assert_eq!(faults.to_string(), "line 2: save the file as UTF-8");
+    let rejects = read(b"date,campaign,amount,currency\n2026-10-30,\xE9t\xE9,1.00,USD\n").unwrap_err();
+    assert_eq!(rejects.list()[0].reject, CostReject::Csv(CsvReject::NotUtf8));
+    assert_eq!(rejects.to_string(), "line 2: save the file as UTF-8");
 }

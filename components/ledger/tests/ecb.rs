@@ -5,8 +5,8 @@
 mod third_party;
 
 use countersign_core::money::{Amount, Currency};
-use countersign_ledger::csv::{CsvProblem, FAULTS_MAX, FILE_BYTES_MAX};
-use countersign_ledger::ecb::{EcbProblem, read};
+use countersign_ledger::csv::{CsvReject, FILE_BYTES_MAX, LINE_REJECTS_MAX};
+use countersign_ledger::ecb::{EcbReject, read};
 use countersign_ledger::fx::{Code, Date, Day, QuoteProblem, RateTable, Unconverted};
 
 fn code(text: &str) -> Code {
@@ -25,7 +25,7 @@ fn shown(days: &[Day]) -> Vec<String> {
 #[test]
 fn the_bank_s_whole_history_is_read() {
     let Some(file) = third_party::read("fx-ecb/eurofxref-hist.csv") else { return };
-    let days = read(file.as_bytes()).unwrap_or_else(|faults| panic!("{faults}"));
+    let days = read(file.as_bytes()).unwrap_or_else(|rejects| panic!("{rejects}"));
     let quotes = days.iter().map(|day| day.quotes.len()).sum::<usize>();
     assert_eq!((days.len(), quotes), (7126, 221_702));
     assert!(days.is_sorted_by(|one, next| one.date < next.date));
@@ -83,7 +83,7 @@ fn any_order_line_end_mark_and_trailing_comma_is_read() {
         "\u{feff}Date,USD,EEK,\n2026-10-30,1.1172,15.6466\n2026-10-29,1.113,N/A,\n\n\r\n",
         "\"Date\",\"USD\",\"EEK\"\n\"2026-10-30\",\"1.1172\",\"15.6466\"\n2026-10-29,1.113,N/A\n",
     ] {
-        let days = read(file.as_bytes()).unwrap_or_else(|faults| panic!("{file:?}: {faults}"));
+        let days = read(file.as_bytes()).unwrap_or_else(|rejects| panic!("{file:?}: {rejects}"));
         assert_eq!(shown(&days), expected, "{file:?}");
     }
     let all_absent = read(b"Date,USD\n2026-10-29,N/A\n").unwrap();
@@ -91,15 +91,15 @@ fn any_order_line_end_mark_and_trailing_comma_is_read() {
 }
 
 /// The lines and problems of a file that is refused.
-fn refused(file: &str) -> Vec<(usize, EcbProblem)> {
-    let faults = read(file.as_bytes()).expect_err(file);
-    assert_eq!(faults.count(), faults.list().len());
-    faults.list().iter().map(|fault| (fault.line, fault.problem)).collect()
+fn refused(file: &str) -> Vec<(usize, EcbReject)> {
+    let rejects = read(file.as_bytes()).expect_err(file);
+    assert_eq!(rejects.count(), rejects.list().len());
+    rejects.list().iter().map(|line| (line.line, line.reject)).collect()
 }
 
 #[test]
-fn a_bad_header_is_the_only_fault() {
-    use EcbProblem::{Csv, Empty, Header, HeaderCode};
+fn a_bad_header_is_the_only_bad_line() {
+    use EcbReject::{Csv, Empty, Header, HeaderCode};
     for (file, line, problem) in [
         ("", 1, Empty),
         ("\u{feff}", 1, Empty),
@@ -116,7 +116,7 @@ fn a_bad_header_is_the_only_fault() {
         ("Date, USD\n2026-10-30,1\n", 1, HeaderCode { column: 2 }),
         ("Date,,USD\n2026-10-30,1,1\n", 1, HeaderCode { column: 2 }),
         ("Date,EUR\n2026-10-30,1\n", 1, HeaderCode { column: 2 }),
-        ("Date,\"USD\n", 1, Csv(CsvProblem::UnclosedQuote)),
+        ("Date,\"USD\n", 1, Csv(CsvReject::UnclosedQuote)),
     ] {
         assert_eq!(refused(file), [(line, problem)], "{file:?}");
     }
@@ -124,7 +124,7 @@ fn a_bad_header_is_the_only_fault() {
 
 #[test]
 fn every_bad_line_is_listed_with_its_number() {
-    use EcbProblem::{Cells, Csv, DuplicateDate, Quote};
+    use EcbReject::{Cells, Csv, DuplicateDate, Quote};
     let quote = |text, problem| Quote { code: code(text), problem };
     let file = "Date,USD,JPY,\n\
         2026-10-30,1.1172,175.68,\n\
@@ -149,8 +149,8 @@ fn every_bad_line_is_listed_with_its_number() {
         refused(file),
         [
             (4, DuplicateDate { first_line: 2 }),
-            (5, EcbProblem::Date),
-            (6, EcbProblem::Date),
+            (5, EcbReject::Date),
+            (6, EcbReject::Date),
             (8, Cells { expected: 3, found: 2 }),
             (9, Cells { expected: 3, found: 4 }),
             (10, quote("USD", QuoteProblem::NotPositive)),
@@ -158,38 +158,40 @@ fn every_bad_line_is_listed_with_its_number() {
             (12, quote("JPY", QuoteProblem::NotANumber)),
             (13, quote("USD", QuoteProblem::NotANumber)),
             (14, quote("JPY", QuoteProblem::NotANumber)),
-            (15, Csv(CsvProblem::UnclosedQuote)),
-            (16, Csv(CsvProblem::StrayQuote)),
+            (15, Csv(CsvReject::UnclosedQuote)),
+            (16, Csv(CsvReject::StrayQuote)),
             (17, quote("USD", QuoteProblem::TooManyDigits)),
             (19, Cells { expected: 3, found: 1 }),
         ]
     );
-    let faults = read(file.as_bytes()).unwrap_err().to_string();
-    assert!(faults.starts_with("line 4: line 2 has the same date; keep one of them\nline 5: write the date"));
-    assert!(faults.contains("\nline 10: USD: write a quote above zero, or N/A\n"));
-    assert!(!faults.contains("garbage"), "nothing of the file is quoted");
+    let rejects = read(file.as_bytes()).unwrap_err().to_string();
+    assert!(
+        rejects.starts_with("line 4: line 2 has the same date; keep one of them\nline 5: write the date")
+    );
+    assert!(rejects.contains("\nline 10: USD: write a quote above zero, or N/A\n"));
+    assert!(!rejects.contains("garbage"), "nothing of the file is quoted");
 }
 
 #[test]
 fn bytes_that_are_no_text_are_a_bad_line() {
-    let faults = read(b"Date,USD\n2026-10-30,1.1\n2026-10-29,\xFF\n").unwrap_err();
-    assert_eq!(faults.list()[0].line, 3);
-    assert_eq!(faults.list()[0].problem, EcbProblem::Csv(CsvProblem::NotUtf8));
+    let rejects = read(b"Date,USD\n2026-10-30,1.1\n2026-10-29,\xFF\n").unwrap_err();
+    assert_eq!(rejects.list()[0].line, 3);
+    assert_eq!(rejects.list()[0].reject, EcbReject::Csv(CsvReject::NotUtf8));
 }
 
 #[test]
-fn a_long_list_of_faults_ends_in_a_count() {
-    let file = format!("Date,USD\n{}", "2026-10-30,x\n".repeat(FAULTS_MAX + 23));
-    let faults = read(file.as_bytes()).unwrap_err();
-    assert_eq!((faults.list().len(), faults.count()), (FAULTS_MAX, FAULTS_MAX + 23));
-    assert_eq!(faults.to_string().lines().last(), Some("and 23 more"));
+fn a_long_list_of_bad_lines_ends_in_a_count() {
+    let file = format!("Date,USD\n{}", "2026-10-30,x\n".repeat(LINE_REJECTS_MAX + 23));
+    let rejects = read(file.as_bytes()).unwrap_err();
+    assert_eq!((rejects.list().len(), rejects.count()), (LINE_REJECTS_MAX, LINE_REJECTS_MAX + 23));
+    assert_eq!(rejects.to_string().lines().last(), Some("and 23 more"));
 }
 
 #[test]
 fn sizes_are_bounded() {
     let huge = vec![b'\n'; FILE_BYTES_MAX + 1];
-    assert_eq!(read(&huge).unwrap_err().list()[0].problem, EcbProblem::Csv(CsvProblem::FileTooLarge));
-    assert_eq!(read(&huge[1..]).unwrap_err().list()[0].problem, EcbProblem::Empty);
+    assert_eq!(read(&huge).unwrap_err().list()[0].reject, EcbReject::Csv(CsvReject::FileTooLarge));
+    assert_eq!(read(&huge[1..]).unwrap_err().list()[0].reject, EcbReject::Empty);
     let wide = format!("Date{}\n", ",N/A".repeat(256));
-    assert_eq!(refused(&wide), [(1, EcbProblem::Csv(CsvProblem::TooManyCells))]);
+    assert_eq!(refused(&wide), [(1, EcbReject::Csv(CsvReject::TooManyCells))]);
 }
