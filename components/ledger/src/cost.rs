@@ -10,8 +10,9 @@ use core::fmt;
 use countersign_core::event::LABEL_BYTES_MAX;
 use countersign_core::money::{Amount, AmountProblem, Currency};
 
-use crate::csv::{CsvReject, FileRejects, lines};
+use crate::csv::{CsvReject, FileRejects, table};
 use crate::fx::Date;
+use crate::spreadsheet::Changed;
 
 /// What a campaign cost on one day.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,18 +30,18 @@ pub struct Cost {
 /// # Errors
 /// [`FileRejects`] where any line is bad; nothing should be imported then. Where the header is bad, it is the only one listed.
 pub fn read(file: &[u8]) -> Result<Vec<Cost>, FileRejects<CostReject>> {
-    let mut lines = lines(file).map_err(|reject| FileRejects::one(1, reject.into()))?;
-    let (number, header) = lines.next().ok_or_else(|| FileRejects::one(1, CostReject::Header))?;
-    match header {
-        Ok(header) if header == HEADER => {}
-        Ok(_) => return Err(FileRejects::one(number, CostReject::Header)),
-        Err(reject) => return Err(FileRejects::one(number, reject.into())),
-    }
+    let table = table(file, |cells| cells == HEADER).map_err(|reject| FileRejects::one(1, reject.into()))?;
+    let mut rejects = FileRejects::of(table.rejects);
+    let number = match table.header {
+        Some((number, Ok(header))) if header == HEADER => number,
+        Some((number, Ok(_))) => return Err(rejects.and(number, CostReject::Header)),
+        Some((number, Err(reject))) => return Err(rejects.and(number, reject.into())),
+        None => return Err(rejects.and(1, CostReject::Header)),
+    };
 
-    let mut rejects = FileRejects::NONE;
     let mut costs = Vec::new();
     let mut seen = BTreeMap::new();
-    for (number, cells) in lines {
+    for (number, cells) in table.lines {
         match cells.map_err(CostReject::from).and_then(|cells| cost(&cells)) {
             Ok(cost) => match seen.entry((cost.date, cost.campaign.clone(), cost.amount.currency)) {
                 Entry::Vacant(place) => {
@@ -84,6 +85,8 @@ pub enum CostReject {
     Currency,
     /// The third cell is no amount in the currency.
     Amount(AmountProblem),
+    /// A spreadsheet changed the date or the amount.
+    Changed(Changed),
     /// The amount is less than zero.
     Negative,
     /// Date, campaign and currency have a line already.
@@ -106,9 +109,13 @@ impl fmt::Display for CostReject {
             Self::Csv(reject) => reject.as_str(),
             Self::Header => "the first line must be date,campaign,amount,currency",
             Self::Empty => "there are no costs in the file; write a line for each day and campaign",
+            Self::Cells { found: 5 } => {
+                "there are 5 cells; write 4: date, campaign, amount, currency (an amount with a comma is two cells: write 10.00)"
+            }
             Self::Cells { found } => {
                 return write!(f, "there are {found} cells; write 4: date, campaign, amount, currency");
             }
+            Self::Changed(how) => how.as_str(),
             Self::Date => "write the date as YYYY-MM-DD",
             Self::Campaign => {
                 "write the campaign in 1 to 256 bytes, without control characters or blanks around it"
@@ -136,7 +143,8 @@ fn cost(cells: &[Cow<'_, str>]) -> Result<Cost, CostReject> {
     let [date, campaign, amount, currency] = cells else {
         return Err(CostReject::Cells { found: cells.len() });
     };
-    let date = Date::parse(date).ok_or(CostReject::Date)?;
+    let date =
+        Date::parse(date).ok_or_else(|| Changed::date(date).map_or(CostReject::Date, CostReject::Changed))?;
     let is_name = (1..=LABEL_BYTES_MAX).contains(&campaign.len())
         && campaign.trim() == campaign
         && !campaign.chars().any(char::is_control);
@@ -144,6 +152,9 @@ fn cost(cells: &[Cow<'_, str>]) -> Result<Cost, CostReject> {
         return Err(CostReject::Campaign);
     }
     let currency = Currency::of(currency).ok_or(CostReject::Currency)?;
+    if let Some(how) = Changed::number(amount) {
+        return Err(CostReject::Changed(how));
+    }
     let amount = Amount::parse(amount, currency).map_err(CostReject::Amount)?;
     if amount.minor < 0 {
         return Err(CostReject::Negative);

@@ -3,13 +3,15 @@
 //! The first line is `Date` and a currency's code for each column; every other line is a day, in any order, with the units
 //! of each currency for one euro, or `N/A`. The bank ends each line with a comma; here it may be left out.
 
+use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::csv::{CsvReject, FileRejects, lines};
+use crate::csv::{CsvReject, FileRejects, table};
 use crate::fx::{Code, Date, Day, Quote, QuoteProblem};
+use crate::spreadsheet::Changed;
 
 /// Reads a whole file: its days, the earliest first, with the quotes in the order of the columns.
 ///
@@ -18,14 +20,17 @@ use crate::fx::{Code, Date, Day, Quote, QuoteProblem};
 /// # Errors
 /// [`FileRejects`] where any line is bad; nothing should be imported then. Where the header is bad, it is the only one listed.
 pub fn read(file: &[u8]) -> Result<Vec<Day>, FileRejects<EcbReject>> {
-    let mut lines = lines(file).map_err(|reject| FileRejects::one(1, reject.into()))?;
-    let (number, header) = lines.next().ok_or_else(|| FileRejects::one(1, EcbReject::Empty))?;
-    let codes = header.map_err(EcbReject::from).and_then(|header| codes(&header));
-    let codes = codes.map_err(|reject| FileRejects::one(number, reject))?;
+    let is_header = |cells: &[Cow<'_, str>]| matches!(cells, [date, _, ..] if date == "Date");
+    let table = table(file, is_header).map_err(|reject| FileRejects::one(1, reject.into()))?;
+    let mut rejects = FileRejects::of(table.rejects);
+    let Some((number, header)) = table.header else { return Err(rejects.and(1, EcbReject::Empty)) };
+    let codes = match header.map_err(EcbReject::from).and_then(|header| codes(&header)) {
+        Ok(codes) => codes,
+        Err(reject) => return Err(rejects.and(number, reject)),
+    };
 
-    let mut rejects = FileRejects::NONE;
     let mut days = BTreeMap::new();
-    for (number, cells) in lines {
+    for (number, cells) in table.lines {
         let day = cells.map_err(EcbReject::from).and_then(|cells| day(&cells, &codes));
         match day.map(|day| (days.entry(day.date), day)) {
             Ok((Entry::Vacant(place), day)) => {
@@ -78,6 +83,15 @@ pub enum EcbReject {
         /// What is wrong with it.
         problem: QuoteProblem,
     },
+    /// A spreadsheet changed a quote.
+    QuoteChanged {
+        /// The currency of its column.
+        code: Code,
+        /// How.
+        how: Changed,
+    },
+    /// A spreadsheet changed the date.
+    DateChanged,
 }
 
 impl From<CsvReject> for EcbReject {
@@ -106,6 +120,8 @@ impl fmt::Display for EcbReject {
             Self::DuplicateDate { first_line } => {
                 write!(f, "line {first_line} has the same date; keep one of them")
             }
+            Self::QuoteChanged { code, how } => write!(f, "{code}: {}", how.as_str()),
+            Self::DateChanged => f.write_str(Changed::Date.as_str()),
             Self::Quote { code, problem } => write!(f, "{code}: {}", problem.as_str()),
         }
     }
@@ -133,9 +149,13 @@ fn day<S: AsRef<str>>(cells: &[S], codes: &[Code]) -> Result<Day, EcbReject> {
     if cells.len() != expected {
         return Err(EcbReject::Cells { expected, found: cells.len() });
     }
-    let date = Date::parse(date).ok_or(EcbReject::Date)?;
+    let date = Date::parse(date)
+        .ok_or_else(|| Changed::date(date).map_or(EcbReject::Date, |_| EcbReject::DateChanged))?;
     let mut quotes = Vec::with_capacity(columns.len());
     for (code, cell) in codes.iter().zip(columns) {
+        if let Some(how) = Changed::number(cell) {
+            return Err(EcbReject::QuoteChanged { code: *code, how });
+        }
         if *cell != "N/A" {
             let quote = Quote::parse(cell).map_err(|problem| EcbReject::Quote { code: *code, problem })?;
             quotes.push((*code, quote));

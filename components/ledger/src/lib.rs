@@ -29,4 +29,5 @@ pub mod retry;
 pub mod rules;
 pub mod schema;
 pub mod settling;
+pub mod spreadsheet;
 pub mod trace;

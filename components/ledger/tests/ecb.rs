@@ -8,6 +8,7 @@ use countersign_core::money::{Amount, Currency};
 use countersign_ledger::csv::{CsvReject, FILE_BYTES_MAX, LINE_REJECTS_MAX};
 use countersign_ledger::ecb::{EcbReject, read};
 use countersign_ledger::fx::{Code, Date, Day, QuoteProblem, RateTable, Unconverted};
+use countersign_ledger::spreadsheet::Changed;
 
 fn code(text: &str) -> Code {
     Code::new(text).unwrap()
@@ -110,7 +111,8 @@ fn a_bad_header_is_the_only_bad_line() {
         ("Date\n2026-10-30\n", 1, Header),
         ("Date,\n2026-10-30,\n", 1, Header),
         ("date,USD\n2026-10-30,x\n", 1, Header),
-        ("Date;USD\n2026-10-30;1.1\n", 1, Header),
+        ("Date;USD\n2026-10-30;1.1\n", 1, Csv(CsvReject::Separator)),
+        ("Date|USD\n2026-10-30|1.1\n", 1, Header),
         ("Date,USD,usd\n2026-10-30,1,1\n", 1, HeaderCode { column: 3 }),
         ("Date,USD,USD\n2026-10-30,1,1\n", 1, HeaderCode { column: 3 }),
         ("Date, USD\n2026-10-30,1\n", 1, HeaderCode { column: 2 }),
@@ -150,14 +152,14 @@ fn every_bad_line_is_listed_with_its_number() {
         [
             (4, DuplicateDate { first_line: 2 }),
             (5, EcbReject::Date),
-            (6, EcbReject::Date),
+            (6, EcbReject::DateChanged),
             (8, Cells { expected: 3, found: 2 }),
             (9, Cells { expected: 3, found: 4 }),
             (10, quote("USD", QuoteProblem::NotPositive)),
             (11, quote("JPY", QuoteProblem::NotPositive)),
             (12, quote("JPY", QuoteProblem::NotANumber)),
             (13, quote("USD", QuoteProblem::NotANumber)),
-            (14, quote("JPY", QuoteProblem::NotANumber)),
+            (14, EcbReject::QuoteChanged { code: code("JPY"), how: Changed::Exponent }),
             (15, Csv(CsvReject::UnclosedQuote)),
             (16, Csv(CsvReject::StrayQuote)),
             (17, quote("USD", QuoteProblem::TooManyDigits)),
@@ -194,4 +196,24 @@ fn sizes_are_bounded() {
     assert_eq!(read(&huge[1..]).unwrap_err().list()[0].reject, EcbReject::Empty);
     let wide = format!("Date{}\n", ",N/A".repeat(256));
     assert_eq!(refused(&wide), [(1, EcbReject::Csv(CsvReject::TooManyCells))]);
+}
+
+#[test]
+fn what_a_spreadsheet_made_of_the_bank_s_file_is_named() {
+    let told = |file: &[u8]| read(file).unwrap_err().to_string();
+    let file = "sep=;\r\nDate;USD;JPY;\r\n30.10.2026;1.1172;175.68;\r\n2026-10-29;1,113;1.75E+02;\r\n2026-10-28;1.1;175;\r\n";
+    assert_eq!(
+        told(file.as_bytes()),
+        "line 1: remove this line: sep= is for spreadsheets, and the header comes first\n\
+         line 2: separate the cells with commas, in all lines, not with semicolons or tabs\n\
+         line 3: a spreadsheet changed the date: format the column as text, and write the date as YYYY-MM-DD\n\
+         line 4: USD: the number has a comma, for decimals or for thousands: write it with a point for decimals alone, such as 1234.56"
+    );
+    let utf16: Vec<u8> =
+        "\u{feff}Date,USD\n2026-10-29,1.1\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert_eq!(told(&utf16), "line 1: the file is UTF-16: save it as UTF-8 (\"CSV UTF-8\" in a spreadsheet)");
+    assert!(
+        told(b"Date,USD\n2026-10-29,1.1172E+00\n")
+            .starts_with("line 2: USD: a spreadsheet changed the number")
+    );
 }
