@@ -48,7 +48,7 @@ pub struct Book {
     pub accounts: BTreeMap<(String, String), Account>,
     /// Installs, by partner and install id.
     pub installs: BTreeMap<(String, String), Install>,
-    /// Clicks that an event may be matched with, by its row in the inbox: what [`crate::trace::search`] asks for.
+    /// Clicks that an event may be matched with, by its row in the inbox: found by what `trace::search` asks for.
     pub nearby: BTreeMap<i64, Vec<probable::NearbyClick>>,
     /// Those of them, by partner and click, that a player has already.
     pub taken: BTreeSet<(String, String)>,
