@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use countersign_core::document::{Configuration, SignatureKey};
-use countersign_core::event::{BUILT_IN, CustomEvent, Presence};
+use countersign_core::event::{CustomEvent, EventType, Presence};
 use countersign_core::policy::{ClickVerify, Environment, Partner, Policy, sandbox};
 use countersign_core::rate::Rate;
 use countersign_core::signature::{Place, Scheme, SigningKey};
@@ -116,7 +116,7 @@ fn events(partner: &Partner) -> Map<String, Value> {
         };
         (custom.name.as_str().to_owned(), amount)
     };
-    let built_in = BUILT_IN.iter().map(|name| ((*name).to_owned(), "built in"));
+    let built_in = EventType::BUILT_IN.iter().map(|event| (event.as_str().to_owned(), "built in"));
     let all = built_in.chain(partner.events.custom.iter().map(custom));
     all.map(|(name, amount)| {
         let window = partner.fallback_window_ms(&name).map(|window| window / 1000);

@@ -1,5 +1,7 @@
 //! The event vocabulary (source §4, §8): types, required members, and what is wrong with an event that is refused.
 
+mod vocabulary;
+
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -9,10 +11,10 @@ use crate::money::{Amount, AmountProblem, Currency};
 use crate::text::Text;
 use crate::time::{TimeProblem, Timestamp};
 
+pub use vocabulary::{CustomEvent, Demands, EventName, EventType, Original, Presence, Sign};
+
 /// An event's id: 1 to 128 visible ASCII characters, so that it can stand in a header field.
 pub type EventId = Text<128>;
-/// An event's type: 1 to 64 of `a-z`, `0-9` and `_`.
-pub type EventName = Text<64>;
 /// A click's id: 1 to 128 visible ASCII characters; one of ours has 44.
 pub type ClickId = Text<128>;
 
@@ -20,7 +22,7 @@ pub type ClickId = Text<128>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// The type: built in, or declared by the partner's rules.
-    pub event: EventName,
+    pub event: EventType,
     /// The event's own id, unique per partner.
     pub event_id: EventId,
     /// The click it belongs to; whether it is one of ours is for [`crate::click`] to say.
@@ -29,17 +31,13 @@ pub struct Event {
     pub ts_event: Timestamp,
     /// Its money, never below zero: what a refund or a chargeback takes away is positive too, and the type gives the sign.
     pub amount: Option<Amount>,
-    /// The event that a refund or a chargeback takes back. It may arrive later than they do.
+    /// The event that this one undoes ([`EventType::original`]). It may arrive later.
     pub original_event_id: Option<EventId>,
     /// Whether the sender takes the deposit for the player's first; the contract decides (source §8).
     pub is_ftd: Option<bool>,
     /// Whether the deposit was a bonus rather than the player's money, which makes it no first deposit (source §8).
     pub bonus: Option<bool>,
 }
-
-/// The event types that every partner may send.
-pub const BUILT_IN: [&str; 6] =
-    ["registration", "kyc_approved", "deposit_success", "refund", "chargeback", "install"];
 
 /// What one partner's events may look like.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,26 +46,6 @@ pub struct EventRules {
     pub custom: Vec<CustomEvent>,
     /// How far `ts_event` may be ahead of our clock, in milliseconds.
     pub ts_event_future_ms_max: u64,
-}
-
-/// An event type that a partner has beside the built-in ones.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CustomEvent {
-    /// Its name.
-    pub name: EventName,
-    /// Whether it carries `amount` and `currency`.
-    pub amount: Presence,
-}
-
-/// Whether an event type has a member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Presence {
-    /// It must not be there.
-    None,
-    /// It may be there.
-    Optional,
-    /// It must be there.
-    Required,
 }
 
 /// The most rejects that are listed of one event; later ones show once these are mended.
@@ -167,7 +145,7 @@ pub fn read(document: &Document<'_>, rules: &EventRules, now: Timestamp) -> Resu
     let bonus = rejects.note("/bonus", members.bonus.map(|value| boolean(value, BONUS)).transpose());
     descriptions(&members, &mut rejects);
 
-    (rejects.event, rejects.event_id) = (event, event_id);
+    (rejects.event, rejects.event_id) = (event.map(|event| event.name()), event_id);
     match (event, event_id, click_id, ts_event, original_event_id, is_ftd, bonus) {
         (
             Some(event),
@@ -223,36 +201,11 @@ members! {
     install_id, geo, device, ip, ua, kyc_level, payment_method, aff_sub, campaign, creative_id, consent,
 }
 
-/// What an event type demands beyond the members that all of them have.
-#[derive(Clone, Copy)]
-struct Demands {
-    amount: Presence,
-    /// Takes back what another event brought: that event has to be named, and the amount is more than zero, since to take
-    /// back nothing is a mistake of the sender's.
-    takes_back: bool,
-}
-
-impl Demands {
-    const PLAIN: Self = Self { amount: Presence::Optional, takes_back: false };
-
-    fn of(event: &str, rules: &EventRules) -> Option<Self> {
-        match event {
-            "registration" | "kyc_approved" | "install" => Some(Self::PLAIN),
-            // Zero is an amount: the bonus "zero" replenishment of source §8 is an event, though never a first deposit.
-            "deposit_success" => Some(Self { amount: Presence::Required, takes_back: false }),
-            "refund" | "chargeback" => Some(Self { amount: Presence::Required, takes_back: true }),
-            custom => {
-                let declared = rules.custom.iter().find(|declared| declared.name.as_str() == custom)?;
-                Some(Self { amount: declared.amount, takes_back: false })
-            }
-        }
-    }
-}
-
-fn event_type(value: Option<Value<'_>>, rules: &EventRules) -> Result<(EventName, Demands), &'static str> {
+fn event_type(value: Option<Value<'_>>, rules: &EventRules) -> Result<(EventType, Demands), &'static str> {
     let name: EventName = value.and_then(string).and_then(|text| text.to_text()).ok_or(EVENT)?;
-    let demands = Demands::of(name.as_str(), rules).ok_or(EVENT)?;
-    Ok((name, demands))
+    let event = EventType::named(name);
+    let demands = event.demands(&rules.custom).ok_or(EVENT)?;
+    Ok((event, demands))
 }
 
 /// A text of visible ASCII, as long as its type.
@@ -312,7 +265,7 @@ fn amount(
     let Some(currency) = currency else { return Ok(None) };
     let amount = Amount::parse(number.literal(), currency).map_err(AmountProblem::as_str)?;
     match amount.minor {
-        ..=0 if demands.takes_back => Err(AMOUNT_NOT_POSITIVE),
+        ..=0 if demands.original.is_some() => Err(AMOUNT_NOT_POSITIVE),
         ..0 => Err(AMOUNT_NEGATIVE),
         _ => Ok(Some(amount)),
     }
@@ -325,7 +278,7 @@ fn original(
     event_id: Option<&EventId>,
 ) -> Result<Option<EventId>, &'static str> {
     if value.is_none() {
-        return if demands.takes_back { Err(ORIGINAL_MISSING) } else { Ok(None) };
+        return if demands.original.is_some() { Err(ORIGINAL_MISSING) } else { Ok(None) };
     }
     let original = identifier(value, ORIGINAL)?;
     if event_id == Some(&original) { Err(ORIGINAL_IS_ITSELF) } else { Ok(Some(original)) }
@@ -422,8 +375,8 @@ pub const UA_BYTES_MAX: usize = 1024;
 const IP_BYTES_MAX: usize = 45;
 
 const DOCUMENT: &str = "send one event as a JSON object";
-const EVENT: &str = "send a known event type, such as registration, kyc_approved, deposit_success, refund, chargeback or \
-                     install, or one that was declared for you";
+const EVENT: &str = "send a known event type, such as registration, kyc_approved, deposit_success, refund, chargeback, \
+                     chargeback_reversed or install, or one that was declared for you";
 const EVENT_ID: &str = "send a string of 1 to 128 visible ASCII characters, unique for each event";
 const CLICK_ID: &str =
     "send the click_id as the redirect delivered it: a string of 1 to 128 visible ASCII characters";

@@ -16,14 +16,14 @@ use countersign_spin::inbox::Inbox;
 pub(crate) struct Minimised {
     inbox: Inbox,
     /// The rules of each partner that has any.
-    rules: BTreeMap<Arc<str>, minimise::Rules>,
+    rules: BTreeMap<Arc<str>, minimise::MinimiseRules>,
 }
 
 impl Minimised {
     /// The inbox under these rules.
     pub(crate) fn new(inbox: Inbox, policy: &Policy, rules: &rules::Rules) -> Self {
         let of = |partner: &countersign_core::policy::Partner| {
-            let mut kept = rules.partner(&partner.name).minimise.clone()?;
+            let mut kept = rules.agreement(&partner.name).minimise.clone()?;
             if let Place::Body(member) = &partner.signature.place {
                 kept.signature = Some(member.clone());
             }

@@ -115,7 +115,7 @@ pub struct Ledger {
     pub report_currency: Option<String>,
     /// Seconds for which an event waits for its click to be known before it is posted as unattributed. Default: 60.
     pub unknown_click_seconds: Option<Whole<0, 604_800>>,
-    /// Days for which a refund or chargeback waits for its deposit before it becomes a dead letter. Default: 30.
+    /// Days for which a refund or chargeback waits for its deposit, and a reversed chargeback for its chargeback, before it becomes a dead letter. Default: 30.
     pub unknown_original_days: Option<Whole<1, 400>>,
     /// Days for which an event waits for its exchange rate before it becomes a dead letter. Default: 30.
     pub unknown_rate_days: Option<Whole<1, 400>>,

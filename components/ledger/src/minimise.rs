@@ -30,7 +30,7 @@ pub const NEEDED: [&str; 10] = [
     "consent",
 ];
 
-/// The most names in each list of [`Rules`].
+/// The most names in each list of [`MinimiseRules`].
 pub const NAMES_MAX: usize = 64;
 
 /// What to keep of the top-level members that are not [`NEEDED`].
@@ -38,7 +38,7 @@ pub const NAMES_MAX: usize = 64;
 /// By default everything is kept but the signature, which is of no use once it was checked. A member's value is hashed where
 /// `hash` names it, else truncated where `truncate` does, else kept where `keep` does.
 #[derive(Clone, Debug, Default)]
-pub struct Rules {
+pub struct MinimiseRules {
     /// Members that stay as they are; `None` for all. Where this is a list, a consent keeps its own three members only.
     pub keep: Option<Vec<Box<str>>>,
     /// Members whose value becomes its [`pseudonym`].
@@ -55,20 +55,20 @@ pub struct Rules {
 /// How much of a text is left where a rule truncates it.
 pub const TRUNCATED_CHARACTERS: usize = 4;
 
-/// A rule that cannot mean what it says.
+/// A mistake in the configuration: a rule that cannot mean what it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RuleFault {
+pub struct MinimiseConfigError {
     /// The list: `keep`, `hash` or `truncate`.
     pub list: &'static str,
     /// The name's place in it, counted from 0.
     pub index: usize,
     /// What is wrong.
-    pub problem: RuleProblem,
+    pub mistake: MinimiseMistake,
 }
 
-/// What is wrong with a rule.
+/// What is wrong with such a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RuleProblem {
+pub enum MinimiseMistake {
     /// The list has more than [`NAMES_MAX`] names.
     TooMany,
     /// The member is the signature.
@@ -81,7 +81,7 @@ pub enum RuleProblem {
     SaltMissing,
 }
 
-impl RuleProblem {
+impl MinimiseMistake {
     /// What to write instead; for the operator.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -95,7 +95,7 @@ impl RuleProblem {
     }
 }
 
-impl Rules {
+impl MinimiseRules {
     /// How a member's text is stored where the rules hash it; `None` where they do not.
     #[must_use]
     pub fn pseudonym(&self, member: &str, text: &str) -> Option<Text<24>> {
@@ -106,8 +106,8 @@ impl Rules {
     /// Checks that every rule can mean what it says. [`minimise`] is safe without: what it then does is the stricter thing.
     ///
     /// # Errors
-    /// The first [`RuleFault`], in the order of the fields.
-    pub fn check(&self) -> Result<(), RuleFault> {
+    /// The first [`MinimiseConfigError`], in the order of the fields.
+    pub fn check(&self) -> Result<(), MinimiseConfigError> {
         let lists = [
             ("keep", self.keep.as_deref().unwrap_or_default()),
             ("hash", &self.hash[..]),
@@ -116,21 +116,21 @@ impl Rules {
         let mut names: Vec<&str> = Vec::new();
         for (list, members) in lists {
             for (index, name) in members.iter().enumerate() {
-                let problem = if index >= NAMES_MAX {
-                    RuleProblem::TooMany
+                let mistake = if index >= NAMES_MAX {
+                    MinimiseMistake::TooMany
                 } else if self.is_signature(name) {
-                    RuleProblem::Signature
+                    MinimiseMistake::Signature
                 } else if list != "keep" && NEEDED.contains(&&**name) {
-                    RuleProblem::Needed
+                    MinimiseMistake::Needed
                 } else if names.contains(&&**name) {
-                    RuleProblem::Twice
+                    MinimiseMistake::Twice
                 } else if list == "hash" && self.salt.is_none() {
-                    RuleProblem::SaltMissing
+                    MinimiseMistake::SaltMissing
                 } else {
                     names.push(name);
                     continue;
                 };
-                return Err(RuleFault { list, index, problem });
+                return Err(MinimiseConfigError { list, index, mistake });
             }
         }
         Ok(())
@@ -173,7 +173,7 @@ enum Rule {
 ///
 /// # Errors
 /// [`NotAnEvent`] where the payload is no JSON object within [`ReadLimits::POSTBACK`]; the gate lets none of these through.
-pub fn minimise(payload: &[u8], rules: &Rules, tape: &mut Tape) -> Result<Vec<u8>, NotAnEvent> {
+pub fn minimise(payload: &[u8], rules: &MinimiseRules, tape: &mut Tape) -> Result<Vec<u8>, NotAnEvent> {
     let document = read(payload, tape, ReadLimits::POSTBACK).map_err(NotAnEvent::Malformed)?;
     let mut whole = Vec::with_capacity(payload.len());
     canonical::write(&document, Some(Place::MEMBER), &mut whole);

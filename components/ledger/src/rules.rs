@@ -17,7 +17,7 @@ use countersign_core::time::Timestamp;
 use countersign_core::token::{OpaqueToken, TokenPolicy};
 
 use crate::document::{self as written, CampaignClick, Durability, Kyc, LedgerConfiguration, Probable};
-use crate::minimise::{self, RuleProblem};
+use crate::minimise::{self, MinimiseMistake};
 use crate::probable::{Matcher, Weights};
 
 /// Most campaigns of one document.
@@ -50,7 +50,7 @@ pub struct Rules {
     /// The tokens that open `/internal/…`; without any, nothing does.
     pub admin: TokenPolicy,
     /// The terms of each partner that has any, and what is kept of its payloads.
-    partners: BTreeMap<String, Partner>,
+    agreements: BTreeMap<String, Agreement>,
 }
 
 /// Where the clicks of a campaign are sent on to.
@@ -101,11 +101,11 @@ pub struct Retention {
 
 /// What is agreed with a partner.
 #[derive(Clone, Debug, Default)]
-pub struct Partner {
+pub struct Agreement {
     /// The terms, the oldest first.
     pub contract: Vec<Terms>,
     /// What is kept of its payloads; `None`: all of them.
-    pub minimise: Option<minimise::Rules>,
+    pub minimise: Option<minimise::MinimiseRules>,
 }
 
 /// The commercial terms from one instant on (source §8).
@@ -128,7 +128,7 @@ pub struct Terms {
 }
 
 /// What is agreed with a partner that the document says nothing of.
-static NOTHING_AGREED: Partner = Partner { contract: Vec::new(), minimise: None };
+static NOTHING_AGREED: Agreement = Agreement { contract: Vec::new(), minimise: None };
 
 impl Rules {
     /// Compiles the tracker's half of a document, with the secrets that the host resolves. The gate's half is
@@ -162,17 +162,17 @@ impl Rules {
 
     /// What is agreed with a partner.
     #[must_use]
-    pub fn partner(&self, name: &str) -> &Partner {
-        self.partners.get(name).unwrap_or(&NOTHING_AGREED)
+    pub fn agreement(&self, name: &str) -> &Agreement {
+        self.agreements.get(name).unwrap_or(&NOTHING_AGREED)
     }
 
     /// Every partner that the document says anything of, by name.
-    pub fn partners(&self) -> impl Iterator<Item = (&str, &Partner)> {
-        self.partners.iter().map(|(name, partner)| (name.as_str(), partner))
+    pub fn agreements(&self) -> impl Iterator<Item = (&str, &Agreement)> {
+        self.agreements.iter().map(|(name, agreement)| (name.as_str(), agreement))
     }
 }
 
-impl Partner {
+impl Agreement {
     /// The terms that hold at `instant`; `None` before the first.
     #[must_use]
     pub fn terms_at(&self, instant: Timestamp) -> Option<&Terms> {
@@ -226,7 +226,7 @@ impl Compiler<'_, '_> {
         let retention = self.retention();
         let salt = self.salt();
         let admin = self.admin();
-        let partners = self.partners(salt.as_ref());
+        let agreements = self.agreements(salt.as_ref());
         Some(Rules {
             campaigns,
             redirect,
@@ -236,7 +236,7 @@ impl Compiler<'_, '_> {
             retention,
             salt,
             admin,
-            partners,
+            agreements,
         })
     }
 
@@ -425,9 +425,9 @@ impl Compiler<'_, '_> {
         }
     }
 
-    fn partners(&mut self, salt: Option<&MacKey>) -> BTreeMap<String, Partner> {
+    fn agreements(&mut self, salt: Option<&MacKey>) -> BTreeMap<String, Agreement> {
         let path = Path::Root.member("partners");
-        let mut partners = BTreeMap::new();
+        let mut agreements = BTreeMap::new();
         for (name, partner) in self.document.partners.iter().flatten() {
             let path = path.member(name);
             let contract =
@@ -436,9 +436,9 @@ impl Compiler<'_, '_> {
                 .privacy
                 .as_ref()
                 .map(|minimise| self.minimise(&path.member("privacy"), minimise, salt));
-            partners.insert(name.clone(), Partner { contract, minimise });
+            agreements.insert(name.clone(), Agreement { contract, minimise });
         }
-        partners
+        agreements
     }
 
     fn contract(&mut self, path: &Path<'_>, contract: &[written::Terms]) -> Vec<Terms> {
@@ -505,25 +505,25 @@ impl Compiler<'_, '_> {
         path: &Path<'_>,
         written: &written::Minimise,
         salt: Option<&MacKey>,
-    ) -> minimise::Rules {
+    ) -> minimise::MinimiseRules {
         let list = |names: &[String]| names.iter().map(|name| Box::from(name.as_str())).collect();
-        let rules = minimise::Rules {
+        let rules = minimise::MinimiseRules {
             keep: written.keep.as_deref().map(list),
             hash: list(written.hash.as_deref().unwrap_or_default()),
             truncate: list(written.truncate.as_deref().unwrap_or_default()),
             salt: salt.cloned(),
             signature: None,
         };
-        if let Err(fault) = rules.check() {
-            let problem = match fault.problem {
-                RuleProblem::TooMany => "is one too many",
-                RuleProblem::Signature => "is the signature",
-                RuleProblem::Needed => "is what an event is posted by",
-                RuleProblem::Twice => "is named before",
-                RuleProblem::SaltMissing => "needs `privacy.salt`, which the document lacks",
+        if let Err(error) = rules.check() {
+            let problem = match error.mistake {
+                MinimiseMistake::TooMany => "is one too many",
+                MinimiseMistake::Signature => "is the signature",
+                MinimiseMistake::Needed => "is what an event is posted by",
+                MinimiseMistake::Twice => "is named before",
+                MinimiseMistake::SaltMissing => "needs `privacy.salt`, which the document lacks",
             };
-            let list = path.member(fault.list);
-            self.errors.add(&list.element(fault.index), problem, fault.problem.as_str());
+            let list = path.member(error.list);
+            self.errors.add(&list.element(error.index), problem, error.mistake.as_str());
         }
         rules
     }

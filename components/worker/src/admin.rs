@@ -4,7 +4,7 @@ use countersign_core::headers::Headers;
 use countersign_core::json::Tape;
 use countersign_core::store::StoreFault;
 use countersign_core::token::{self, Bearer};
-use countersign_ledger::csv::Faults;
+use countersign_ledger::csv::FileRejects;
 use countersign_ledger::{cost, ecb};
 use countersign_spin::exchange::{self, Response};
 use countersign_spin::host::now;
@@ -85,14 +85,14 @@ async fn post(ledger: &Ledger, path: &str, body: &[u8]) -> Result<Response, Stor
                 ledger.import_rates(&days).await?;
                 exchange::json(200, &json!({ "days": days.len(), "quotes": quotes }))
             }
-            Err(faults) => bad_lines(&faults),
+            Err(rejects) => bad_lines(&rejects),
         },
         "costs" => match cost::read(body) {
             Ok(costs) => {
                 ledger.import_costs(&costs).await?;
                 exchange::json(200, &json!({ "rows": costs.len() }))
             }
-            Err(faults) => bad_lines(&faults),
+            Err(rejects) => bad_lines(&rejects),
         },
         "erase" => match Erasure::read(body) {
             Some(Erasure { partner, account_id }) => match ledger.erase(&partner, &account_id).await? {
@@ -158,7 +158,7 @@ async fn redecide(ledger: &Ledger, order: Redecide) -> Result<Response, StoreFau
     Ok(match (confirm, because) {
         (None, None) => {
             let what_if = ledger.what_if(&scope, limit).await?;
-            let is_known = ledger.rules().partners().any(|(name, _)| name == scope.partner);
+            let is_known = ledger.rules().agreements().any(|(name, _)| name == scope.partner);
             if !is_known && what_if.looked_at.deposits == 0 {
                 let hint =
                     "the configuration has no such partner, and no deposit of one is posted; check the name";
@@ -255,16 +255,16 @@ impl Order {
 }
 
 /// Every bad line with its number; nothing was imported.
-fn bad_lines<P: std::fmt::Display>(faults: &Faults<P>) -> Response {
-    let lines: Vec<_> = faults
+fn bad_lines<P: std::fmt::Display>(rejects: &FileRejects<P>) -> Response {
+    let lines: Vec<_> = rejects
         .list()
         .iter()
-        .map(|fault| json!({ "line": fault.line, "problem": fault.problem.to_string() }))
+        .map(|line| json!({ "line": line.line, "problem": line.reject.to_string() }))
         .collect();
     exchange::json(
         422,
         &json!({ "error": "csv_invalid", "hint": "nothing was imported; mend these lines and send all of it again",
-        "lines": lines, "bad_lines": faults.count() }),
+        "lines": lines, "bad_lines": rejects.count() }),
     )
 }
 

@@ -5,6 +5,7 @@
 mod admin;
 mod dead_letters;
 mod disk;
+mod disputes;
 mod erasure;
 mod faults;
 mod killed;

@@ -58,7 +58,7 @@ impl Authentic<'_> {
             }
         };
         exchange.facts.event_id = Some(event.event_id);
-        exchange.facts.event = Some(event.event);
+        exchange.facts.event = Some(event.event.name());
         exchange.facts.ts_event = Some(event.ts_event);
         if contradicts(exchange.headers, &event) {
             let hint = "send the event_id as Idempotency-Key, once, or leave the header out";
@@ -159,7 +159,7 @@ impl Found<'_> {
             fallback,
             row: InboxRow {
                 event_id: event.event_id,
-                event: event.event,
+                event: event.event.name(),
                 click_id: event.click_id,
                 ts_event: event.ts_event,
                 key_id,

@@ -15,7 +15,7 @@ use crate::document::{
     self as written, ConfigErrors, CustomAmount, FallbackWindow, Path, SignaturePlace, SignatureScheme,
     Whole, nearest,
 };
-use crate::event::{BUILT_IN, CustomEvent, EventName, EventRules, Presence};
+use crate::event::{CustomEvent, EventName, EventRules, EventType, Presence};
 use crate::rate::Rate;
 use crate::signature::{KEYS_MAX, KEYS_VALID_MAX, Place, Scheme, SignaturePolicy, SigningKey};
 use crate::source::{Cidr, CidrProblem, SourcePolicy};
@@ -279,11 +279,11 @@ impl Compiler<'_, '_> {
         let mut windows = Vec::new();
         for (name, rule) in written {
             let path = path.member(name);
-            let is_built_in = BUILT_IN.contains(&name.as_str());
             let Some(event) = event_name(name) else {
                 self.errors.add(&path, "is no event type", "name it with 1 to 64 of a-z, 0-9 and _");
                 continue;
             };
+            let is_built_in = !matches!(EventType::named(event), EventType::Custom(_));
             match rule.custom {
                 Some(_) if is_built_in => {
                     self.errors.add(&path.member("custom"), "declares a built-in type", "leave it out");
@@ -292,7 +292,7 @@ impl Compiler<'_, '_> {
                 None if is_built_in => {}
                 None => {
                     let declare = "declare it with \"custom\": { \"amount\": \"none\" }";
-                    let remedy = match nearest(name, BUILT_IN) {
+                    let remedy = match nearest(name, EventType::BUILT_IN.iter().map(EventType::as_str)) {
                         Some(near) => format!("write {near:?}, or {declare}"),
                         None => declare.into(),
                     };
