@@ -16,7 +16,6 @@ mod checks;
 mod reply;
 
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use core::fmt;
 use core::net::IpAddr;
 
@@ -39,8 +38,6 @@ use crate::time::Timestamp;
 pub struct Gate {
     policy: Policy,
     mode: Mode,
-    /// Stands where a partner's key id stands, for events that a filter vouches for.
-    hop_key_id: Arc<str>,
 }
 
 /// What stands behind the gate.
@@ -151,7 +148,7 @@ impl Gate {
     /// A gate for `policy`, in front of what `mode` says.
     #[must_use]
     pub fn new(policy: Policy, mode: Mode) -> Self {
-        Self { policy, mode, hop_key_id: Arc::from("hop") }
+        Self { policy, mode }
     }
 
     /// The configuration that this gate applies.

@@ -14,6 +14,7 @@ use crate::click::{self, ClickReject};
 use crate::event::{self, Event};
 use crate::headers::Headers;
 use crate::json::{self, Document, ReadLimits, Tape};
+use crate::keys;
 use crate::outcome::{Code, Facts, Reply};
 use crate::policy::{ClickVerify, Environment, Partner, Policy};
 use crate::receipt;
@@ -144,10 +145,10 @@ impl<'r> Examination<'r> {
         let scratch = request.scratch;
 
         let collect = route == Route::Collect;
-        let mut attested_id = None;
+        let mut attested = None;
         let partner = if collect {
-            let (partner, event_id) = attested_partner(policy, headers, body, now, &mut facts)?;
-            attested_id = Some(event_id);
+            let (partner, event_id, key_id) = attested_partner(policy, headers, body, now, &mut facts)?;
+            attested = Some((event_id, key_id));
             partner
         } else {
             let (partner, token) = known_partner(policy, headers, route, &mut scratch.tape, &mut facts)?;
@@ -160,9 +161,9 @@ impl<'r> Examination<'r> {
             refuse(facts.clone(), Code::PayloadMalformed, detail, &More::Malformed(&malformed))
         })?;
         let mut payload = Vec::new();
-        let authentic = if collect {
+        let authentic = if let Some((_, key_id)) = attested {
             canonical::write(&document, unsigned_member(&partner.signature), &mut payload);
-            Authentic { key_id: Arc::clone(&gate.hop_key_id), payload_hash: sha256(&payload) }
+            Authentic { key_id: Arc::clone(key_id), payload_hash: sha256(&payload) }
         } else {
             let keep = matches!(gate.mode, Mode::Inbox).then_some(&mut payload);
             authentic(partner, policy, headers, body, &document, now, keep, &facts)?
@@ -170,11 +171,11 @@ impl<'r> Examination<'r> {
         facts.key_id = Some(Arc::clone(&authentic.key_id));
 
         let event = valid_event(partner, policy, headers, &document, now, &mut facts)?;
-        if attested_id.is_some_and(|attested| attested != event.event_id.as_str()) {
+        if attested.is_some_and(|(attested, _)| attested != event.event_id.as_str()) {
             let detail = "the attested event id is not the body's";
             return Err(refuse(facts, Code::AttestationInvalid, detail, &More::Nothing));
         }
-        Ok(claim(gate, partner, event, authentic, payload, body, collect, address, facts, now))
+        claim(gate, partner, event, authentic, payload, body, collect, address, facts, now)
     }
 }
 
@@ -424,7 +425,7 @@ fn attested_partner<'r>(
     body: &[u8],
     now: Timestamp,
     facts: &mut Facts,
-) -> Result<(&'r Partner, &'r str), Box<Reply>> {
+) -> Result<(&'r Partner, &'r str, &'r Arc<str>), Box<Reply>> {
     let refuse = |detail, more: &More<'_>| {
         Err(refuse(Facts::of(Code::AttestationInvalid, ""), Code::AttestationInvalid, detail, more))
     };
@@ -436,20 +437,24 @@ fn attested_partner<'r>(
     else {
         return refuse("x-countersign-* headers are missing or repeated", &More::Nothing);
     };
-    match attestation::verify(&policy.attestation, value, name, event_id, &sha256(body), now) {
-        Ok(_attested_at) => {}
+    let key = match attestation::verify_any(&policy.attestation, value, name, event_id, &sha256(body), now) {
+        Ok(key) => key,
         Err(fault @ AttestationReject::Stale { skew_ms }) => {
             return refuse(fault.as_str(), &More::Skew { milliseconds: skew_ms, now });
         }
-        Err(fault @ (AttestationReject::Malformed | AttestationReject::Mismatch)) => {
+        Err(
+            fault @ (AttestationReject::Malformed
+            | AttestationReject::NoKeyValid
+            | AttestationReject::Mismatch),
+        ) => {
             return refuse(fault.as_str(), &More::Nothing);
         }
-    }
+    };
     let Some(partner) = policy.partner(name) else {
         return refuse("the hop knows a partner that this configuration does not", &More::Nothing);
     };
     facts.partner = Some(Arc::clone(&partner.name));
-    Ok((partner, event_id))
+    Ok((partner, event_id, key.id()))
 }
 
 #[expect(clippy::too_many_arguments, reason = "gathers what the checks have found, once")]
@@ -464,12 +469,18 @@ fn claim(
     address: Option<IpAddr>,
     facts: Facts,
     now: Timestamp,
-) -> ClaimWait {
+) -> Result<ClaimWait, Box<Reply>> {
     let policy = &gate.policy;
     let (name, event_id) = (&*partner.name, event.event_id.as_str());
     let lease_ms = policy.dedup.lease_ms;
+    // A document has no gap between keys: only a clock before the first key's begin gets here.
+    let later = More::RetryAfter { milliseconds: reply::RETRY_AFTER_FAILURE_MS, quota: None };
+    let no_key = |detail| refuse(facts.clone(), Code::InternalError, detail, &later);
+    let (receipt_key, _mark) =
+        policy.receipt.current(now).ok_or_else(|| no_key("no receipt key is valid now"))?;
+    let hop_key = keys::current(&policy.attestation, now).ok_or_else(|| no_key("no hop key is valid now"));
     let attestation: Option<Text<96>> = match gate.mode {
-        Mode::Forward => Some(attestation::attest(&policy.attestation, name, event_id, &sha256(body), now)),
+        Mode::Forward => Some(attestation::attest(hop_key?.secret(), name, event_id, &sha256(body), now)),
         Mode::Inbox => None,
     };
     let fallback = partner.fallback_window_ms(event.event.as_str()).map(|window_ms| Fallback {
@@ -498,12 +509,12 @@ fn claim(
             ts_event: event.ts_event,
             key_id: authentic.key_id,
             source: address,
-            receipt: receipt::issue(&policy.receipt, name, event_id, &authentic.payload_hash),
+            receipt: receipt::issue(receipt_key, name, event_id, &authentic.payload_hash),
             payload,
         },
         now,
     };
-    ClaimWait { claim, facts, attestation, in_flight_status: partner.in_flight_status.status() }
+    Ok(ClaimWait { claim, facts, attestation, in_flight_status: partner.in_flight_status.status() })
 }
 
 fn sha256(bytes: &[u8]) -> [u8; 32] {
