@@ -12,6 +12,7 @@ mod claim;
 mod event;
 mod hand_on;
 mod inbox;
+mod overlap;
 mod payload;
 mod precedence;
 mod shape;
@@ -98,6 +99,7 @@ pub fn chapters() -> Vec<Chapter> {
         source::chapters(),
         payload::chapters(),
         signing::chapters(),
+        overlap::chapters(),
         event::chapters(),
         claim::chapters(),
         precedence::chapters(),

@@ -93,8 +93,13 @@ fn postback(event_id: &str, click_id: &str) -> HttpRequest {
 fn collected(event_id: &str, click_id: &str) -> HttpRequest {
     let body = body(event_id, click_id);
     let hash: [u8; 32] = Sha256::digest(&body).into();
-    let attestation =
-        attestation::attest(&policy().attestation, "acme", event_id, &hash, Timestamp::from_ms(AT_MS));
+    let attestation = attestation::attest(
+        policy().attestation[0].secret(),
+        "acme",
+        event_id,
+        &hash,
+        Timestamp::from_ms(AT_MS),
+    );
     let headers = [
         ("x-countersign-partner", "acme"),
         ("x-countersign-event-id", event_id),

@@ -33,9 +33,11 @@ use core::fmt;
 use chacha20poly1305::aead::AeadInOut as _;
 use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305};
 
+use crate::keys::Key;
 use crate::mac::{MacKey, equal};
 use crate::text::Text;
 use crate::time::Timestamp;
+use crate::validity::Validity;
 
 /// Length of a plain click id, in characters.
 pub const LENGTH: usize = 44;
@@ -43,10 +45,15 @@ pub const LENGTH: usize = 44;
 /// Length of a sealed click id, in characters.
 pub const SEALED_LENGTH: usize = 92;
 
-/// A key that click ids are minted and recognised with.
+/// A key that click ids are minted and recognised with; its id names it in metrics and logs.
+///
+/// Its dates say when it mints. It recognises what it minted as long as it is listed, whatever the date: ids of last year still
+/// come back with events of today. A key that leaked is taken off the list.
+pub type ClickKey = Key<ClickSecret>;
+
+/// The secret of a [`ClickKey`], prepared.
 #[derive(Clone, Debug)]
-pub struct ClickKey {
-    id: Arc<str>,
+pub struct ClickSecret {
     mac: MacKey,
     seal: SealKey,
     hint: u8,
@@ -62,20 +69,22 @@ impl fmt::Debug for SealKey {
     }
 }
 
-impl ClickKey {
-    /// Prepares a key; `id` names it in metrics and logs.
+impl Key<ClickSecret> {
+    /// Prepares a key that mints at any time; `id` names it in metrics and logs.
     #[must_use]
     pub fn new(id: Arc<str>, secret: &[u8]) -> Self {
+        Self::with(id, ClickSecret::new(secret), Validity { not_before: None, not_after: None })
+    }
+}
+
+impl ClickSecret {
+    /// Prepares a secret.
+    #[must_use]
+    pub fn new(secret: &[u8]) -> Self {
         let mac = MacKey::new(secret);
         let [hint, ..] = mac.tag_of_parts("countersign click hint v1", &[]);
         let seal = SealKey(mac.tag_of_parts("countersign click seal v1", &[]));
-        Self { id, mac, seal, hint }
-    }
-
-    /// The key's name.
-    #[must_use]
-    pub fn id(&self) -> &Arc<str> {
-        &self.id
+        Self { mac, seal, hint }
     }
 
     fn tag(&self, claims: &[u8; CLAIMS]) -> [u8; TAG] {
@@ -152,8 +161,8 @@ impl ClickReject {
 #[must_use]
 pub fn mint(key: &ClickKey, at: Timestamp, random: [u8; 8]) -> Text<LENGTH> {
     let [a, b, c, d, e, f, g, h, i, j, k, l, m, n] = bare(at, random);
-    let claims = [a, b, c, d, e, f, key.hint, g, h, i, j, k, l, m, n];
-    write(PREFIX, [claims.as_chunks().0, key.tag(&claims).as_chunks().0])
+    let claims = [a, b, c, d, e, f, key.secret().hint, g, h, i, j, k, l, m, n];
+    write(PREFIX, [claims.as_chunks().0, key.secret().tag(&claims).as_chunks().0])
 }
 
 /// The sealed form of the click id that [`mint`] makes of the same `key`, `at` and `random`. `nonce` comes from the host's secure
@@ -161,15 +170,15 @@ pub fn mint(key: &ClickKey, at: Timestamp, random: [u8; 8]) -> Text<LENGTH> {
 #[must_use]
 pub fn seal(key: &ClickKey, at: Timestamp, random: [u8; 8], nonce: [u8; 24]) -> Text<SEALED_LENGTH> {
     let mut sealed = bare(at, random);
-    let cipher = XChaCha20Poly1305::new(&key.seal.0.into());
+    let cipher = XChaCha20Poly1305::new(&key.secret().seal.0.into());
     let tag = cipher
-        .encrypt_inout_detached(&nonce.into(), &associated(key.hint), sealed.as_mut_slice().into())
+        .encrypt_inout_detached(&nonce.into(), &associated(key.secret().hint), sealed.as_mut_slice().into())
         // Only a text of 256 GiB is too long to encrypt. A tag of zeros opens nothing.
         .map_or([0; 16], Into::into);
     let mut bytes = [0; SEALED];
     bytes
         .iter_mut()
-        .zip([key.hint].into_iter().chain(nonce).chain(sealed).chain(tag))
+        .zip([key.secret().hint].into_iter().chain(nonce).chain(sealed).chain(tag))
         .for_each(|(to, from)| *to = from);
     write(SEALED_PREFIX, [bytes.as_chunks().0, &[]])
 }
@@ -196,12 +205,12 @@ fn verify(keys: &[ClickKey], id: &str, bytes: &[u8; CLAIMS + TAG]) -> Result<Cli
     };
     let [a, b, c, d, e, f, hint, ..] = *claims;
     keys.iter()
-        .filter(|key| key.hint == hint)
-        .find(|key| equal(&key.tag(claims), tag))
+        .filter(|key| key.secret().hint == hint)
+        .find(|key| equal(&key.secret().tag(claims), tag))
         .map(|key| Click {
             id: Text::new(id).unwrap_or_default(),
             minted_at: Timestamp::from_ms(u64::from_be_bytes([0, 0, a, b, c, d, e, f])),
-            key_id: key.id.clone(),
+            key_id: Arc::clone(key.id()),
         })
         .ok_or(ClickReject::Forged)
 }
@@ -213,10 +222,10 @@ fn open(keys: &[ClickKey], bytes: &[u8; SEALED]) -> Result<Click, ClickReject> {
     };
     let Some(sealed) = rest.first_chunk::<BARE>() else { return Err(ClickReject::Forged) };
     keys.iter()
-        .filter(|key| key.hint == *hint)
+        .filter(|key| key.secret().hint == *hint)
         .find_map(|key| {
             let mut bare = *sealed;
-            XChaCha20Poly1305::new(&key.seal.0.into())
+            XChaCha20Poly1305::new(&key.secret().seal.0.into())
                 .decrypt_inout_detached(
                     &(*nonce).into(),
                     &associated(*hint),
@@ -226,7 +235,7 @@ fn open(keys: &[ClickKey], bytes: &[u8; SEALED]) -> Result<Click, ClickReject> {
                 .ok()?;
             let [a, b, c, d, e, f, random @ ..] = bare;
             let minted_at = Timestamp::from_ms(u64::from_be_bytes([0, 0, a, b, c, d, e, f]));
-            Some(Click { id: mint(key, minted_at, random), minted_at, key_id: key.id.clone() })
+            Some(Click { id: mint(key, minted_at, random), minted_at, key_id: Arc::clone(key.id()) })
         })
         .ok_or(ClickReject::Forged)
 }

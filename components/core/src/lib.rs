@@ -17,6 +17,7 @@ pub mod event;
 pub mod gate;
 pub mod headers;
 pub mod json;
+pub mod keys;
 mod mac;
 pub mod money;
 pub mod outcome;

@@ -11,7 +11,6 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD as ALPHABET;
@@ -21,10 +20,10 @@ use sha2::{Digest as _, Sha256};
 use crate::canonical::{self, PayloadHash, Sink};
 use crate::headers::{Headers, decimal};
 use crate::json::{Document, Value};
+use crate::keys::{self, KEYS_VALID_MAX, Key};
 use crate::mac::{Mac, MacKey, Tag, equal, from_hex};
 use crate::text::Text;
 use crate::time::Timestamp;
-use crate::validity::Validity;
 
 mod sign;
 
@@ -37,7 +36,7 @@ pub struct SignaturePolicy {
     pub scheme: Scheme,
     /// Where the signature stands; of no meaning for [`Scheme::StandardWebhooks`].
     pub place: Place,
-    /// At most [`KEYS_MAX`], of which at most [`KEYS_VALID_MAX`] at once; any further are never tried.
+    /// At most [`keys::KEYS_MAX`], of which at most [`KEYS_VALID_MAX`] at once; any further are never tried.
     pub keys: Vec<SigningKey>,
     /// How far a `webhook-timestamp` may be from now, either way, in milliseconds; exactly so far is accepted.
     pub tolerance_ms: u64,
@@ -63,10 +62,6 @@ pub enum Place {
     Body(Box<str>),
 }
 
-/// The most keys of one partner.
-pub const KEYS_MAX: usize = 8;
-/// The most keys of one partner that are valid at one time: each costs a MAC per request.
-pub const KEYS_VALID_MAX: usize = 4;
 /// The most `v1` entries in one `webhook-signature`.
 pub const WEBHOOK_TAGS_MAX: usize = 8;
 /// The longest `webhook-signature`, in bytes.
@@ -81,49 +76,8 @@ impl Place {
     pub const MEMBER: &str = "signature";
 }
 
-/// A secret that signs, ready for use.
-#[derive(Clone)]
-pub struct SigningKey {
-    id: Arc<str>,
-    mac: MacKey,
-    validity: Validity,
-}
-
-impl SigningKey {
-    /// Prepares a key that is accepted from `not_before` on and up to, not including, `not_after`.
-    ///
-    /// `id` names it in metrics and logs.
-    #[must_use]
-    pub fn new(
-        id: Arc<str>,
-        secret: &[u8],
-        not_before: Option<Timestamp>,
-        not_after: Option<Timestamp>,
-    ) -> Self {
-        Self { id, mac: MacKey::new(secret), validity: Validity { not_before, not_after } }
-    }
-
-    /// The key's name.
-    #[must_use]
-    pub fn id(&self) -> &Arc<str> {
-        &self.id
-    }
-
-    /// Whether the key is accepted at `now`.
-    #[must_use]
-    pub fn is_valid_at(&self, now: Timestamp) -> bool {
-        self.validity.contains(now)
-    }
-}
-
-impl fmt::Debug for SigningKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SigningKey")
-            .field("id", &self.id)
-            .field("validity", &self.validity)
-            .finish_non_exhaustive()
-    }
-}
+/// A secret that signs, ready for use; its id names it in metrics and logs.
+pub type SigningKey = Key<MacKey>;
 
 /// A payload whose signature is right.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -221,7 +175,7 @@ pub fn verify(
             return Err(SignatureReject::TimestampOutsideTolerance { skew_ms });
         }
     }
-    Ok(Verified { key_id: key.id.clone(), payload_hash })
+    Ok(Verified { key_id: Arc::clone(key.id()), payload_hash })
 }
 
 /// What a request says of its signature; nothing of it is believed yet.
@@ -320,8 +274,8 @@ struct Feed<'p, 'c> {
 impl<'p, 'c> Feed<'p, 'c> {
     /// One MAC for each key that is valid at `now`; `None` where none is.
     fn start(policy: &'p SignaturePolicy, now: Timestamp, mut copy: Option<&'c mut Vec<u8>>) -> Option<Self> {
-        let mut valid = policy.keys.iter().take(KEYS_MAX).filter(|key| key.is_valid_at(now));
-        let macs = core::array::from_fn(|_| valid.next().map(|key| (key, key.mac.start())));
+        let mut valid = keys::valid(&policy.keys, now);
+        let macs = core::array::from_fn(|_| valid.next().map(|key| (key, key.secret().start())));
         if let Some(copy) = &mut copy {
             copy.clear();
         }

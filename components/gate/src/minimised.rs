@@ -42,8 +42,8 @@ impl AsyncStore for Minimised {
         let Some(rules) = self.rules.get(&claim.partner) else { return self.inbox.claim(claim).await };
         let mut claim = claim.clone();
         // What the gate verified is a JSON object.
-        claim.row.payload =
-            minimise(&claim.row.payload, rules, &mut Tape::default()).map_err(|_| StoreFault::Unavailable)?;
+        claim.row.payload = minimise(&claim.row.payload, rules, claim.now, &mut Tape::default())
+            .map_err(|_| StoreFault::Unavailable)?;
         self.inbox.claim(&claim).await
     }
 

@@ -10,9 +10,11 @@ use core::net::IpAddr;
 
 use countersign_core::canonical;
 use countersign_core::json::{Malformed, Member, Object, ReadLimits, Str, Tape, Value, read};
+use countersign_core::keys::{self, Key};
 use countersign_core::receipt::MacKey;
 use countersign_core::signature::Place;
 use countersign_core::text::Text;
+use countersign_core::time::Timestamp;
 
 use crate::client::{reduce_user_agent, truncate_ip};
 
@@ -46,8 +48,8 @@ pub struct MinimiseRules {
     /// Members whose value is shortened: `ip` to its network, `ua` to product and system, any other text to its first
     /// [`TRUNCATED_CHARACTERS`]. What cannot be shortened, such as a number, is left out.
     pub truncate: Vec<Box<str>>,
-    /// The key of the pseudonyms. Without one, what should be hashed is left out.
-    pub salt: Option<MacKey>,
+    /// The keys of the pseudonyms, of which the newest valid one hashes. Where none is valid, what should be hashed is left out.
+    pub salts: Vec<Key<MacKey>>,
     /// The member that carries the signature, where it is not [`Place::MEMBER`], which is left out in any case.
     pub signature: Option<Box<str>>,
 }
@@ -96,11 +98,11 @@ impl MinimiseMistake {
 }
 
 impl MinimiseRules {
-    /// How a member's text is stored where the rules hash it; `None` where they do not.
-    #[must_use]
-    pub fn pseudonym(&self, member: &str, text: &str) -> Option<Text<24>> {
+    /// How a member's text may be stored where the rules hash it: one pseudonym for each salt that is listed, valid or not.
+    pub fn pseudonyms(&self, member: &str, text: &str) -> impl Iterator<Item = Text<24>> {
         let is_hashed = self.hash.iter().any(|name| **name == *member);
-        self.salt.as_ref().filter(|_| is_hashed).map(|salt| pseudonym(salt, member, text))
+        let salts = self.salts.iter().filter(move |_| is_hashed);
+        salts.map(move |salt| pseudonym(salt.secret(), member, text))
     }
 
     /// Checks that every rule can mean what it says. [`minimise`] is safe without: what it then does is the stricter thing.
@@ -124,7 +126,7 @@ impl MinimiseRules {
                     MinimiseMistake::Needed
                 } else if names.contains(&&**name) {
                     MinimiseMistake::Twice
-                } else if list == "hash" && self.salt.is_none() {
+                } else if list == "hash" && self.salts.is_empty() {
                     MinimiseMistake::SaltMissing
                 } else {
                     names.push(name);
@@ -169,11 +171,17 @@ enum Rule {
     Truncate,
 }
 
-/// The canonical form (RFC 8785) of what the rules leave of a payload. The names, and their order, stay.
+/// The canonical form (RFC 8785) of what the rules leave of a payload that was received at `now`. The names, and their order, stay.
 ///
 /// # Errors
 /// [`NotAnEvent`] where the payload is no JSON object within [`ReadLimits::POSTBACK`]; the gate lets none of these through.
-pub fn minimise(payload: &[u8], rules: &MinimiseRules, tape: &mut Tape) -> Result<Vec<u8>, NotAnEvent> {
+pub fn minimise(
+    payload: &[u8],
+    rules: &MinimiseRules,
+    now: Timestamp,
+    tape: &mut Tape,
+) -> Result<Vec<u8>, NotAnEvent> {
+    let salt = keys::current(&rules.salts, now).map(Key::secret);
     let document = read(payload, tape, ReadLimits::POSTBACK).map_err(NotAnEvent::Malformed)?;
     let mut whole = Vec::with_capacity(payload.len());
     canonical::write(&document, Some(Place::MEMBER), &mut whole);
@@ -187,7 +195,7 @@ pub fn minimise(payload: &[u8], rules: &MinimiseRules, tape: &mut Tape) -> Resul
             Rule::Keep => members.add(member.name_written, &[member.value_written]),
             Rule::Consent => members.add(member.name_written, &[&consent(member)]),
             Rule::Hash => {
-                if let Some(salt) = &rules.salt {
+                if let Some(salt) = salt {
                     let hashed = hashed(salt, member);
                     members.add(member.name_written, &[b"\"", hashed.as_str().as_bytes(), b"\""]);
                 }
@@ -224,7 +232,7 @@ pub enum NotAnEvent {
 /// with lengths in bytes and decimal. Where the value is no text, `4:json` and its canonical form take the place of the last
 /// two lines.
 ///
-/// Equal values of one member have equal pseudonyms, so an account can still be counted, and found again by who has the salt.
+/// Equal values of one member have equal pseudonyms under one salt, so an account can still be counted, and found again by who has the salt.
 ///
 /// # Security
 /// Without the salt a value cannot be found by trying all there are, as with a plain hash of an address or a telephone number.

@@ -9,9 +9,10 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use countersign_core::document::{ConfigError, ConfigErrors, Environment, Path, Whole, read, read_leniently};
+use countersign_core::keys::Key;
 use countersign_core::money::{Amount, Currency};
 use countersign_core::policy::check::{count, timestamp, whole};
-use countersign_core::policy::{SecretEncoding, Secrets, opaque_tokens, sandbox};
+use countersign_core::policy::{Secrets, names_asked_for, opaque_tokens, own_keys, sandbox};
 use countersign_core::receipt::MacKey;
 use countersign_core::time::Timestamp;
 use countersign_core::token::{OpaqueToken, TokenPolicy};
@@ -45,8 +46,8 @@ pub struct Rules {
     pub matching: Option<Matcher>,
     /// How long each class of data is kept (source §9).
     pub retention: Retention,
-    /// Hashes members that are kept in no other form (source §9); `None`: no partner hashes any.
-    pub salt: Option<MacKey>,
+    /// Hash members that are kept in no other form (source §9); none: no partner hashes any.
+    pub salts: Vec<Key<MacKey>>,
     /// The tokens that open `/internal/…`; without any, nothing does.
     pub admin: TokenPolicy,
     /// The terms of each partner that has any, and what is kept of its payloads.
@@ -151,13 +152,15 @@ impl Rules {
         }
     }
 
-    /// The name of every secret that [`Rules::compile`] will ask for.
+    /// The name of every secret that [`Rules::compile`] will ask for, as of `Policy::secret_names`.
     ///
     /// # Errors
     /// Every mistake in the shape of the document.
     pub fn secret_names(json: &str) -> Result<Vec<String>, Vec<ConfigError>> {
         let document: LedgerConfiguration = read(json)?;
-        Ok(document.privacy.and_then(|privacy| privacy.salt).map(|salt| salt.name).into_iter().collect())
+        let salt = document.privacy.as_ref().and_then(|privacy| privacy.salt.as_ref());
+        let secrets: Vec<_> = salt.into_iter().flat_map(written::Salt::secrets).collect();
+        Ok(names_asked_for(document.environment, &secrets))
     }
 
     /// What is agreed with a partner.
@@ -224,9 +227,9 @@ impl Compiler<'_, '_> {
         let matching =
             ledger.matching.and_then(|matching| self.matching(&path.member("matching"), &matching));
         let retention = self.retention();
-        let salt = self.salt();
+        let salts = self.salts();
         let admin = self.admin();
-        let agreements = self.agreements(salt.as_ref());
+        let agreements = self.agreements(&salts);
         Some(Rules {
             campaigns,
             redirect,
@@ -234,7 +237,7 @@ impl Compiler<'_, '_> {
             patience: Patience { click_ms, original_ms, rate_ms },
             matching,
             retention,
-            salt,
+            salts,
             admin,
             agreements,
         })
@@ -398,11 +401,16 @@ impl Compiler<'_, '_> {
         }
     }
 
-    fn salt(&mut self) -> Option<MacKey> {
-        let salt = self.document.privacy.as_ref()?.salt.as_ref()?;
+    fn salts(&mut self) -> Vec<Key<MacKey>> {
+        let Some(salt) = self.document.privacy.as_ref().and_then(|privacy| privacy.salt.as_ref()) else {
+            return Vec::new();
+        };
         let path = Path::Root.member("privacy");
-        let secret = self.secrets.take_at(self.errors, &path.member("salt"), salt, SecretEncoding::Text)?;
-        Some(MacKey::new(&secret))
+        let path = path.member("salt");
+        let lone = salt.lone();
+        let (lone, list) = ((&path, lone.as_ref()), salt.keys.as_deref());
+        let keys = own_keys(self.errors, &mut self.secrets, &path, lone, list);
+        keys.into_iter().map(|key| key.prepared(|secret| MacKey::new(&secret))).collect()
     }
 
     fn admin(&mut self) -> TokenPolicy {
@@ -425,7 +433,7 @@ impl Compiler<'_, '_> {
         }
     }
 
-    fn agreements(&mut self, salt: Option<&MacKey>) -> BTreeMap<String, Agreement> {
+    fn agreements(&mut self, salts: &[Key<MacKey>]) -> BTreeMap<String, Agreement> {
         let path = Path::Root.member("partners");
         let mut agreements = BTreeMap::new();
         for (name, partner) in self.document.partners.iter().flatten() {
@@ -435,7 +443,7 @@ impl Compiler<'_, '_> {
             let minimise = partner
                 .privacy
                 .as_ref()
-                .map(|minimise| self.minimise(&path.member("privacy"), minimise, salt));
+                .map(|minimise| self.minimise(&path.member("privacy"), minimise, salts));
             agreements.insert(name.clone(), Agreement { contract, minimise });
         }
         agreements
@@ -504,14 +512,14 @@ impl Compiler<'_, '_> {
         &mut self,
         path: &Path<'_>,
         written: &written::Minimise,
-        salt: Option<&MacKey>,
+        salts: &[Key<MacKey>],
     ) -> minimise::MinimiseRules {
         let list = |names: &[String]| names.iter().map(|name| Box::from(name.as_str())).collect();
         let rules = minimise::MinimiseRules {
             keep: written.keep.as_deref().map(list),
             hash: list(written.hash.as_deref().unwrap_or_default()),
             truncate: list(written.truncate.as_deref().unwrap_or_default()),
-            salt: salt.cloned(),
+            salts: salts.to_vec(),
             signature: None,
         };
         if let Err(error) = rules.check() {

@@ -2,7 +2,9 @@
 #![cfg(test)]
 
 use countersign_core::json::{Malformed, Problem, Tape};
+use countersign_core::keys::Key;
 use countersign_core::receipt::MacKey;
+use countersign_core::time::Timestamp;
 use countersign_ledger::minimise::{
     MinimiseConfigError, MinimiseMistake, MinimiseRules, NAMES_MAX, NEEDED, NotAnEvent, minimise, pseudonym,
 };
@@ -15,19 +17,36 @@ fn salt() -> MacKey {
     MacKey::new(b"a salt of at least thirty-two bytes")
 }
 
-/// MinimiseRules with a salt.
+/// A moment at which payloads are received.
+const NOW: Timestamp = Timestamp::from_ms(1_792_595_551_000);
+
+/// Salts of which the second takes over at [`NOW`].
+fn rotating() -> Vec<Key<MacKey>> {
+    let new = b"another salt of thirty-two bytes";
+    vec![
+        Key::<MacKey>::new(
+            "old".into(),
+            b"a salt of at least thirty-two bytes",
+            None,
+            Some(NOW.plus_ms(1_000)),
+        ),
+        Key::<MacKey>::new("new".into(), new, Some(NOW), None),
+    ]
+}
+
+/// Rules with a salt.
 fn rules(keep: Option<&[&str]>, hash: &[&str], truncate: &[&str]) -> MinimiseRules {
     MinimiseRules {
         keep: keep.map(names),
         hash: names(hash),
         truncate: names(truncate),
-        salt: Some(salt()),
+        salts: vec![Key::<MacKey>::new("s1".into(), b"a salt of at least thirty-two bytes", None, None)],
         signature: None,
     }
 }
 
 fn minimised(payload: &str, rules: &MinimiseRules) -> String {
-    let output = minimise(payload.as_bytes(), rules, &mut Tape::default()).expect(payload);
+    let output = minimise(payload.as_bytes(), rules, NOW, &mut Tape::dewrong()).expect(payload);
     let output = String::from_utf8(output).expect(payload);
     let value: serde_json::Value = serde_json::from_str(&output).expect(payload);
     let canonical = serde_json_canonicalizer::to_string(&value).unwrap();
@@ -145,9 +164,27 @@ fn a_pseudonym_depends_on_salt_member_and_value() {
 }
 
 #[test]
+fn after_a_rotation_the_new_salt_hashes_and_every_listed_one_finds() {
+    let rules = MinimiseRules { salts: rotating(), ..rules(ALL, &["account_id"], &[]) };
+    let other = MacKey::new(b"another salt of thirty-two bytes");
+    let at = |now| {
+        let output = minimise(br#"{"account_id":"u_456"}"#, &rules, now, &mut Tape::default()).unwrap();
+        String::from_utf8(output).unwrap()
+    };
+    let stored =
+        |salt: &MacKey| format!(r#"{{"account_id":"{}"}}"#, pseudonym(salt, "account_id", "u_456").as_str());
+    assert_eq!(at(Timestamp::from_ms(NOW.as_ms() - 1)), stored(&salt()));
+    assert_eq!(at(NOW), stored(&other));
+    assert_eq!(at(NOW.plus_ms(1_000)), stored(&other));
+    let found: Vec<_> = rules.pseudonyms("account_id", "u_456").collect();
+    assert_eq!(found, [salt(), other].map(|salt| pseudonym(&salt, "account_id", "u_456")));
+    assert_eq!(rules.pseudonyms("session_id", "u_456").count(), 0, "it is not hashed");
+}
+
+#[test]
 fn what_is_no_event_is_not_minimised() {
     let problem =
-        |payload: &str| minimise(payload.as_bytes(), &MinimiseRules::default(), &mut Tape::default());
+        |payload: &str| minimise(payload.as_bytes(), &MinimiseRules::dewrong(), NOW, &mut Tape::dewrong());
     for array in ["[]", "1", "null", "\"event\""] {
         assert_eq!(problem(array), Err(NotAnEvent::NotAnObject), "{array}");
     }
@@ -174,7 +211,7 @@ fn rules_that_cannot_mean_what_they_say_are_found() {
         let rules = rules(keep, hash, truncate);
         assert_eq!(rules.check(), expected, "keep {keep:?} hash {hash:?} truncate {truncate:?}");
     }
-    let without_salt = MinimiseRules { salt: None, ..rules(ALL, &["account_id"], &[]) };
+    let without_salt = MinimiseRules { salts: Vec::new(), ..rules(ALL, &["account_id"], &[]) };
     assert_eq!(without_salt.check(), wrong("hash", 0, SaltMissing));
     let named = MinimiseRules { signature: Some("sig".into()), ..rules(Some(&["sig"]), &[], &[]) };
     assert_eq!(named.check(), wrong("keep", 0, Signature));

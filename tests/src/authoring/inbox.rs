@@ -28,6 +28,13 @@ pub(super) fn chapters() -> Vec<Chapter> {
             precedence(),
         ),
         chapter("inbox", "The same inbox behind both doors.", both_doors()),
+        Chapter {
+            suite: Suite::Inbox,
+            name: "hop_rotation",
+            comment: "Hop keys that overlap: every valid one is believed.",
+            config: "rotation",
+            entries: rotated(),
+        },
     ]
 }
 
@@ -121,6 +128,58 @@ fn collected() -> Vec<Entry> {
             "attestation-itself-may-be-repeated",
             "A filter whose upstream connection broke tries again.",
             [(good(), Accepted), (good(), Duplicate)],
+        ),
+    ]
+}
+
+fn rotated() -> Vec<Entry> {
+    let of = |secret: &str| Hop { key: MacKey::new(&keys::key(secret)), ..Hop::of("plain") };
+    let event = || plain().string("ts_event", "2026-10-21T15:11:00Z");
+    let (old, new) = (of("old_hop_key"), of("hop_key"));
+    let both = "Filter and inbox change over one after the other.";
+    vec![
+        one(
+            "no-hop-key-is-valid-yet",
+            "A clock that stands before every key.",
+            old.attests(event().earlier_ms(151_001)),
+            AttestationInvalid,
+        ),
+        one(
+            "new-hop-key-is-refused-a-moment-early",
+            "One millisecond.",
+            new.attests(event().earlier_ms(31_001)),
+            AttestationInvalid,
+        ),
+        one(
+            "old-hop-key-is-believed-alone",
+            "Before the new one begins.",
+            old.attests(event().earlier_ms(31_001)),
+            Accepted,
+        ),
+        one("old-hop-key-is-believed-in-the-overlap", both, old.attests(event()), Accepted),
+        one("new-hop-key-is-believed-in-the-overlap", both, new.attests(event()), Accepted),
+        one(
+            "old-hop-key-is-believed-up-to-its-end",
+            "The last millisecond.",
+            old.attests(event().later_ms(28_999)),
+            Accepted,
+        ),
+        one(
+            "old-hop-key-is-refused-at-its-end",
+            "The first instant without it.",
+            old.attests(event().later_ms(29_000)),
+            AttestationInvalid,
+        ),
+        one(
+            "new-hop-key-is-believed-alone",
+            "After the old one ended.",
+            new.attests(event().later_ms(29_000)),
+            Accepted,
+        ),
+        script(
+            "event-is-the-same-under-another-hop-key",
+            "A filter that tries again after the change-over.",
+            [(old.attests(event()), Accepted), (new.attests(event().later_ms(7)), Duplicate)],
         ),
     ]
 }

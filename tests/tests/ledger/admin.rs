@@ -325,7 +325,7 @@ fn the_bank_s_whole_history_is_imported() {
 
 #[test]
 fn every_reason_of_a_dead_letter_is_in_the_documentation_and_no_other() {
-    use countersign_ledger::decision::Dead;
+    use countersign_ledger::decision::DeadCause;
     let text =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/ledger.md")).unwrap();
     let section = text.split("\n## ").find(|section| section.starts_with("Dead letters")).unwrap();
@@ -334,7 +334,7 @@ fn every_reason_of_a_dead_letter_is_in_the_documentation_and_no_other() {
         .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
         .map(|(name, _)| name)
         .collect();
-    assert_eq!(documented, Dead::ALL.map(Dead::as_str));
+    assert_eq!(documented, DeadCause::ALL.map(DeadCause::as_str));
     let paths = text.split("\n## ").find(|section| section.starts_with("Administration")).unwrap();
     // None of the page's rows is missing here.
     let listed =

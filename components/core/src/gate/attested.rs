@@ -29,16 +29,22 @@ pub(super) fn attested(routed: Routed<'_>) -> Result<Authorised<'_>, Box<Reject>
         let detail = "x-countersign-* headers are missing or repeated";
         return Err(exchange.reject(Code::AttestationInvalid, detail, More::Nothing).of_the_hop(event_id));
     };
-    let verified =
-        attestation::verify(&policy.attestation, field, name, event_id.as_str(), &sha256(body), now);
-    if let Err(reject) = verified {
-        let more = match reject {
-            AttestationReject::Stale { skew_ms } => More::Skew(skew_ms),
-            AttestationReject::Malformed | AttestationReject::Mismatch => More::Nothing,
+    let body_sha256 = sha256(body);
+    let key =
+        match attestation::verify_any(&policy.attestation, field, name, event_id.as_str(), &body_sha256, now)
+        {
+            Ok(key) => key,
+            Err(reject) => {
+                let more = match reject {
+                    AttestationReject::Stale { skew_ms } => More::Skew(skew_ms),
+                    AttestationReject::Malformed
+                    | AttestationReject::NoKeyValid
+                    | AttestationReject::Mismatch => More::Nothing,
+                };
+                let refusal = exchange.reject(Code::AttestationInvalid, reject.as_str(), more);
+                return Err(refusal.of_the_hop(Some(event_id)));
+            }
         };
-        let refusal = exchange.reject(Code::AttestationInvalid, reject.as_str(), more);
-        return Err(refusal.of_the_hop(Some(event_id)));
-    }
     let Some(partner) = policy.partner(name) else {
         let detail = "the hop knows a partner that this configuration does not";
         let refusal = exchange.reject(Code::AttestationInvalid, detail, More::Nothing);
@@ -46,7 +52,13 @@ pub(super) fn attested(routed: Routed<'_>) -> Result<Authorised<'_>, Box<Reject>
     };
     exchange.facts.partner = Some(Arc::clone(&partner.name));
     exchange.hop = Some(event_id);
-    Ok(Authorised { exchange, partner, authority: Authority::Hop(event_id), body, scratch })
+    Ok(Authorised {
+        exchange,
+        partner,
+        authority: Authority::Hop(event_id, Arc::clone(key.id())),
+        body,
+        scratch,
+    })
 }
 
 /// Whether an id can stand in a header field of the answer.

@@ -50,7 +50,7 @@ impl<'r> Read<'r> {
     /// Check 8.
     pub(super) fn authenticate(self) -> Result<Authentic<'r>, Box<Reject>> {
         let mut payload = Vec::new();
-        let verified = match self.authority {
+        let verified = match &self.authority {
             Authority::Signature => {
                 let keep = matches!(self.exchange.mode, Mode::Inbox).then_some(&mut payload);
                 let Exchange { headers, now, .. } = self.exchange;
@@ -60,9 +60,9 @@ impl<'r> Read<'r> {
                     Err(reject) => return Err(self.unsigned(reject)),
                 }
             }
-            Authority::Hop(_) => {
+            Authority::Hop(_, hop_key_id) => {
                 canonical::write(&self.document, unsigned_member(&self.partner.signature), &mut payload);
-                (Arc::from("hop"), sha256(&payload))
+                (Arc::clone(hop_key_id), sha256(&payload))
             }
         };
         let Self { mut exchange, partner, authority, body, document } = self;

@@ -1,6 +1,7 @@
 //! A request as a host brings it, and what every check knows of it.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::fmt;
 use core::net::IpAddr;
 
@@ -108,12 +109,12 @@ pub(super) struct Exchange<'r> {
 }
 
 /// Who answers for an event.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Authority {
     /// Its partner, who has signed it.
     Signature,
-    /// A filter that has verified the signature, for the event of this id.
-    Hop(EventId),
+    /// A filter that has verified the signature, for the event of this id, with the hop key of that name.
+    Hop(EventId, Arc<str>),
 }
 
 impl Exchange<'_> {

@@ -12,6 +12,7 @@ use crate::click::{self, ClickReject};
 use crate::event::{self, Event, EventId};
 use crate::headers::Headers;
 use crate::json::Document;
+use crate::keys;
 use crate::mac::sha256;
 use crate::outcome::{Code, Facts};
 use crate::policy::{ClickVerify, Partner};
@@ -74,13 +75,13 @@ impl Authentic<'_> {
             }
         };
         match authority {
-            Authority::Hop(attested) if attested != event.event_id => {
+            Authority::Hop(attested, _) if attested != event.event_id => {
                 let detail = "the attested event id is not the body's";
                 return Err(exchange.reject(Code::AttestationInvalid, detail, More::Nothing));
             }
-            Authority::Hop(_) | Authority::Signature => {}
+            Authority::Hop(..) | Authority::Signature => {}
         }
-        Ok(Found { exchange, partner, authority, body, payload, key_id, payload_hash, event }.valid())
+        Found { exchange, partner, authority, body, payload, key_id, payload_hash, event }.valid()
     }
 }
 
@@ -124,14 +125,21 @@ struct Found<'r> {
 }
 
 impl Found<'_> {
-    fn valid(self) -> Valid {
+    fn valid(self) -> Result<Valid, Box<Reject>> {
         let Self { exchange, partner, authority, body, payload, key_id, payload_hash, event } = self;
-        let Exchange { policy, mode, now, address, facts, hop, .. } = exchange;
+        let Exchange { policy, mode, now, address, hop, .. } = exchange;
+        // A document has no gap between keys: only a clock before the first key's begin gets here.
+        let Some((receipt_key, _mark)) = policy.receipt.current(now) else {
+            return Err(exchange.reject(Code::InternalError, "no receipt key is valid now", More::Nothing));
+        };
+        let Some(hop_key) = keys::current(&policy.attestation, now) else {
+            return Err(exchange.reject(Code::InternalError, "no hop key is valid now", More::Nothing));
+        };
         let (name, event_id) = (&*partner.name, event.event_id.as_str());
         let lease_ms = policy.dedup.lease_ms;
         let (attestation, hand_on) = match mode {
             Mode::Forward => {
-                let field = attestation::attest(&policy.attestation, name, event_id, &sha256(body), now);
+                let field = attestation::attest(hop_key.secret(), name, event_id, &sha256(body), now);
                 (Some(field), HandOn::AfterClaim { lease_ms })
             }
             Mode::Inbox => (None, HandOn::WithClaim),
@@ -143,7 +151,7 @@ impl Found<'_> {
         let quota = match authority {
             Authority::Signature => Some(partner.rate),
             // It was spent at the filter.
-            Authority::Hop(_) => None,
+            Authority::Hop(..) => None,
         };
         let claim = Claim {
             throttle: None,
@@ -164,14 +172,14 @@ impl Found<'_> {
                 ts_event: event.ts_event,
                 key_id,
                 source: address,
-                receipt: receipt::issue(&policy.receipt, name, event_id, &payload_hash),
+                receipt: receipt::issue(receipt_key, name, event_id, &payload_hash),
                 payload,
             },
             now,
         };
         let in_flight_status = partner.in_flight_status.status();
         let documentation_url = Arc::clone(&policy.documentation_url);
-        Valid { claim, facts, attestation, in_flight_status, hop, documentation_url }
+        Ok(Valid { claim, facts: exchange.facts, attestation, in_flight_status, hop, documentation_url })
     }
 }
 

@@ -66,7 +66,7 @@ pub fn sign(
     document: &Document<'_>,
     message: Message<'_>,
 ) -> Result<Signed, SignProblem> {
-    let mut mac = Signing(key.mac.start());
+    let mut mac = Signing(key.secret().start());
     match (scheme, place) {
         (Scheme::Jcs, Place::Header(name)) => {
             canonical::write(document, None, &mut mac);

@@ -43,6 +43,17 @@ fn production_example_means_what_it_says() {
 }
 
 #[test]
+fn rotation_example_compiles_and_names_every_secret() {
+    let json = file("examples/rotation.json");
+    let policy = compile(&json).unwrap();
+    assert_eq!(
+        (policy.receipt.keys().len(), policy.attestation.len(), policy.click_id.keys.len()),
+        (2, 2, 2)
+    );
+    assert_eq!(Policy::secret_names(&json).unwrap().len(), 8);
+}
+
+#[test]
 fn a_partner_is_found_by_name_issuer_and_opaque_token() {
     let policy = compile(&file("examples/production.json")).unwrap();
     let name =

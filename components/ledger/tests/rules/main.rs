@@ -66,7 +66,7 @@ fn every_mistake_is_named_with_its_path_and_remedy() {
         assert_eq!(mistakes(&changed(&production, &changes)), expected, "{changes:?}");
         cases += 1;
     }
-    assert_eq!(cases, 37);
+    assert_eq!(cases, 40);
 }
 
 #[test]
@@ -97,6 +97,20 @@ fn production_example_means_what_it_says() {
     assert!(
         rules.agreement("acme").minimise.as_ref().is_some_and(|kept| *kept.hash == [Box::from("account_id")])
     );
+}
+
+#[test]
+fn salts_overlap_and_are_asked_for_by_name() {
+    let json = file("examples/rotation.json");
+    let rules = compile(&json).unwrap();
+    let ids = |salts: &[countersign_core::keys::Key<_>]| -> Vec<String> {
+        salts.iter().map(|salt| salt.id().to_string()).collect()
+    };
+    assert_eq!(ids(&rules.salts), ["2026", "2027"]);
+    assert_eq!(ids(&rules.agreement("acme").minimise.as_ref().unwrap().salts), ["2026", "2027"]);
+    assert_eq!(Rules::secret_names(&json).unwrap(), ["privacy_salt_2026", "privacy_salt_2027"]);
+    let sealed = changed(&json, &[("/privacy/salt", r#"{ "name": "privacy_salt", "sealed": "cs-seal1_" }"#)]);
+    assert_eq!(Rules::secret_names(&sealed).unwrap(), ["countersign_seal_key", "countersign_seal_key_old"]);
 }
 
 #[test]

@@ -388,10 +388,11 @@ impl Ledger {
     /// What the database failed with; then nothing is erased.
     pub async fn erase(&self, partner: &str, account_id: &str) -> Result<Erased, StoreFault> {
         let connection = self.database.connect().await?;
-        let hashed = self.rules.agreement(partner).minimise.as_ref();
-        let hashed = hashed.and_then(|rules| rules.pseudonym("account_id", account_id));
-        // Both, where ids were stored plain before they were hashed.
-        let names = hashed.as_ref().map(Text::as_str).into_iter().chain([account_id]);
+        let rules = self.rules.agreement(partner).minimise.as_ref();
+        let hashed: Vec<_> =
+            rules.into_iter().flat_map(|rules| rules.pseudonyms("account_id", account_id)).collect();
+        // All of them: the salt may have changed, and ids may have been stored plain before they were hashed.
+        let names = hashed.iter().map(Text::as_str).chain([account_id]);
         let mut erased = Erased::Unknown;
         for name in names {
             let known = "SELECT 1 FROM entry WHERE partner = ?1 AND account_id = ?2 \
