@@ -542,4 +542,4 @@ const ALGORITHMS: [(&str, Algorithm); 4] = [
     ("Ed25519", Algorithm::EdDsa),
 ];
 /// A JWS that any identity provider issues is far smaller.
-const LIMITS: ReadLimits = ReadLimits { depth_max: 8, nodes_max: 512 };
+const LIMITS: ReadLimits = ReadLimits { depth_max: 8, nodes_max: 512, ..ReadLimits::POSTBACK };
