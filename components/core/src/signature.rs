@@ -7,6 +7,9 @@
 //! | `standard-webhooks` | `<webhook-id>.<webhook-timestamp>.<body>` | `v1,<base64>` in `webhook-signature`, several apart by spaces |
 //!
 //! A signature in a member covers the canonical payload without that member.
+//!
+//! Whatever is signed, an event is known again by the hash of its canonical payload. Where the body's bytes are signed, a number that
+//! RFC 8785 cannot write stands in it as it was written ([`crate::json::Numbers::AsWritten`]).
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -20,7 +23,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::canonical::{self, PayloadHash, Sink};
 use crate::headers::{Headers, decimal};
-use crate::json::{Document, Value};
+use crate::json::{Document, ReadLimits, Value};
 use crate::mac::{Mac, MacKey, Tag, equal, from_hex};
 use crate::text::Text;
 use crate::time::Timestamp;
@@ -52,6 +55,17 @@ pub enum Scheme {
     Raw,
     /// Standard Webhooks 1.0.
     StandardWebhooks,
+}
+
+impl Scheme {
+    /// How a payload that is signed so is read: only the canonical payload needs numbers that RFC 8785 can write.
+    #[must_use]
+    pub const fn read_limits(self) -> ReadLimits {
+        match self {
+            Self::Jcs => ReadLimits::POSTBACK,
+            Self::Raw | Self::StandardWebhooks => ReadLimits::BYTES_SIGNED,
+        }
+    }
 }
 
 /// Where a signature stands.

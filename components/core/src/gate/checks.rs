@@ -13,7 +13,7 @@ use crate::canonical::PayloadHash;
 use crate::click::{self, ClickReject};
 use crate::event::{self, Event};
 use crate::headers::Headers;
-use crate::json::{self, Document, ReadLimits, Tape};
+use crate::json::{self, Document, Tape};
 use crate::outcome::{Code, Facts, Reply};
 use crate::policy::{ClickVerify, Environment, Partner, Policy};
 use crate::receipt;
@@ -22,7 +22,7 @@ use crate::source::{self, SourceReject};
 use crate::store::{Claim, ClaimKey, Fallback, HandOn, InboxRow};
 use crate::text::Text;
 use crate::time::Timestamp;
-use crate::token::{self, Bearer, TokenReject};
+use crate::token::{self, Anonymous, Bearer, TokenReject};
 
 /// Where a request came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,10 +155,12 @@ impl<'r> Examination<'r> {
             valid_token(partner, token, now, &mut scratch.tape, &facts)?;
             partner
         };
-        let document = json::read(body, &mut scratch.tape, ReadLimits::POSTBACK).map_err(|malformed| {
-            let detail = malformed.problem.as_str();
-            refuse(facts.clone(), Code::PayloadMalformed, detail, &More::Malformed(&malformed))
-        })?;
+        let document = json::read(body, &mut scratch.tape, partner.signature.scheme.read_limits()).map_err(
+            |malformed| {
+                let detail = malformed.problem.as_str();
+                refuse(facts.clone(), Code::PayloadMalformed, detail, &More::Malformed(&malformed))
+            },
+        )?;
         let mut payload = Vec::new();
         let authentic = if collect {
             canonical::write(&document, unsigned_member(&partner.signature), &mut payload);
@@ -205,13 +207,15 @@ fn known_partner<'r>(
         },
         Route::Postback | Route::Collect => None,
     };
-    let token = match token::bearer(headers) {
-        Bearer::Token(token) => Some(token),
-        Bearer::Missing | Bearer::Malformed => None,
+    let (token, absent) = match token::bearer(headers) {
+        Bearer::Token(token) => (Some(token), ""),
+        Bearer::Missing => (None, "there is no Authorization"),
+        Bearer::Unusable(problem) => (None, problem.as_str()),
     };
     let partner = match (named, token) {
         (None, None) => {
-            return Err(refuse(facts.clone(), Code::TokenMissing, "no bearer token", &More::Nothing));
+            let hint = More::Hint("send Authorization: Bearer <token>, or post to /postback/{partner}");
+            return Err(refuse(facts.clone(), Code::TokenMissing, absent, &hint));
         }
         (Some(partner), None) => partner,
         (named, Some(token)) => match (named, partner_of_token(policy, token, tape)) {
@@ -223,20 +227,25 @@ fn known_partner<'r>(
                     &More::Nothing,
                 ));
             }
-            (_, TokenPartner::Known(partner)) | (Some(partner), TokenPartner::Anonymous) => partner,
-            (_, TokenPartner::Unknown) | (None, TokenPartner::Anonymous) => {
-                return Err(refuse(
-                    facts.clone(),
-                    Code::PartnerUnknown,
-                    "no partner of the token's issuer",
-                    &More::Nothing,
-                ));
+            (_, TokenPartner::Known(partner)) | (Some(partner), TokenPartner::Anonymous(_)) => partner,
+            (named, TokenPartner::Unknown) => {
+                let detail = "no partner has the token's issuer";
+                let more = match named {
+                    Some(partner) if partner.token.is_some() => More::Nothing,
+                    Some(_) => More::Hint("this partner presents no token: leave Authorization out"),
+                    None => More::Hint("check the token's iss, or post to /postback/{partner}"),
+                };
+                return Err(refuse(facts.clone(), Code::PartnerUnknown, detail, &more));
+            }
+            (None, TokenPartner::Anonymous(anonymous)) => {
+                let hint = More::Hint("name the partner: by the token's iss, or post to /postback/{partner}");
+                return Err(refuse(facts.clone(), Code::PartnerUnknown, anonymous.as_str(), &hint));
             }
         },
     };
     facts.partner = Some(Arc::clone(&partner.name));
     if partner.token.is_some() && token.is_none() {
-        return Err(refuse(facts.clone(), Code::TokenMissing, "the partner needs a token", &More::Nothing));
+        return Err(refuse(facts.clone(), Code::TokenMissing, absent, &More::Nothing));
     }
     Ok((partner, token))
 }
@@ -245,18 +254,19 @@ enum TokenPartner<'r> {
     Known(&'r Partner),
     /// The token names an issuer that is nobody's.
     Unknown,
-    /// The token names nobody: an opaque token that is not on file, or no token at all.
-    Anonymous,
+    /// The token names nobody: it has no issuer, and is not on file either.
+    Anonymous(Anonymous),
 }
 
 fn partner_of_token<'r>(policy: &'r Policy, token: &[u8], tape: &mut Tape) -> TokenPartner<'r> {
     match token::unverified_issuer(token, tape) {
-        Some(issuer) => {
+        Ok(issuer) => {
             policy.partner_by_issuer(issuer.as_str()).map_or(TokenPartner::Unknown, TokenPartner::Known)
         }
-        None => policy
+        Err(anonymous @ Anonymous::TooLong) => TokenPartner::Anonymous(anonymous),
+        Err(anonymous @ (Anonymous::NotAJws | Anonymous::NoIssuer)) => policy
             .partner_by_opaque_token(&sha256(token))
-            .map_or(TokenPartner::Anonymous, TokenPartner::Known),
+            .map_or(TokenPartner::Anonymous(anonymous), TokenPartner::Known),
     }
 }
 
@@ -296,18 +306,14 @@ fn valid_token(
     let skew = |milliseconds| More::Skew { milliseconds, now };
     match token::verify(policy, token, now, tape) {
         Ok(_verified) => Ok(()),
-        Err(TokenReject::Invalid { reason, skew_ms }) => {
-            Err(refuse(facts.clone(), Code::TokenInvalid, reason, &skew_ms.map_or(More::Nothing, skew)))
+        Err(reject) => {
+            let (code, skew_ms) = match reject {
+                TokenReject::Invalid { skew_ms, .. } => (Code::TokenInvalid, skew_ms),
+                TokenReject::Expired { skew_ms } => (Code::TokenExpired, Some(skew_ms)),
+                TokenReject::LifetimeTooLong => (Code::TokenLifetimeTooLong, None),
+            };
+            Err(refuse(facts.clone(), code, reject.as_str(), &skew_ms.map_or(More::Nothing, skew)))
         }
-        Err(TokenReject::Expired { skew_ms }) => {
-            Err(refuse(facts.clone(), Code::TokenExpired, "exp has come", &skew(skew_ms)))
-        }
-        Err(TokenReject::LifetimeTooLong) => Err(refuse(
-            facts.clone(),
-            Code::TokenLifetimeTooLong,
-            "exp - iat is over the maximum",
-            &More::Nothing,
-        )),
     }
 }
 

@@ -10,12 +10,14 @@
 
 mod number;
 mod read;
+mod skim;
 mod text;
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
 pub use read::read;
+pub use skim::{SKIM_DEPTH_MAX, SkimProblem, members};
 
 pub(crate) use number::Decimal;
 pub(crate) use text::Piece;
