@@ -17,7 +17,7 @@ use crate::json::{self, Document, Tape};
 use crate::outcome::{Code, Facts, Reply};
 use crate::policy::{ClickVerify, Environment, Partner, Policy};
 use crate::receipt;
-use crate::signature::{self, Place, Scheme, SignaturePolicy, SignatureReject};
+use crate::signature::{self, Place, Scheme, SignatureCause, SignaturePolicy, SignatureReject};
 use crate::source::{self, SourceReject};
 use crate::store::{Claim, ClaimKey, Fallback, HandOn, InboxRow};
 use crate::text::Text;
@@ -303,7 +303,7 @@ fn valid_token(
     facts: &Facts,
 ) -> Result<(), Box<Reply>> {
     let (Some(policy), Some(token)) = (&partner.token, token) else { return Ok(()) };
-    let skew = |milliseconds| More::Skew { milliseconds, now };
+    let skew = |milliseconds| More::Skew { milliseconds, now, hint: None };
     match token::verify(policy, token, now, tape) {
         Ok(_verified) => Ok(()),
         Err(reject) => {
@@ -335,26 +335,27 @@ fn authentic(
         }
         Err(fault) => fault,
     };
-    let refuse = |detail, more: &More<'_>| Err(refuse(facts.clone(), Code::SignatureInvalid, detail, more));
-    match fault {
-        SignatureReject::Missing => refuse("no signature", &More::Hint(signature_form(&partner.signature))),
-        SignatureReject::Malformed => refuse(
-            "the signature is not written as its scheme asks",
-            &More::Hint(signature_form(&partner.signature)),
-        ),
-        SignatureReject::NoKeyValid => refuse("no key of the partner is valid now", &More::Nothing),
-        SignatureReject::TimestampOutsideTolerance { skew_ms } => {
-            refuse("the timestamp is outside the tolerance", &More::Skew { milliseconds: skew_ms, now })
+    let cause = signature::diagnose(&partner.signature, headers, body, document, now, fault);
+    let hint = cause.map(SignatureCause::as_str);
+    let detail = hint.unwrap_or(fault.as_str());
+    let more = match fault {
+        SignatureReject::Missing | SignatureReject::Malformed => {
+            More::Hint(hint.unwrap_or(signature_form(&partner.signature)))
         }
-        SignatureReject::Mismatch => match policy.environment {
-            Environment::Production => refuse("no key gives this signature", &More::Nothing),
-            Environment::Sandbox => {
+        SignatureReject::TimestampOutsideTolerance { skew_ms } => {
+            More::Skew { milliseconds: skew_ms, now, hint }
+        }
+        SignatureReject::NoKeyValid | SignatureReject::Mismatch => match (policy.environment, fault) {
+            (Environment::Sandbox, SignatureReject::Mismatch) => {
                 let mut string_to_sign = Vec::new();
                 canonical::write(document, unsigned_member(&partner.signature), &mut string_to_sign);
-                refuse("no key gives this signature", &More::StringToSign(&string_to_sign))
+                let more = More::StringToSign { bytes: &string_to_sign, hint };
+                return Err(refuse(facts.clone(), Code::SignatureInvalid, detail, &more));
             }
+            (Environment::Production | Environment::Sandbox, _) => hint.map_or(More::Nothing, More::Hint),
         },
-    }
+    };
+    Err(refuse(facts.clone(), Code::SignatureInvalid, detail, &more))
 }
 
 /// The member that carries the signature and is no part of what is signed.
@@ -373,7 +374,7 @@ const fn signature_form(policy: &SignaturePolicy) -> &'static str {
         }
         (Scheme::Jcs | Scheme::Raw, Place::Body(_)) => "send the signature member as sha256=<64 hex digits>",
         (Scheme::StandardWebhooks, _) => {
-            "send webhook-id, webhook-timestamp and webhook-signature as Standard Webhooks has them, each once"
+            "send webhook-id, webhook-timestamp and webhook-signature (or svix-id, svix-timestamp and svix-signature) as Standard Webhooks has them, each once"
         }
     }
 }
@@ -445,7 +446,7 @@ fn attested_partner<'r>(
     match attestation::verify(&policy.attestation, value, name, event_id, &sha256(body), now) {
         Ok(_attested_at) => {}
         Err(fault @ AttestationReject::Stale { skew_ms }) => {
-            return refuse(fault.as_str(), &More::Skew { milliseconds: skew_ms, now });
+            return refuse(fault.as_str(), &More::Skew { milliseconds: skew_ms, now, hint: None });
         }
         Err(fault @ (AttestationReject::Malformed | AttestationReject::Mismatch)) => {
             return refuse(fault.as_str(), &More::Nothing);

@@ -32,11 +32,23 @@ pub(super) enum More<'m> {
     /// What is wrong with the event.
     Faults { faults: &'m EventRejects, now: Timestamp },
     /// How far the sender's clock is off: its instant minus ours.
-    Skew { milliseconds: i64, now: Timestamp },
+    Skew { milliseconds: i64, now: Timestamp, hint: Option<&'static str> },
     /// What was to be signed: the sandbox shows it, production never does.
-    StringToSign(&'m [u8]),
+    StringToSign { bytes: &'m [u8], hint: Option<&'static str> },
     /// A hint that is more to the point than the code's own.
     Hint(&'static str),
+}
+
+impl More<'_> {
+    /// A hint that is more to the point than the code's own.
+    const fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Hint(hint) => Some(hint),
+            Self::Skew { hint, .. } | Self::StringToSign { hint, .. } => *hint,
+            Self::Malformed(malformed) => malformed.problem.remedy(),
+            Self::Nothing | Self::RetryAfter { .. } | Self::Faults { .. } => None,
+        }
+    }
 }
 
 /// A refusal or a failure: the source's body (§14.2), which is also an RFC 9457 problem.
@@ -44,7 +56,7 @@ pub(super) fn refusal(facts: Facts, status: u16, more: &More<'_>) -> Reply {
     let code = facts.code;
     let mut body = Object::new();
     body.text("error", code.as_str());
-    body.text("hint", if let More::Hint(hint) = more { hint } else { code.hint() });
+    body.text("hint", more.hint().unwrap_or(code.hint()));
     body.text_of("type", format_args!("docs/rejects.md#{}", code.metric()));
     body.text("title", code.as_str());
     body.number("status", status.into());
@@ -67,8 +79,8 @@ pub(super) fn refusal(facts: Facts, status: u16, more: &More<'_>) -> Reply {
                 tell_skew(&mut headers, &mut body, milliseconds, *now);
             }
         }
-        More::Skew { milliseconds, now } => tell_skew(&mut headers, &mut body, *milliseconds, *now),
-        More::StringToSign(bytes) => {
+        More::Skew { milliseconds, now, .. } => tell_skew(&mut headers, &mut body, *milliseconds, *now),
+        More::StringToSign { bytes, .. } => {
             body.text("string_to_sign", core::str::from_utf8(bytes).unwrap_or("(not UTF-8)"));
         }
     }

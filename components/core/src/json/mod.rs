@@ -127,9 +127,9 @@ problems! {
     /// Not a number as RFC 8259 writes them.
     NumberSyntax = "this is not a JSON number";
     /// The number's value is not that of the shortest text of its double (RFC 8785 §3.2.2.3).
-    NumberInexact = "the number has more digits than a double keeps: send 19.9, not 19.899999999999999 (PHP: serialize_precision = -1)";
+    NumberInexact = "the number has more digits than a double keeps";
     /// The same of an integer. Most are ids.
-    IntegerInexact = "the integer has more digits than a double keeps (it is beyond 2^53): send ids as text";
+    IntegerInexact = "the integer has more digits than a double keeps: it is beyond 2^53";
     /// The object has this member already.
     DuplicateMember = "the object has a member of this name already";
     /// More containers inside one another than [`ReadLimits::depth_max`].
@@ -138,6 +138,36 @@ problems! {
     TooManyValues = "there are too many values";
     /// More than 4 GiB.
     TooLong = "the document is too long";
+}
+
+impl Problem {
+    /// What the sender can do about it, where that is more than to mend its JSON; public text.
+    #[must_use]
+    pub const fn remedy(self) -> Option<&'static str> {
+        match self {
+            Self::NumberInexact => Some(
+                "send the shortest form of a number: 19.9, not 19.899999999999999 (PHP: serialize_precision = -1)",
+            ),
+            Self::IntegerInexact => Some("send ids as text: \"281674916028284931\", with quotes"),
+            Self::EndOfInput
+            | Self::ByteOrderMark
+            | Self::ValueExpected
+            | Self::NameExpected
+            | Self::ColonExpected
+            | Self::CommaExpected
+            | Self::TrailingData
+            | Self::NotUtf8
+            | Self::ControlCharacter
+            | Self::UnknownEscape
+            | Self::LoneSurrogate
+            | Self::Noncharacter
+            | Self::NumberSyntax
+            | Self::DuplicateMember
+            | Self::TooDeep
+            | Self::TooManyValues
+            | Self::TooLong => None,
+        }
+    }
 }
 
 /// A document that was read: every value in it is well formed.
