@@ -338,6 +338,8 @@ fn authentic(
     let cause = signature::diagnose(&partner.signature, headers, body, document, now, fault);
     let hint = cause.map(SignatureCause::as_str);
     let detail = hint.unwrap_or(fault.as_str());
+    // Where no cause is found, the hint speaks of what the scheme signs.
+    let hint = hint.or(signed_bytes(partner.signature.scheme, fault));
     let more = match fault {
         SignatureReject::Missing | SignatureReject::Malformed => {
             More::Hint(hint.unwrap_or(signature_form(&partner.signature)))
@@ -363,6 +365,26 @@ fn unsigned_member(policy: &SignaturePolicy) -> Option<&str> {
     match (policy.scheme, &policy.place) {
         (Scheme::Jcs, Place::Body(member)) => Some(member),
         (Scheme::Jcs, Place::Header(_)) | (Scheme::Raw | Scheme::StandardWebhooks, _) => None,
+    }
+}
+
+/// What to look at where a signature is wrong and nobody knows why; `None` for the code's own hint, which is about canonical payloads.
+const fn signed_bytes(scheme: Scheme, reject: SignatureReject) -> Option<&'static str> {
+    match (reject, scheme) {
+        (SignatureReject::Mismatch, Scheme::Raw) => {
+            Some("check the key, and sign the body byte for byte as it is sent")
+        }
+        (SignatureReject::Mismatch, Scheme::StandardWebhooks) => Some(
+            "check the key, and sign id, timestamp and body byte for byte as they are sent, apart by full stops",
+        ),
+        (SignatureReject::Mismatch, Scheme::Jcs)
+        | (
+            SignatureReject::Missing
+            | SignatureReject::Malformed
+            | SignatureReject::NoKeyValid
+            | SignatureReject::TimestampOutsideTolerance { .. },
+            Scheme::Jcs | Scheme::Raw | Scheme::StandardWebhooks,
+        ) => None,
     }
 }
 
