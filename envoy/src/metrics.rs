@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use countersign_core::dedup::Counters;
 use countersign_core::outcome::Facts;
+use countersign_core::text::label;
 
 use crate::abi::{self, Metric};
 
@@ -30,7 +31,7 @@ impl Metrics {
         if self.key_last_used.get(&used) == Some(&now_seconds) {
             return;
         }
-        let name = format!("countersign.key_last_used_seconds.partner.{partner}.key.{key}");
+        let name = format!("countersign.key_last_used_seconds.partner.{partner}.key.{}", label(key));
         if let Some(id) = self.id(Metric::Gauge, &name) {
             let _unrecorded = abi::record_metric(id, now_seconds);
         }

@@ -116,7 +116,7 @@ fn is_genuine(receipt: &str, step: &Step, policy: &Policy, partner: &Partner) ->
     let event: Value = serde_json::from_str(&step.body).ok()?;
     let mut tape = Tape::default();
     let body = step.body.as_bytes();
-    let document = input::document(body, &mut tape).ok()?;
+    let document = input::document(body, &mut tape, partner.signature.scheme.read_limits()).ok()?;
     let fields: [(&[u8], &[u8]); 1] = [(b"x-signature", step.signature.as_bytes())];
     let verified =
         signature::verify(&partner.signature, Headers(&fields), body, &document, input::now(), None).ok()?;

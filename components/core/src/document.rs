@@ -258,7 +258,8 @@ pub struct Token {
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TokenKey {
-    /// 1 to 64 letters, digits, `.`, `_` and `-`; unique among the partner's keys and tokens. A JWT may name it as `kid`.
+    /// The `kid` by which a JWT names it, any text of 1 to 128 bytes without control characters; unique among the partner's keys and
+    /// tokens.
     pub id: String,
     /// The only algorithm for which the key is used.
     pub algorithm: TokenAlgorithm,
@@ -307,13 +308,14 @@ pub struct PublicKey {
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OpaqueToken {
-    /// 1 to 64 letters, digits, `.`, `_` and `-`; unique among the partner's keys and tokens.
+    /// 1 to 128 bytes without control characters; unique among the partner's keys and tokens.
     pub id: String,
     /// SHA-256 of the token: 64 hex digits. The token has 32 random bytes or more, or its hash could be searched for.
     pub sha256: String,
     /// First instant at which the token is valid, `2026-01-01T00:00:00Z`. Default: always.
     pub not_before: Option<String>,
-    /// First instant at which the token is no longer valid. Default: never.
+    /// First instant at which the token is no longer valid, 400 days after `not_before` at the latest. Default: those 400 days; where
+    /// neither is written, never.
     pub not_after: Option<String>,
 }
 

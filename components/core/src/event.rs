@@ -262,6 +262,10 @@ fn amount(
         Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) => return Err(AMOUNT),
         None => return Err(AMOUNT_MISSING),
     };
+    // Where the body's bytes are signed, the reader lets such numbers pass; money means the same to everybody all the same.
+    if !number.is_exact() {
+        return Err(AMOUNT_INEXACT);
+    }
     let Some(currency) = currency else { return Ok(None) };
     let amount = Amount::parse(number.literal(), currency).map_err(AmountProblem::as_str)?;
     match amount.minor {
@@ -384,6 +388,8 @@ const TS_EVENT_AHEAD: &str = "send the time at which the event happened; this is
                               that the time is UTC";
 const AMOUNT: &str = "send a JSON number such as 100.00";
 const AMOUNT_STRING: &str = "send a JSON number such as 100.00, not a string";
+const AMOUNT_INEXACT: &str = "send the amount with the currency's decimals, such as 19.90; a float that is printed in full, such as \
+                              19.899999999999999, is another number (PHP: serialize_precision = -1)";
 const AMOUNT_MISSING: &str = "send the amount too: a JSON number such as 100.00";
 const AMOUNT_NEGATIVE: &str =
     "send an amount of 0 or more; what takes money back is a refund or a chargeback";

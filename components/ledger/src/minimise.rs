@@ -174,7 +174,7 @@ enum Rule {
 /// The canonical form (RFC 8785) of what the rules leave of a payload that was received at `now`. The names, and their order, stay.
 ///
 /// # Errors
-/// [`NotAnEvent`] where the payload is no JSON object within [`ReadLimits::POSTBACK`]; the gate lets none of these through.
+/// [`NotAnEvent`] where the payload is no JSON object within [`ReadLimits::BYTES_SIGNED`]; the gate lets none of these through.
 pub fn minimise(
     payload: &[u8],
     rules: &MinimiseRules,
@@ -182,12 +182,12 @@ pub fn minimise(
     tape: &mut Tape,
 ) -> Result<Vec<u8>, NotAnEvent> {
     let salt = keys::current(&rules.salts, now).map(Key::secret);
-    let document = read(payload, tape, ReadLimits::POSTBACK).map_err(NotAnEvent::Malformed)?;
+    let document = read(payload, tape, ReadLimits::BYTES_SIGNED).map_err(NotAnEvent::Malformed)?;
     let mut whole = Vec::with_capacity(payload.len());
     canonical::write(&document, Some(Place::MEMBER), &mut whole);
 
     // What was written in canonical form can be taken over member by member as it stands.
-    let document = read(&whole, tape, ReadLimits::POSTBACK).map_err(NotAnEvent::Malformed)?;
+    let document = read(&whole, tape, ReadLimits::BYTES_SIGNED).map_err(NotAnEvent::Malformed)?;
     let mut members = Members { output: Vec::with_capacity(whole.len()) };
     for member in document.object().ok_or(NotAnEvent::NotAnObject)?.written() {
         match rules.of(member.name) {

@@ -62,7 +62,7 @@ fn is_admitted(ledger: &Ledger, fields: &[(&[u8], &[u8])]) -> bool {
         Bearer::Token(token) => {
             token::verify(&ledger.rules().admin, token, now(), &mut Tape::default()).is_ok()
         }
-        Bearer::Missing | Bearer::Malformed => false,
+        Bearer::Missing | Bearer::Unusable(_) => false,
     }
 }
 

@@ -334,7 +334,7 @@ fn every_reason_of_a_dead_letter_is_in_the_documentation_and_no_other() {
         .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
         .map(|(name, _)| name)
         .collect();
-    assert_eq!(documented, DeadCause::ALL.map(DeadCause::as_str));
+    assert_eq!(documented, DeadCause::ALL.iter().copied().map(DeadCause::as_str).collect::<Vec<_>>());
     let paths = text.split("\n## ").find(|section| section.starts_with("Administration")).unwrap();
     // None of the page's rows is missing here.
     let listed =

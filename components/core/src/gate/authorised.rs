@@ -8,11 +8,11 @@ use super::reject::{More, Reject};
 use super::request::{Authority, Exchange, Mode, Scratch};
 use super::valid::Authentic;
 use crate::canonical;
-use crate::json::{self, Document, ReadLimits};
+use crate::json::{self, Document};
 use crate::mac::sha256;
 use crate::outcome::Code;
 use crate::policy::{Environment, Partner};
-use crate::signature::{self, Place, Scheme, SignaturePolicy, SignatureReject};
+use crate::signature::{self, Place, Scheme, SignatureCause, SignaturePolicy, SignatureReject};
 
 /// A request that may come from where it comes, with the token that its partner needs.
 pub(super) struct Authorised<'r> {
@@ -36,11 +36,12 @@ impl<'r> Authorised<'r> {
     /// Check 7.
     pub(super) fn read(self) -> Result<Read<'r>, Box<Reject>> {
         let Self { exchange, partner, authority, body, scratch } = self;
-        match json::read(body, &mut scratch.tape, ReadLimits::POSTBACK) {
+        match json::read(body, &mut scratch.tape, partner.signature.scheme.read_limits()) {
             Ok(document) => Ok(Read { exchange, partner, authority, body, document }),
             Err(malformed) => {
                 let detail = malformed.problem.as_str();
-                Err(exchange.reject(Code::PayloadMalformed, detail, More::Malformed(malformed)))
+                let reject = exchange.reject(Code::PayloadMalformed, detail, More::Malformed(malformed));
+                Err(reject.with_hint(malformed.problem.remedy()))
             }
         }
     }
@@ -71,34 +72,27 @@ impl<'r> Read<'r> {
         Ok(Authentic { exchange, partner, authority, body, document, payload, key_id, payload_hash })
     }
 
-    /// The refusal of a signature. In the sandbox it shows what was to be signed.
+    /// The refusal of a signature. Its hint speaks of the cause where one is found; in the sandbox it shows what was to be signed.
     fn unsigned(self, reject: SignatureReject) -> Box<Reject> {
-        let signature = &self.partner.signature;
-        let (detail, more, hint) = match reject {
-            SignatureReject::Missing => ("no signature", More::Nothing, Some(signature_form(signature))),
-            SignatureReject::Malformed => (
-                "the signature is not written as its scheme asks",
-                More::Nothing,
-                Some(signature_form(signature)),
-            ),
-            SignatureReject::NoKeyValid => ("no key of the partner is valid now", More::Nothing, None),
-            SignatureReject::TimestampOutsideTolerance { skew_ms } => {
-                ("the timestamp is outside the tolerance", More::Skew(skew_ms), None)
+        let Self { exchange, partner, body, document, .. } = self;
+        let signature = &partner.signature;
+        let cause = signature::diagnose(signature, exchange.headers, body, &document, exchange.now, reject);
+        let cause = cause.map(SignatureCause::as_str);
+        let more = match (reject, exchange.policy.environment) {
+            (SignatureReject::TimestampOutsideTolerance { skew_ms }, _) => More::Skew(skew_ms),
+            (SignatureReject::Mismatch, Environment::Sandbox) => {
+                let mut string_to_sign = Vec::new();
+                canonical::write(&document, unsigned_member(signature), &mut string_to_sign);
+                More::StringToSign(string_to_sign)
             }
-            SignatureReject::Mismatch => {
-                let more = match self.exchange.policy.environment {
-                    Environment::Production => More::Nothing,
-                    Environment::Sandbox => {
-                        let mut string_to_sign = Vec::new();
-                        canonical::write(&self.document, unsigned_member(signature), &mut string_to_sign);
-                        More::StringToSign(string_to_sign)
-                    }
-                };
-                ("no key gives this signature", more, None)
+            (SignatureReject::Mismatch, Environment::Production)
+            | (SignatureReject::Missing | SignatureReject::Malformed | SignatureReject::NoKeyValid, _) => {
+                More::Nothing
             }
         };
-        let reject = self.exchange.reject(Code::SignatureInvalid, detail, more);
-        if let Some(hint) = hint { reject.with_hint(hint) } else { reject }
+        let detail = cause.unwrap_or(reject.as_str());
+        let hint = cause.or(what_to_look_at(signature, reject));
+        exchange.reject(Code::SignatureInvalid, detail, more).with_hint(hint)
     }
 }
 
@@ -110,15 +104,25 @@ fn unsigned_member(policy: &SignaturePolicy) -> Option<&str> {
     }
 }
 
-/// How a signature has to be written.
-const fn signature_form(policy: &SignaturePolicy) -> &'static str {
-    match (policy.scheme, &policy.place) {
-        (Scheme::Jcs | Scheme::Raw, Place::Header(_)) => {
-            "send the signature header as sha256=<64 hex digits>, once"
+/// What to look at where nobody knows why a signature is wrong; `None` for the code's own hint, which is about canonical payloads.
+const fn what_to_look_at(policy: &SignaturePolicy, reject: SignatureReject) -> Option<&'static str> {
+    match (reject, policy.scheme, &policy.place) {
+        (SignatureReject::Missing | SignatureReject::Malformed, Scheme::StandardWebhooks, _) => Some(
+            "send webhook-id, webhook-timestamp and webhook-signature (or svix-id, svix-timestamp and svix-signature) as Standard Webhooks has them, each once",
+        ),
+        (SignatureReject::Missing | SignatureReject::Malformed, _, Place::Header(_)) => {
+            Some("send the signature header as sha256=<64 hex digits>, once")
         }
-        (Scheme::Jcs | Scheme::Raw, Place::Body(_)) => "send the signature member as sha256=<64 hex digits>",
-        (Scheme::StandardWebhooks, _) => {
-            "send webhook-id, webhook-timestamp and webhook-signature as Standard Webhooks has them, each once"
+        (SignatureReject::Missing | SignatureReject::Malformed, _, Place::Body(_)) => {
+            Some("send the signature member as sha256=<64 hex digits>")
         }
+        (SignatureReject::Mismatch, Scheme::Raw, _) => {
+            Some("check the key, and sign the body byte for byte as it is sent")
+        }
+        (SignatureReject::Mismatch, Scheme::StandardWebhooks, _) => Some(
+            "check the key, and sign id, timestamp and body byte for byte as they are sent, apart by full stops",
+        ),
+        (SignatureReject::Mismatch, Scheme::Jcs, _)
+        | (SignatureReject::NoKeyValid | SignatureReject::TimestampOutsideTolerance { .. }, _, _) => None,
     }
 }

@@ -7,12 +7,13 @@ use super::authorised::Authorised;
 use super::reject::{More, Reject};
 use super::request::{Authority, Exchange, Scratch};
 use super::routed::Routed;
+use crate::headers::Headers;
 use crate::json::Tape;
 use crate::mac::sha256;
 use crate::outcome::Code;
 use crate::policy::{Partner, Policy};
 use crate::source::{self, SourceReject};
-use crate::token::{self, Bearer, TokenReject};
+use crate::token::{self, Anonymous, Bearer, TokenReject};
 
 /// A request that says who sends it. Nothing of that is proved yet.
 pub(super) struct Identified<'r> {
@@ -26,53 +27,66 @@ pub(super) struct Identified<'r> {
 /// Check 4 at `/postback`: the token tells the partner.
 pub(super) fn by_token(routed: Routed<'_>) -> Result<Identified<'_>, Box<Reject>> {
     let Routed { exchange, body, scratch, .. } = routed;
-    let token = match token::bearer(exchange.headers) {
-        Bearer::Token(token) => token,
-        Bearer::Missing | Bearer::Malformed => {
-            let hint =
-                "send Authorization: Bearer <token>; a partner without a token posts to /postback/{partner}";
-            return Err(exchange
-                .reject(Code::TokenMissing, "no bearer token", More::Nothing)
-                .with_hint(hint));
+    let token = match presented(exchange.headers) {
+        Ok(token) => token,
+        Err(absent) => {
+            let hint = "send Authorization: Bearer <token>, or post to /postback/{partner}";
+            return Err(exchange.reject(Code::TokenMissing, absent, More::Nothing).with_hint(hint));
         }
     };
-    match partner_of_token(exchange.policy, token, &mut scratch.tape) {
-        TokenPartner::Known(partner) => Ok(identified(exchange, partner, Some(token), body, scratch)),
-        TokenPartner::Unknown | TokenPartner::Anonymous => {
-            let hint =
-                "check the token's issuer (iss); a partner without a token posts to /postback/{partner}";
-            let detail = "no partner has the token's issuer";
-            Err(exchange.reject(Code::PartnerUnknown, detail, More::Nothing).with_hint(hint))
+    let (detail, hint) = match partner_of_token(exchange.policy, token, &mut scratch.tape) {
+        TokenPartner::Known(partner) => {
+            return Ok(identified(exchange, partner, Some(token), body, scratch));
         }
-    }
+        TokenPartner::Unknown => (NO_ISSUER, "check the token's iss, or post to /postback/{partner}"),
+        TokenPartner::Anonymous(anonymous) => {
+            (anonymous.as_str(), "name the partner: by the token's iss, or post to /postback/{partner}")
+        }
+    };
+    Err(exchange.reject(Code::PartnerUnknown, detail, More::Nothing).with_hint(hint))
 }
 
 /// Check 4 at `/postback/{partner}`: the path tells the partner, and a token must not tell another one.
 pub(super) fn by_path<'r>(routed: Routed<'r>, name: &str) -> Result<Identified<'r>, Box<Reject>> {
     let Routed { mut exchange, body, scratch, .. } = routed;
-    let unknown =
-        |exchange: Exchange<'_>, detail| Err(exchange.reject(Code::PartnerUnknown, detail, More::Nothing));
     let Some(partner) = exchange.policy.partner(name) else {
-        return unknown(exchange, "no partner has the name in the path");
+        let detail = "no partner has the name in the path";
+        return Err(exchange.reject(Code::PartnerUnknown, detail, More::Nothing));
     };
-    let token = match token::bearer(exchange.headers) {
-        Bearer::Token(token) => token,
-        Bearer::Missing | Bearer::Malformed if partner.token.is_none() => {
-            return Ok(identified(exchange, partner, None, body, scratch));
-        }
-        Bearer::Missing | Bearer::Malformed => {
+    let token = match presented(exchange.headers) {
+        Ok(token) => token,
+        Err(_) if partner.token.is_none() => return Ok(identified(exchange, partner, None, body, scratch)),
+        Err(absent) => {
             exchange.facts.partner = Some(Arc::clone(&partner.name));
-            return Err(exchange.reject(Code::TokenMissing, "the partner needs a token", More::Nothing));
+            return Err(exchange.reject(Code::TokenMissing, absent, More::Nothing));
         }
     };
     match partner_of_token(exchange.policy, token, &mut scratch.tape) {
         TokenPartner::Known(of_token) if of_token.name != partner.name => {
-            unknown(exchange, "token and path name different partners")
+            let detail = "token and path name different partners";
+            Err(exchange.reject(Code::PartnerUnknown, detail, More::Nothing))
         }
-        TokenPartner::Unknown => unknown(exchange, "no partner has the token's issuer"),
-        TokenPartner::Known(_) | TokenPartner::Anonymous => {
+        TokenPartner::Unknown => {
+            let hint = match partner.token {
+                Some(_) => None,
+                None => Some("this partner presents no token: leave Authorization out"),
+            };
+            Err(exchange.reject(Code::PartnerUnknown, NO_ISSUER, More::Nothing).with_hint(hint))
+        }
+        TokenPartner::Known(_) | TokenPartner::Anonymous(_) => {
             Ok(identified(exchange, partner, Some(token), body, scratch))
         }
+    }
+}
+
+const NO_ISSUER: &str = "no partner has the token's issuer";
+
+/// The token that a request presents, or why there is none.
+fn presented(headers: Headers<'_>) -> Result<&[u8], &'static str> {
+    match token::bearer(headers) {
+        Bearer::Token(token) => Ok(token),
+        Bearer::Missing => Err("there is no Authorization"),
+        Bearer::Unusable(problem) => Err(problem.as_str()),
     }
 }
 
@@ -91,18 +105,19 @@ enum TokenPartner<'r> {
     Known(&'r Partner),
     /// The token names an issuer that is nobody's.
     Unknown,
-    /// The token names nobody: an opaque token that is not on file, or no token at all.
-    Anonymous,
+    /// The token names nobody: it has no issuer, and is not on file either.
+    Anonymous(Anonymous),
 }
 
 fn partner_of_token<'r>(policy: &'r Policy, token: &[u8], tape: &mut Tape) -> TokenPartner<'r> {
     match token::unverified_issuer(token, tape) {
-        Some(issuer) => {
+        Ok(issuer) => {
             policy.partner_by_issuer(issuer.as_str()).map_or(TokenPartner::Unknown, TokenPartner::Known)
         }
-        None => policy
+        Err(anonymous @ Anonymous::TooLong) => TokenPartner::Anonymous(anonymous),
+        Err(anonymous @ (Anonymous::NotAJws | Anonymous::NoIssuer)) => policy
             .partner_by_opaque_token(&sha256(token))
-            .map_or(TokenPartner::Anonymous, TokenPartner::Known),
+            .map_or(TokenPartner::Anonymous(anonymous), TokenPartner::Known),
     }
 }
 
@@ -133,16 +148,14 @@ impl<'r> Identified<'r> {
         if let (Some(policy), Some(token)) = (&partner.token, token) {
             match token::verify(policy, token, exchange.now, &mut scratch.tape) {
                 Ok(verified) => exchange.facts.token_key_id = Some(verified.key_id),
-                Err(TokenReject::Invalid { reason, skew_ms }) => {
+                Err(reject) => {
+                    let (code, skew_ms) = match reject {
+                        TokenReject::Invalid { skew_ms, .. } => (Code::TokenInvalid, skew_ms),
+                        TokenReject::Expired { skew_ms } => (Code::TokenExpired, Some(skew_ms)),
+                        TokenReject::LifetimeTooLong => (Code::TokenLifetimeTooLong, None),
+                    };
                     let more = skew_ms.map_or(More::Nothing, More::Skew);
-                    return Err(exchange.reject(Code::TokenInvalid, reason, more));
-                }
-                Err(TokenReject::Expired { skew_ms }) => {
-                    return Err(exchange.reject(Code::TokenExpired, "exp has come", More::Skew(skew_ms)));
-                }
-                Err(TokenReject::LifetimeTooLong) => {
-                    let detail = "exp - iat is over the maximum";
-                    return Err(exchange.reject(Code::TokenLifetimeTooLong, detail, More::Nothing));
+                    return Err(exchange.reject(code, reject.as_str(), more));
                 }
             }
         }

@@ -55,9 +55,10 @@ impl Reject {
         Box::new(Self { facts, more, hint: None, status: None, not_accepted: None })
     }
 
-    /// With a hint that speaks of the cause.
-    pub(super) fn with_hint(self: Box<Self>, hint: &'static str) -> Box<Self> {
-        Box::new(Self { hint: Some(hint), ..*self })
+    /// With a hint that speaks of the cause; `None` leaves the code's own.
+    pub(super) fn with_hint(mut self: Box<Self>, hint: impl Into<Option<&'static str>>) -> Box<Self> {
+        self.hint = hint.into();
+        self
     }
 
     /// The same refusal for a filter that vouched for the event. It has accepted the event by its own document, so the fault lies

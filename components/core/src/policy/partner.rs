@@ -18,9 +18,9 @@ use crate::document::{
 };
 use crate::event::{CustomEvent, EventName, EventRules, EventType, Presence};
 use crate::keys::KEYS_VALID_MAX;
-use crate::mac::MacKey;
+
 use crate::rate::Rate;
-use crate::signature::{Place, Scheme, SignaturePolicy, SigningKey};
+use crate::signature::{Place, Scheme, SignaturePolicy, SigningKey, SigningSecret};
 use crate::source::{Cidr, CidrProblem, SourcePolicy};
 
 /// Longest name of a partner in bytes.
@@ -189,7 +189,7 @@ impl Compiler<'_, '_> {
         };
         let asked = Asked { encoding, valid_max: KEYS_VALID_MAX, without_gap: false };
         let keys = keys::keys(self.errors, &mut self.secrets, path, written, asked);
-        keys.into_iter().map(|key| key.prepared(|secret| MacKey::new(&secret))).collect()
+        keys.into_iter().map(|key| key.prepared(|secret| SigningSecret::new(&secret))).collect()
     }
 
     fn source(&mut self, path: &Path<'_>, source: &written::Source) -> SourcePolicy {

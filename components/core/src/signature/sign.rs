@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Place, Scheme, SigningKey, is_message_id};
+use super::presented::is_message_id;
+use super::{Place, Scheme, SigningKey};
 use crate::canonical::{self, Sink};
 use crate::json::Document;
 use crate::mac::{Mac, Tag};
