@@ -18,7 +18,7 @@ use crate::outcome::{Code, Facts, Reply};
 use crate::policy::{ClickVerify, Environment, Partner, Policy};
 use crate::receipt;
 use crate::signature::{self, Place, Scheme, SignaturePolicy, SignatureReject};
-use crate::source::{self, SourceReject};
+use crate::source::{self, ForwardedCertificate, ForwardedProblem, SourceReject};
 use crate::store::{Claim, ClaimKey, Fallback, HandOn, InboxRow};
 use crate::text::Text;
 use crate::time::Timestamp;
@@ -269,8 +269,12 @@ fn allowed_source(
     headers: Headers<'_>,
     facts: &Facts,
 ) -> Result<(), Box<Reply>> {
-    let forwarded = source::forwarded_certificate(peer.address, &policy.trusted_proxies, headers);
-    let certificate = peer.certificate.iter().copied().chain(forwarded);
+    let forwarded = if partner.source.demands_certificate() {
+        source::forwarded_certificate(peer.address, &policy.trusted_proxies, headers)
+    } else {
+        ForwardedCertificate::default()
+    };
+    let certificate = peer.certificate.iter().copied().chain(forwarded.identities());
     source::check(&partner.source, address, certificate).map_err(|fault| match fault {
         SourceReject::Address => {
             refuse(facts.clone(), Code::SourceNotAllowed, "the address is on no allow-list", &More::Nothing)
@@ -278,7 +282,7 @@ fn allowed_source(
         SourceReject::Certificate => refuse(
             facts.clone(),
             Code::CertificateNotAllowed,
-            "no client certificate that is allowed",
+            forwarded.problem().map_or("no client certificate that is allowed", ForwardedProblem::as_str),
             &More::Nothing,
         ),
     })
