@@ -404,8 +404,7 @@ fn valid_event(
             return Ok(event);
         }
         (Err(ClickReject::Foreign), ClickVerify::WhenOurs) => return Ok(event),
-        // Only a macro that nobody filled in is no tracker's id.
-        (Err(fault), ClickVerify::Off) if fault != ClickReject::Macro => return Ok(event),
+        (Err(fault), ClickVerify::Off) if !fault.is_certain() => return Ok(event),
         (Err(fault), _) => fault,
     };
     Err(refuse(facts.clone(), Code::ClickIdInvalid, fault.as_str(), &More::Hint(fault.as_str())))

@@ -4,7 +4,7 @@ use alloc::borrow::{Cow, ToOwned as _};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use countersign_core::click::is_macro;
+use countersign_core::identifier::is_macro;
 
 /// Longest query that is read, in bytes; what comes behind is passed by.
 pub const QUERY_BYTES_MAX: usize = 8_192;
