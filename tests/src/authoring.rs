@@ -11,6 +11,7 @@ mod bearer;
 mod claim;
 mod event;
 mod hand_on;
+mod identifier;
 mod inbox;
 mod payload;
 mod precedence;
@@ -89,6 +90,7 @@ pub fn chapters() -> Vec<Chapter> {
         payload::chapters(),
         signing::chapters(),
         event::chapters(),
+        identifier::chapters(),
         claim::chapters(),
         precedence::chapters(),
         hand_on::chapters(),
