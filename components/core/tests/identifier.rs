@@ -163,3 +163,11 @@ fn an_id_that_only_looks_like_one_passes() {
         assert_eq!(check(text), Ok(()), "{text:?}");
     }
 }
+
+#[test]
+fn the_page_has_the_whole_list() {
+    let page = include_str!("../../../docs/rejects.md").to_lowercase();
+    for word in NOTHING.into_iter().filter(|word| word.len() < 32) {
+        assert!(page.contains(&format!("`{word}`")), "docs/rejects.md does not have {word:?}");
+    }
+}
