@@ -252,6 +252,7 @@ struct Mended {
 
 /// Undoes what happens to an id on its way: percent-encoding (twice at the most), quotes and blanks, a name in front (`cid=`,
 /// `click_id:`), letter case, and another separator behind `clk`, or none. `None` where nothing claims to be ours.
+#[cold]
 fn mended(id: &str) -> Option<Mended> {
     let mut text: Text<MENDED_BYTES_MAX> = Text::new(id)?;
     for _ in 0..2 {

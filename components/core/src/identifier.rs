@@ -37,6 +37,7 @@ impl IdentifierReject {
 ///
 /// # Errors
 /// The first [`IdentifierReject`] that holds.
+#[inline(never)]
 pub fn check(text: &str) -> Result<(), IdentifierReject> {
     if text.trim_matches(is_blank) != text || text.contains(char::is_control) {
         // Blanks alone are nothing.
@@ -107,6 +108,7 @@ pub const NOTHING: [&str; 40] = [
 /// Whether a text is what programs print for nothing: an empty text, a word of [`NOTHING`] in any letter case, or zero in any
 /// form (`0`, `0.00`, `0x0`, `00000000-0000-0000-0000-000000000000`), within quotes or percent-encoded or as it is.
 #[must_use]
+#[inline(never)]
 pub fn is_nothing(text: &str) -> bool {
     let is_word = |text: &str| NOTHING.iter().any(|word| word.eq_ignore_ascii_case(text));
     Spellings::of(text).any(|text| {
@@ -131,6 +133,7 @@ fn is_zero(text: &str) -> bool {
 /// `[CLICK_ID]`, percent-encoded once or twice or as it is; the name of a member (`$account_id`) in the place of its value. A
 /// UUID in braces is not a macro.
 #[must_use]
+#[inline(never)]
 pub fn is_macro(text: &str) -> bool {
     Spellings::of(text)
         .any(|text| (is_wrapped(text) && !is_braced_uuid(text)) || has_macro(text) || is_name(text))
@@ -192,6 +195,7 @@ fn is_braced_uuid(text: &str) -> bool {
 }
 
 /// White space, control characters, and what takes no room at all.
+#[inline(never)]
 fn is_blank(character: char) -> bool {
     character.is_whitespace()
         || character.is_control()
@@ -199,6 +203,7 @@ fn is_blank(character: char) -> bool {
 }
 
 /// A text without the quotes and blanks around it, however many there are.
+#[inline(never)]
 pub(crate) fn unquoted(text: &str) -> &str {
     const BEFORE: [&str; 6] = ["\\\"", "\\'", "&quot;", "&#34;", "&apos;", "&#39;"];
     // Of an escaped quote the quote is gone by then.
@@ -238,6 +243,7 @@ impl<'a> Spellings<'a> {
 
 /// A text with its percent-encoding undone once; `None` where it has none, is longer than `N` bytes, or would not be UTF-8. A `%`
 /// without two digits behind it stands for itself.
+#[inline(never)]
 pub(crate) fn percent_decoded<const N: usize>(text: &str) -> Option<Text<N>> {
     if !text.contains('%') {
         return None;

@@ -63,6 +63,7 @@ impl<'a> ForwardedCertificate<'a> {
     }
 
     /// Reads a field.
+    #[cold]
     fn read(field: &'a [u8]) -> Result<Self, ForwardedProblem> {
         let Element { hash, certificate, names } = Element::read(field).ok_or(ForwardedProblem::Malformed)?;
         // Envoy writes `Hash` as 64 digits; the shorter digests of others say nothing here.
@@ -181,6 +182,7 @@ impl<'a> Element<'a> {
 }
 
 /// Splits the names at the end of an element: URIs before DNS names, and nothing else.
+#[inline(never)]
 fn names(text: &[u8]) -> Option<Vec<Option<&str>>> {
     let text = core::str::from_utf8(text).ok().filter(|text| !text.contains([',', '"']))?;
     let mut names = Vec::new();
@@ -227,6 +229,7 @@ fn is_subject(value: &[u8]) -> bool {
 }
 
 /// The DER form of the first certificate in percent-encoded PEM (RFC 7468).
+#[cold]
 fn der_of(encoded: &[u8]) -> Option<Vec<u8>> {
     const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
     const END: &str = "-----END CERTIFICATE-----";

@@ -18,6 +18,7 @@ const SUBJECT_ALTERNATIVE_NAME: [u8; 3] = [0x55, 0x1d, 0x11];
 
 /// The URI names of a certificate, in order; `None` where `der` is not one certificate in DER, where it has the extension
 /// twice, or where a name is not UTF-8.
+#[cold]
 pub(super) fn uri_names(der: &[u8]) -> Option<Vec<&str>> {
     let mut whole = Der(der);
     let mut certificate = Der(whole.value(SEQUENCE)?);
@@ -63,6 +64,7 @@ struct Der<'a>(&'a [u8]);
 
 impl<'a> Der<'a> {
     /// The next element: its tag, of one byte, and its value. Nothing is taken where it is cut off or malformed.
+    #[inline(never)]
     fn next(&mut self) -> Option<(u8, &'a [u8])> {
         let [tag, length, rest @ ..] = self.0 else { return None };
         let (length, rest) = match *length {
@@ -80,6 +82,7 @@ impl<'a> Der<'a> {
     }
 
     /// The value of the next element, which must have this tag.
+    #[inline(never)]
     fn value(&mut self, expected: u8) -> Option<&'a [u8]> {
         self.next().filter(|(tag, _)| *tag == expected).map(|(_, value)| value)
     }
