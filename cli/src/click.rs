@@ -104,8 +104,14 @@ fn length(fault: ClickReject) -> String {
         ClickReject::Truncated { length, .. } | ClickReject::TooLong { length, .. } => {
             format!(" (this one has {length})")
         }
-        ClickReject::Macro | ClickReject::Foreign | ClickReject::Alphabet | ClickReject::Forged => {
-            String::new()
-        }
+        ClickReject::Macro
+        | ClickReject::Nothing
+        | ClickReject::LetterCase
+        | ClickReject::Encoded
+        | ClickReject::Quoted
+        | ClickReject::Respelled
+        | ClickReject::Foreign
+        | ClickReject::Alphabet
+        | ClickReject::Forged => String::new(),
     }
 }

@@ -11,6 +11,7 @@ mod bearer;
 mod claim;
 mod event;
 mod hand_on;
+mod identifier;
 mod inbox;
 mod overlap;
 mod payload;
@@ -101,6 +102,7 @@ pub fn chapters() -> Vec<Chapter> {
         signing::chapters(),
         overlap::chapters(),
         event::chapters(),
+        identifier::chapters(),
         claim::chapters(),
         precedence::chapters(),
         hand_on::chapters(),

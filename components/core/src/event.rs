@@ -6,6 +6,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
+use crate::identifier::{self, IdentifierReject};
 use crate::json::{Document, Object, Str, Value};
 use crate::money::{Amount, AmountProblem, Currency};
 use crate::text::Text;
@@ -129,8 +130,9 @@ pub fn read(document: &Document<'_>, rules: &EventRules, now: Timestamp) -> Resu
 
     let event = rejects.note("/event", event_type(members.event, rules));
     let (event, demands) = event.map_or((None, Demands::PLAIN), |(event, demands)| (Some(event), demands));
-    let event_id = rejects.note("/event_id", identifier(members.event_id, EVENT_ID));
-    let click_id = rejects.note("/click_id", identifier(members.click_id, CLICK_ID));
+    let event_id = rejects.note("/event_id", filled(members.event_id, EVENT_ID));
+    // Whether that was filled in is for [`crate::click`] to say, with a code of its own.
+    let click_id = rejects.note("/click_id", visible(members.click_id, CLICK_ID));
     let ts_event = rejects.note("/ts_event", instant(members.ts_event));
     if let Some(ahead_ms) = ts_event.map(|ts_event| ts_event.since_ms(now))
         && ahead_ms > rules.ts_event_future_ms_max
@@ -208,14 +210,23 @@ fn event_type(value: Option<Value<'_>>, rules: &EventRules) -> Result<(EventType
     Ok((event, demands))
 }
 
-/// A text of visible ASCII, as long as its type.
-fn identifier<const N: usize>(
-    value: Option<Value<'_>>,
-    problem: &'static str,
-) -> Result<Text<N>, &'static str> {
+/// An id that the sender's system filled in.
+fn filled<const N: usize>(value: Option<Value<'_>>, problem: &'static str) -> Result<Text<N>, &'static str> {
+    let text = visible(value, problem)?;
+    identifier::check(text.as_str()).map_err(IdentifierReject::as_str)?;
+    Ok(text)
+}
+
+/// A text of visible ASCII, as long as its type. Where it is not, a cause that has a name is named.
+fn visible<const N: usize>(value: Option<Value<'_>>, problem: &'static str) -> Result<Text<N>, &'static str> {
     let text: Text<N> = value.and_then(string).and_then(|text| text.to_text()).ok_or(problem)?;
-    let visible = !text.is_empty() && text.as_str().bytes().all(|byte| byte.is_ascii_graphic());
-    if visible { Ok(text) } else { Err(problem) }
+    if text.is_empty() {
+        return Err(problem);
+    }
+    if text.as_str().bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(text);
+    }
+    Err(identifier::check(text.as_str()).err().map_or(problem, IdentifierReject::as_str))
 }
 
 fn instant(value: Option<Value<'_>>) -> Result<Timestamp, &'static str> {
@@ -284,17 +295,21 @@ fn original(
     if value.is_none() {
         return if demands.original.is_some() { Err(ORIGINAL_MISSING) } else { Ok(None) };
     }
-    let original = identifier(value, ORIGINAL)?;
+    let original = filled(value, ORIGINAL)?;
     if event_id == Some(&original) { Err(ORIGINAL_IS_ITSELF) } else { Ok(Some(original)) }
 }
 
 /// Checks the members that say more of player and campaign. They are read where they are needed, from the payload.
 fn descriptions(members: &Members<'_>, rejects: &mut EventRejects) {
+    for (pointer, value) in [
+        ("/account_id", members.account_id),
+        ("/session_id", members.session_id),
+        ("/install_id", members.install_id),
+    ] {
+        let _noted = rejects.note(pointer, value.map_or(Ok(()), identified));
+    }
     type Check = fn(Str<'_>) -> bool;
-    let checks: [(&'static str, Option<Value<'_>>, Check, &'static str); 12] = [
-        ("/account_id", members.account_id, is_label, LABEL),
-        ("/session_id", members.session_id, is_label, LABEL),
-        ("/install_id", members.install_id, is_label, LABEL),
+    let checks: [(&'static str, Option<Value<'_>>, Check, &'static str); 9] = [
         ("/geo", members.geo, is_country, GEO),
         ("/device", members.device, is_label, LABEL),
         ("/ip", members.ip, is_address, IP),
@@ -317,6 +332,15 @@ fn descriptions(members: &Members<'_>, rejects: &mut EventRejects) {
             rejects.add("/consent", CONSENT);
         }
     }
+}
+
+/// Checks an id of others, which may be any text: everything that is said of one player hangs on it.
+fn identified(value: Value<'_>) -> Result<(), &'static str> {
+    let text: Text<LABEL_BYTES_MAX> = string(value).and_then(|text| text.to_text()).ok_or(LABEL)?;
+    if text.is_empty() {
+        return Err(LABEL);
+    }
+    identifier::check(text.as_str()).map_err(IdentifierReject::as_str)
 }
 
 /// Checks a consent: without its version nobody can say to what the player agreed (source §9).

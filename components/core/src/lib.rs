@@ -16,6 +16,7 @@ pub mod drive;
 pub mod event;
 pub mod gate;
 pub mod headers;
+pub mod identifier;
 pub mod json;
 pub mod keys;
 mod mac;

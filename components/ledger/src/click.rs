@@ -222,6 +222,7 @@ impl Click {
         for (name, parameters) in [
             ("unreplaced", &self.parameters.unreplaced),
             ("personal", &self.parameters.personal),
+            ("joined", &self.parameters.joined),
             ("cut", &self.cut()),
         ] {
             if !parameters.is_empty() {

@@ -55,6 +55,8 @@ pub struct ListenerSpec {
     pub upstream_timeout: Option<Duration>,
     /// The filter chain's `transport_socket`; none: plain text.
     pub transport_socket: Option<Value>,
+    /// Members of the connection manager that are set, or replaced, in the shipped one.
+    pub connection_manager: Vec<(&'static str, Value)>,
     /// The whole filter in place of the shipped one, as `http_filters` has it; the fields above that are about the filter then do
     /// not count.
     pub http_filter: Option<Value>,
@@ -69,6 +71,7 @@ impl Default for ListenerSpec {
             allow_on_headers_stop_iteration: true,
             upstream_timeout: None,
             transport_socket: None,
+            connection_manager: Vec::new(),
             http_filter: None,
         }
     }
@@ -140,6 +143,9 @@ impl ListenerSpec {
         if let Some(timeout) = self.upstream_timeout {
             let timeout = json!(format!("{}s", timeout.as_secs_f64()));
             set(manager, "/route_config/virtual_hosts/0/routes/0/route/timeout", timeout)?;
+        }
+        for (name, value) in &self.connection_manager {
+            manager[*name] = value.clone();
         }
         let shipped = manager.pointer_mut("/http_filters/0").context("envoy.yaml has no filter")?;
         if let Some(filter) = &self.http_filter {

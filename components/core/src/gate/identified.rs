@@ -12,7 +12,7 @@ use crate::json::Tape;
 use crate::mac::sha256;
 use crate::outcome::Code;
 use crate::policy::{Partner, Policy};
-use crate::source::{self, SourceReject};
+use crate::source::{self, ForwardedCertificate, ForwardedProblem, SourceReject};
 use crate::token::{self, Anonymous, Bearer, TokenReject};
 
 /// A request that says who sends it. Nothing of that is proved yet.
@@ -130,13 +130,19 @@ impl<'r> Identified<'r> {
     /// Check 5: address and client certificate.
     fn allowed_source(self) -> Result<Self, Box<Reject>> {
         let Exchange { policy, headers, peer, address, .. } = &self.exchange;
-        let forwarded = source::forwarded_certificate(peer.address, &policy.trusted_proxies, *headers);
-        let certificate = peer.certificate.iter().copied().chain(forwarded);
+        let forwarded = if self.partner.source.demands_certificate() {
+            source::forwarded_certificate(peer.address, &policy.trusted_proxies, *headers)
+        } else {
+            ForwardedCertificate::default()
+        };
+        let certificate = peer.certificate.iter().copied().chain(forwarded.identities());
         let (code, detail) = match source::check(&self.partner.source, *address, certificate) {
             Ok(()) => return Ok(self),
             Err(SourceReject::Address) => (Code::SourceNotAllowed, "the address is on no allow-list"),
             Err(SourceReject::Certificate) => {
-                (Code::CertificateNotAllowed, "no client certificate that is allowed")
+                let otherwise = "no client certificate that is allowed";
+                let detail = forwarded.problem().map_or(otherwise, ForwardedProblem::as_str);
+                (Code::CertificateNotAllowed, detail)
             }
         };
         Err(self.exchange.reject(code, detail, More::Nothing))

@@ -96,8 +96,7 @@ fn known_click(exchange: &mut Exchange<'_>, event: Event) -> Result<Event, Click
             Ok(Event { click_id, ..event })
         }
         (Err(ClickReject::Foreign), ClickVerify::WhenOurs) => Ok(event),
-        // Only a macro that nobody filled in is an id of no tracker.
-        (Err(reject), ClickVerify::Off) if reject != ClickReject::Macro => Ok(event),
+        (Err(reject), ClickVerify::Off) if !reject.is_certain() => Ok(event),
         (Err(reject), _) => Err(reject),
     }
 }
