@@ -17,8 +17,8 @@
 //! | `Read` | 7: strict JSON | `gate/authorised.rs` |
 //! | `Authentic` | 8: signature | `gate/authorised.rs` |
 //! | `Valid` | 9: event, money, time, click | `gate/valid.rs` |
-//! | `ClaimWait` | 10 to 12: event id, fallback, quota | `gate/step.rs` |
-//! | `Claimed` | 13: hand-on | `gate/claimed.rs` |
+//! | `ClaimWait` | 10 to 13: event id, age, fallback, quota | `gate/step.rs` |
+//! | `Claimed` | 14: hand-on | `gate/claimed.rs` |
 
 mod attested;
 mod authorised;

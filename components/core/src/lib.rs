@@ -21,6 +21,7 @@ pub mod json;
 pub mod keys;
 mod mac;
 pub mod money;
+pub mod names;
 pub mod outcome;
 pub mod policy;
 pub mod rate;

@@ -46,6 +46,8 @@ pub const DOCUMENTATION_URL: &str = "https://countersign.example/docs/rejects.md
 pub struct Policy {
     /// Whether real money moves. Production never shows a string-to-sign and knows no published key.
     pub environment: Environment,
+    /// What its state belongs to: `production/default`. At most 75 characters.
+    pub scope: Arc<str>,
     /// Where the codes of answers are documented; `type` in a refusal is this URL, `#` and the code.
     pub documentation_url: Arc<str>,
     /// Limits on requests, before anything is known of their sender.
@@ -54,10 +56,12 @@ pub struct Policy {
     pub trusted_proxies: Vec<Cidr>,
     /// How claims are kept.
     pub dedup: Dedup,
+    /// Whether what stands behind the gate knows repeats by itself, however old.
+    pub upstream_is_idempotent: bool,
     /// How a `click_id` proves that it is ours (source §3).
     pub click_id: ClickPolicy,
     /// Sign receipts. Their secrets are of no other use, so no partner can make a receipt.
-    pub receipt: ReceiptKeys,
+    pub receipt: Arc<ReceiptKeys>,
     /// The hop keys: they sign `x-countersign-attestation` towards the upstream, and verify it at `/collect`; at most 8, of which
     /// at most 4 are valid at once. Each is named `hop:` and its id.
     pub attestation: Vec<Key<MacKey>>,
@@ -113,6 +117,8 @@ pub struct Partner {
     pub rate: Rate,
     /// The answer to an event that is being handed on at this moment.
     pub in_flight_status: InFlightStatus,
+    /// How old an event may be that a gate in front of an upstream does not know, in milliseconds; `None`: of any age.
+    pub ts_event_past_ms_max: Option<u64>,
     /// What its events may look like (source §4).
     pub events: EventRules,
     /// Event type to length of the fallback window in milliseconds.

@@ -332,9 +332,10 @@ async fn known_event(connection: &Connection, claim: &Claim) -> Result<Option<Cl
         };
         if hold.is_live(claim.now) {
             return Ok(Some(match hold {
-                Hold::Committed { .. } => {
-                    ClaimAnswer::Seen { same_payload: payload_hash == claim.payload_hash }
-                }
+                Hold::Committed { .. } => ClaimAnswer::Seen {
+                    same_payload: payload_hash == claim.payload_hash,
+                    receipt_key: claim.receipt_key,
+                },
                 Hold::Pending { until } => in_flight(until, claim.now),
             }));
         }
@@ -369,7 +370,7 @@ async fn known_fallback(
     };
     match hold {
         Hold::Committed { .. } if hold.is_live(claim.now) => {
-            return Ok(Some(ClaimAnswer::DuplicateOf { event_id }));
+            return Ok(Some(ClaimAnswer::DuplicateOf { event_id: Some(event_id) }));
         }
         // The claim holds its event alone. So what is pending in that event's name is the rest of a claim that was released
         // halfway: nobody is under way with it.

@@ -7,8 +7,8 @@ use anyhow::{Context as _, anyhow};
 use countersign_core::dedup::{MemoryTable, TableSize, TableStore};
 use countersign_core::rate::{Quota, Rate};
 use countersign_core::store::{
-    Claim, ClaimAnswer, ClaimKey, End, Fallback, HandOn, InboxRow, Settlement, SourceKey, StoreFault,
-    Throttle, ThrottleAnswer,
+    Claim, ClaimAnswer, ClaimKey, End, Fallback, Freshness, HandOn, InboxRow, Settlement, SourceKey,
+    StoreFault, Throttle, ThrottleAnswer,
 };
 use countersign_core::text::Text;
 use countersign_core::time::Timestamp;
@@ -59,7 +59,7 @@ impl Host for Embed {
         };
         let secrets = group.secrets.iter().map(|(name, secret)| (name.clone(), secret.clone().into_bytes()));
         let config = EmbedConfig { document, secrets: secrets.collect(), faults: self.faults.clone() };
-        let store = Box::new(Memory(TableStore::new(MemoryTable::default(), shape)));
+        let store = Box::new(Memory(TableStore::new(MemoryTable::default(), "tests/embed", shape)));
         let mut host = EmbedHost::start(module()?, config, store).map_err(|error| anyhow!("{error:?}"))?;
         let mut pending = Vec::new();
         vector.steps.iter().map(|step| self::step(&mut host, step, &mut pending)).collect()
@@ -163,8 +163,13 @@ impl EmbedStore for Memory {
             }
             ClaimAnswer::Fresh { quota } => records::ClaimAnswer::Fresh(quota.map(left)),
             ClaimAnswer::InFlight { retry_after_ms } => records::ClaimAnswer::InFlight(retry_after_ms),
-            ClaimAnswer::Seen { same_payload } => records::ClaimAnswer::Seen(same_payload),
-            ClaimAnswer::DuplicateOf { event_id } => records::ClaimAnswer::DuplicateOf(event_id.to_string()),
+            ClaimAnswer::Seen { same_payload, receipt_key } => {
+                records::ClaimAnswer::Seen(records::Seen { same_payload, receipt_key })
+            }
+            ClaimAnswer::TooOld { ts_event_min } => records::ClaimAnswer::TooOld(ts_event_min.as_ms()),
+            ClaimAnswer::DuplicateOf { event_id } => {
+                records::ClaimAnswer::DuplicateOf(event_id.map(|event_id| event_id.to_string()))
+            }
             // No claim of this host asks about its source.
             ClaimAnswer::SourceLimited { .. } => return Err(records::StoreFault::Corrupt),
         })
@@ -179,6 +184,8 @@ impl EmbedStore for Memory {
                 },
                 key: key(&settlement.key)?,
                 payload_hash: bytes(&settlement.payload_hash)?,
+                receipt_key: settlement.receipt_key,
+                ts_event: Timestamp::from_ms(settlement.ts_event),
                 fallback: settlement.fallback.as_ref().map(fallback).transpose()?,
                 retention_ms: settlement.retention_ms,
                 now: Timestamp::from_ms(settlement.now),
@@ -195,9 +202,14 @@ fn claim(operation: &records::ClaimOperation) -> anyhow::Result<Claim> {
         quota: operation.quota.map(rate),
         key: key(&operation.key)?,
         payload_hash: bytes(&operation.payload_hash)?,
+        receipt_key: operation.receipt_key,
         hand_on: HandOn::AfterClaim { lease_ms: operation.lease_ms },
         retention_ms: operation.retention_ms,
         fallback: operation.fallback.as_ref().map(fallback).transpose()?,
+        freshness: Freshness {
+            ts_event_min: Timestamp::from_ms(operation.freshness.ts_event_min),
+            own_memory: operation.freshness.own_memory,
+        },
         row: InboxRow {
             event_id: short(&operation.event_id)?,
             event: short(&operation.event)?,
@@ -225,7 +237,11 @@ fn key(key: &records::ClaimKey) -> anyhow::Result<ClaimKey> {
 }
 
 fn fallback(fallback: &records::Fallback) -> anyhow::Result<Fallback> {
-    Ok(Fallback { fingerprint: bytes(&fallback.fingerprint)?, window_ms: fallback.window_ms })
+    Ok(Fallback {
+        fingerprint: bytes(&fallback.fingerprint)?,
+        ts_event: Timestamp::from_ms(fallback.ts_event),
+        window_ms: fallback.window_ms,
+    })
 }
 
 const fn rate(rate: records::Rate) -> Rate {

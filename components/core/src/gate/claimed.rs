@@ -1,4 +1,4 @@
-//! Check 13: the hand-on, and what its outcome means for the claim and for the sender.
+//! Check 14: the hand-on, and what its outcome means for the claim and for the sender.
 
 use alloc::boxed::Box;
 
@@ -165,6 +165,8 @@ impl Claimed {
             end,
             key: claim.key,
             payload_hash: claim.payload_hash,
+            receipt_key: claim.receipt_key,
+            ts_event: claim.row.ts_event,
             fallback: claim.fallback,
             retention_ms: claim.retention_ms,
             now,

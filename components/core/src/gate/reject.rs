@@ -44,6 +44,8 @@ pub(super) enum More {
     Event(Box<EventRejects>),
     /// How far the sender's clock is ahead of ours, in milliseconds.
     Skew(i64),
+    /// The earliest `ts_event` that would be taken.
+    TsEventMin(Timestamp),
     /// What was to be signed: the sandbox shows it, production never does.
     StringToSign(Vec<u8>),
 }

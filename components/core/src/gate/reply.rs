@@ -51,6 +51,7 @@ pub(super) fn refusal(reject: Reject, documentation_url: &str, now: Timestamp) -
             }
         }
         More::Skew(milliseconds) => tell_skew(&mut headers, &mut body, milliseconds, now),
+        More::TsEventMin(earliest) => body.text("ts_event_min", earliest.write_rfc3339().as_str()),
         More::StringToSign(bytes) => {
             body.text("string_to_sign", core::str::from_utf8(&bytes).unwrap_or("(not UTF-8)"));
         }
@@ -84,6 +85,7 @@ pub(super) fn refusal(reject: Reject, documentation_url: &str, now: Timestamp) -
         | Code::EventInvalid
         | Code::ClickIdInvalid
         | Code::RateLimited
+        | Code::EventTooOld
         | Code::EventIdReused
         | Code::InFlight
         | Code::UpstreamUnavailable

@@ -115,7 +115,7 @@ fn valid(routed: Routed<'_>) -> Result<Valid, Box<Reject>> {
     authorised.read()?.authenticate()?.validate()
 }
 
-/// Checks 10 to 12 are under way: quota, event, fallback.
+/// Checks 10 to 13 are under way: event, age, fallback, quota.
 #[derive(Debug)]
 #[must_use = "resume it with the store's answer"]
 pub struct ClaimWait {
@@ -153,14 +153,18 @@ impl ClaimWait {
                     Step::answer(reply::accepted(valid.facts, Code::Accepted, &receipt, quota))
                 }
             },
-            ClaimAnswer::Seen { same_payload: true } => {
-                let receipt = valid.claim.row.receipt;
+            ClaimAnswer::Seen { same_payload: true, receipt_key } => {
+                let receipt = valid.receipt_of(receipt_key);
                 Step::answer(reply::accepted(valid.facts, Code::Duplicate, &receipt, None))
             }
             ClaimAnswer::DuplicateOf { event_id } => {
-                Step::answer(reply::fallback_duplicate(valid.facts, Some(&event_id)))
+                Step::answer(reply::fallback_duplicate(valid.facts, event_id.as_ref()))
             }
-            ClaimAnswer::Seen { same_payload: false } => {
+            ClaimAnswer::TooOld { ts_event_min } => {
+                let detail = "the event is not known, and older than what is remembered";
+                refused(Reject::new(valid.facts, Code::EventTooOld, detail, More::TsEventMin(ts_event_min)))
+            }
+            ClaimAnswer::Seen { same_payload: false, receipt_key: _ } => {
                 let detail = "committed with another payload";
                 refused(Reject::new(valid.facts, Code::EventIdReused, detail, More::Nothing))
             }

@@ -14,11 +14,13 @@ use crate::headers::Headers;
 use crate::json::Document;
 use crate::keys;
 use crate::mac::sha256;
+use crate::names;
 use crate::outcome::{Code, Facts};
 use crate::policy::{ClickVerify, Partner};
-use crate::receipt;
-use crate::store::{Claim, ClaimKey, Fallback, Fingerprint, HandOn, InboxRow};
+use crate::receipt::{self, Receipt, ReceiptKeys};
+use crate::store::{Claim, ClaimKey, Fallback, Freshness, HandOn, InboxRow};
 use crate::text::Text;
+use crate::time::Timestamp;
 
 /// An event that somebody answers for.
 pub(super) struct Authentic<'r> {
@@ -44,6 +46,21 @@ pub(super) struct Valid {
     pub(super) hop: Option<EventId>,
     /// Where the codes are documented.
     pub(super) documentation_url: Arc<str>,
+    receipts: Arc<ReceiptKeys>,
+}
+
+impl Valid {
+    /// The receipt that the event was given when the key of this mark signed: a repeat after a rotation gets that of the first time.
+    /// Where that key is gone, the present key's.
+    pub(super) fn receipt_of(&self, mark: u8) -> Receipt {
+        let row = &self.claim.row;
+        match self.receipts.of_mark(mark) {
+            Some(key) if mark != self.claim.receipt_key => {
+                receipt::issue(key, &self.claim.partner, row.event_id.as_str(), &self.claim.payload_hash)
+            }
+            Some(_) | None => row.receipt,
+        }
+    }
 }
 
 impl Authentic<'_> {
@@ -128,12 +145,14 @@ impl Found<'_> {
         let Self { exchange, partner, authority, body, payload, key_id, payload_hash, event } = self;
         let Exchange { policy, mode, now, address, hop, .. } = exchange;
         // A document has no gap between keys: only a clock before the first key's begin gets here.
-        let Some((receipt_key, _mark)) = policy.receipt.current(now) else {
+        let Some((receipt_key, mark)) = policy.receipt.current(now) else {
             return Err(exchange.reject(Code::InternalError, "no receipt key is valid now", More::Nothing));
         };
         let Some(hop_key) = keys::current(&policy.attestation, now) else {
             return Err(exchange.reject(Code::InternalError, "no hop key is valid now", More::Nothing));
         };
+        let freshness = freshness(&exchange, partner);
+        let receipts = Arc::clone(&policy.receipt);
         let (name, event_id) = (&*partner.name, event.event_id.as_str());
         let lease_ms = policy.dedup.lease_ms;
         let (attestation, hand_on) = match mode {
@@ -144,7 +163,13 @@ impl Found<'_> {
             Mode::Inbox => (None, HandOn::WithClaim),
         };
         let fallback = partner.fallback_window_ms(event.event.as_str()).map(|window_ms| Fallback {
-            fingerprint: fingerprint("fallback", [name, event.event.as_str(), event.click_id.as_str()]),
+            fingerprint: names::fallback(
+                name,
+                event.event.as_str(),
+                event.click_id.as_str(),
+                event.amount.as_ref(),
+            ),
+            ts_event: event.ts_event,
             window_ms,
         });
         let quota = match authority {
@@ -156,11 +181,10 @@ impl Found<'_> {
             throttle: None,
             partner: Arc::clone(&partner.name),
             quota,
-            key: ClaimKey {
-                fingerprint: fingerprint("event", [name, event_id, ""]),
-                lease_until: now.plus_ms(lease_ms),
-            },
+            key: ClaimKey { fingerprint: names::event(name, event_id), lease_until: now.plus_ms(lease_ms) },
             payload_hash,
+            receipt_key: mark,
+            freshness,
             hand_on,
             retention_ms: policy.dedup.retention_ms,
             fallback,
@@ -178,23 +202,29 @@ impl Found<'_> {
         };
         let in_flight_status = partner.in_flight_status.status();
         let documentation_url = Arc::clone(&policy.documentation_url);
-        Ok(Valid { claim, facts: exchange.facts, attestation, in_flight_status, hop, documentation_url })
+        Ok(Valid {
+            claim,
+            facts: exchange.facts,
+            attestation,
+            in_flight_status,
+            hop,
+            documentation_url,
+            receipts,
+        })
     }
 }
 
-/// Names something claimed: 128 bits of a SHA-256 over its domain and its length-prefixed parts, so that no two lists of
-/// parts read alike.
-fn fingerprint(domain: &str, parts: [&str; 3]) -> Fingerprint {
-    use sha2::{Digest, Sha256};
-    let mut hash = Sha256::new();
-    for part in core::iter::once(domain).chain(parts) {
-        hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-        hash.update(part.as_bytes());
+/// How old an event may be that the store does not know. An inbox remembers for as long as its ledger.
+fn freshness(exchange: &Exchange<'_>, partner: &Partner) -> Freshness {
+    match exchange.mode {
+        Mode::Inbox => Freshness::ANY,
+        Mode::Forward => {
+            // What was accepted exactly so long ago is forgotten from now on, hence the one.
+            let earliest = |past_ms| exchange.now.as_ms().saturating_sub(past_ms).saturating_add(1);
+            Freshness {
+                ts_event_min: Timestamp::from_ms(partner.ts_event_past_ms_max.map_or(0, earliest)),
+                own_memory: !exchange.policy.upstream_is_idempotent,
+            }
+        }
     }
-    let digest: [u8; 32] = hash.finalize().into();
-    let mut name = [0; 16];
-    for (to, from) in name.iter_mut().zip(digest) {
-        *to = from;
-    }
-    name
 }
