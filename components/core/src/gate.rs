@@ -503,20 +503,3 @@ fn store_unavailable(facts: Facts) -> Box<Reply> {
     let more = More::RetryAfter { milliseconds: RETRY_AFTER_FAILURE_MS, quota: None };
     Box::new(reply::refusal(facts, Code::StoreUnavailable.status(), &more))
 }
-
-/// Names something claimed: 128 bits of a SHA-256 over its domain and its length-prefixed parts, so that no two lists of
-/// parts read alike.
-fn fingerprint(domain: &str, parts: [&str; 3]) -> crate::store::Fingerprint {
-    use sha2::{Digest, Sha256};
-    let mut hash = Sha256::new();
-    for part in core::iter::once(domain).chain(parts) {
-        hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-        hash.update(part.as_bytes());
-    }
-    let digest: [u8; 32] = hash.finalize().into();
-    let mut name = [0; 16];
-    for (to, from) in name.iter_mut().zip(digest) {
-        *to = from;
-    }
-    name
-}

@@ -19,6 +19,7 @@ pub mod headers;
 pub mod json;
 mod mac;
 pub mod money;
+pub mod names;
 pub mod outcome;
 pub mod policy;
 pub mod rate;

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use super::reply::{self, More};
-use super::{Body, ClaimWait, Gate, Mode, Request, fingerprint};
+use super::{Body, ClaimWait, Gate, Mode, Request};
 use crate::attestation::{self, AttestationReject};
 use crate::canonical;
 use crate::canonical::PayloadHash;
@@ -14,6 +14,7 @@ use crate::click::{self, ClickReject};
 use crate::event::{self, Event};
 use crate::headers::Headers;
 use crate::json::{self, Document, ReadLimits, Tape};
+use crate::names;
 use crate::outcome::{Code, Facts, Reply};
 use crate::policy::{ClickVerify, Environment, Partner, Policy};
 use crate::receipt;
@@ -473,7 +474,12 @@ fn claim(
         Mode::Inbox => None,
     };
     let fallback = partner.fallback_window_ms(event.event.as_str()).map(|window_ms| Fallback {
-        fingerprint: fingerprint("fallback", [name, event.event.as_str(), event.click_id.as_str()]),
+        fingerprint: names::fallback(
+            name,
+            event.event.as_str(),
+            event.click_id.as_str(),
+            event.amount.as_ref(),
+        ),
         ts_event: event.ts_event,
         window_ms,
     });
@@ -481,10 +487,7 @@ fn claim(
         throttle: None,
         partner: Arc::clone(&partner.name),
         quota: (!collect).then_some(partner.rate),
-        key: ClaimKey {
-            fingerprint: fingerprint("event", [name, event_id, ""]),
-            lease_until: now.plus_ms(lease_ms),
-        },
+        key: ClaimKey { fingerprint: names::event(name, event_id), lease_until: now.plus_ms(lease_ms) },
         payload_hash: authentic.payload_hash,
         receipt_key: 0,
         hand_on: match gate.mode {
