@@ -58,8 +58,8 @@ fn rows(connection: &Connection, sql: &str, id: i64) -> Vec<Value> {
 pub(crate) fn take(connection: &Connection, event: &Event) {
     let arrival = &event.arrival;
     if arrival.attempts == 1 {
-        let sql = "INSERT INTO inbox (id, payload_hash, remembered_until, partner, event_id, event, click_id, ts_event, key_id, \
-                   source, receipt, payload, received_at) VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7, 'k1', NULL, 'v1', ?8, ?9)";
+        let sql = "INSERT INTO inbox (id, payload_hash, partner, event_id, event, click_id, ts_event, key_id, \
+                   source, receipt, payload, received_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'k1', NULL, 'v1', ?8, ?9)";
         let values = params![
             arrival.id,
             arrival.payload_hash,
