@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 
 const AT_MS: u64 = 1_767_225_600_000;
 /// More calls of one name than any request makes, the start of an instance and the making of the tables included.
-const CALLS_MAX: u64 = 120;
+const CALLS_MAX: u64 = 200;
 const DOCUMENT: &str = r#"{
   "version": 1,
   "environment": "production",
@@ -111,29 +111,57 @@ struct Scene {
     request: fn() -> HttpRequest,
     /// The inbox afterwards.
     rows: &'static [&'static str],
+    /// What is kept beside it as a duplicate.
+    duplicates: &'static [&'static str],
 }
 
-const SCENES: [Scene; 4] = [
-    Scene { name: "accept", before: Vec::new, request: || postback("e1", "c1"), rows: &["e1"] },
+const SCENES: [Scene; 5] = [
+    Scene {
+        name: "accept",
+        before: Vec::new,
+        request: || postback("e1", "c1"),
+        rows: &["e1"],
+        duplicates: &[],
+    },
     Scene {
         name: "duplicate",
         before: || vec![postback("e1", "c1")],
         request: || postback("e1", "c1"),
         rows: &["e1"],
+        duplicates: &[],
     },
     Scene {
         name: "fallback duplicate",
         before: || vec![postback("e1", "c1")],
         request: || postback("e2", "c1"),
         rows: &["e1"],
+        duplicates: &["e2"],
     },
-    Scene { name: "collect", before: Vec::new, request: || collected("e1", "c1"), rows: &["e1"] },
+    Scene {
+        name: "repeated fallback duplicate",
+        before: || vec![postback("e1", "c1"), postback("e2", "c1")],
+        request: || postback("e2", "c1"),
+        rows: &["e1"],
+        duplicates: &["e2"],
+    },
+    Scene {
+        name: "collect",
+        before: Vec::new,
+        request: || collected("e1", "c1"),
+        rows: &["e1"],
+        duplicates: &[],
+    },
 ];
 
 fn inbox(gate: &SpinGate) -> Vec<String> {
+    event_ids(gate, "inbox")
+}
+
+fn event_ids(gate: &SpinGate, table: &str) -> Vec<String> {
     let database = gate.database().unwrap();
     // No table is no row: the first request of all failed before it made them.
-    let Ok(mut statement) = database.prepare("SELECT event_id FROM inbox ORDER BY event_id") else {
+    let Ok(mut statement) = database.prepare(&format!("SELECT event_id FROM {table} ORDER BY event_id"))
+    else {
         return Vec::new();
     };
     statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
@@ -161,7 +189,11 @@ fn play(gate: &SpinGate, faults: &Faults, scene: &Scene, call: &str, after: u64,
     let struck = calls() - counted > after;
     faults.clear();
     match reply.status {
-        200 => assert_eq!(inbox(gate), scene.rows, "{case}: a 200 without its row: {}", text(&reply)),
+        200 => {
+            assert_eq!(inbox(gate), scene.rows, "{case}: a 200 without its row: {}", text(&reply));
+            let duplicates = event_ids(gate, "duplicate");
+            assert_eq!(duplicates, scene.duplicates, "{case}: a 200 without its record: {}", text(&reply));
+        }
         503 => {
             assert!(struck, "{case}: {}", text(&reply));
             assert!(retry_after(&reply), "{case}");
@@ -171,6 +203,7 @@ fn play(gate: &SpinGate, faults: &Faults, scene: &Scene, call: &str, after: u64,
     let retry = gate.send(AT_MS + 1000, (scene.request)()).unwrap();
     assert_eq!(retry.status, 200, "{case}: the retry: {}", text(&retry));
     assert_eq!(inbox(gate), scene.rows, "{case}: after the retry");
+    assert_eq!(event_ids(gate, "duplicate"), scene.duplicates, "{case}: after the retry");
     assert_eq!(gate.failures(), [""; 0], "{case}");
     struck
 }

@@ -5,10 +5,12 @@
 mod admin;
 mod dead_letters;
 mod disk;
+mod duplicates;
 mod erasure;
 mod faults;
 mod killed;
 mod matching;
+mod opening;
 mod privacy;
 mod redecide;
 mod retention;
