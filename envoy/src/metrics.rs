@@ -46,6 +46,9 @@ impl Metrics {
             ("swap_retries", counters.swap_retries),
             ("sources_evicted", counters.sources_evicted),
             ("heals", counters.heals),
+            ("fallback_duplicates", counters.fallback_duplicates),
+            ("moved", counters.moved),
+            ("uncounted", counters.uncounted),
         ] {
             if by > 0 {
                 self.count(&format!("countersign.{name}.partner.{partner}"), by);

@@ -162,7 +162,7 @@ fn configured() -> Result<Plugin, ()> {
             "countersign: the proxy has no ticks; a missing allow_on_headers_stop_iteration will not be noticed",
         );
     }
-    let store = TableStore::new(SharedData, policy.dedup.size);
+    let store = TableStore::new(SharedData, &policy.scope, policy.dedup.size);
     let certificates = policy.partners().any(|partner| partner.source.demands_certificate());
     Ok(Plugin {
         certificates,

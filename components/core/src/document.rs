@@ -35,6 +35,9 @@ pub struct Configuration {
     pub version: Whole<1, 1>,
     /// `production` or `sandbox`.
     pub environment: Environment,
+    /// Name of what this document configures: 1 to 64 of `a-z`, `0-9`, `_` and `-`. With the environment it is the scope of
+    /// everything that is stored: documents of other scopes share nothing. Default: `default`.
+    pub name: Option<String>,
     /// Limits on requests, before anything is known of their sender.
     pub limits: Option<Limits>,
     /// Proxies whose `x-forwarded-for` and `x-forwarded-client-cert` are believed: addresses or CIDR networks, at most 64.
@@ -42,6 +45,8 @@ pub struct Configuration {
     pub trusted_proxies: Option<Vec<String>>,
     /// How claims are kept (source §8).
     pub dedup: Option<Dedup>,
+    /// What stands behind the gate.
+    pub upstream: Option<Upstream>,
     /// How a `click_id` proves that it is ours (source §3). Required in production.
     pub click_id: Option<ClickId>,
     /// The key that signs receipts. Required in production.
@@ -101,6 +106,16 @@ pub struct Dedup {
     pub retention_days: Option<Whole<1, 400>>,
     /// Seconds for which a claim waits for its hand-on to be settled; longer than the upstream's timeout. Default: 30.
     pub lease_seconds: Option<Whole<1, 300>>,
+}
+
+/// What stands behind the gate.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Upstream {
+    /// Whether it takes an event that it has already for a repeat, however old: then the gate need not refuse what is older than
+    /// its own memory. Default: `true` in the sandbox, `false` in production.
+    pub idempotent: Option<bool>,
 }
 
 /// A secret, by the name under which the host resolves it. The secret itself never stands in the document.
@@ -170,6 +185,9 @@ pub struct Partner {
     pub source: Option<Source>,
     /// The quota of verified events (source §5).
     pub rate: Option<Rate>,
+    /// How old an event may be that this gate does not know, in seconds; less than the retention where the upstream is not
+    /// idempotent. An inbox takes every age. Default: the retention; with an idempotent upstream any age.
+    pub ts_event_past_seconds_max: Option<TsEventPast>,
     /// The answer to an event that is being handed on at this moment: 503 or 409. Default: 503, which every sender retries.
     #[cfg_attr(feature = "schema", schemars(extend("enum" = [409, 503, null])))]
     pub in_flight_status: Option<Whole<409, 503>>,
@@ -358,6 +376,9 @@ pub struct EventRule {
 
 /// Length of a fallback window in seconds: at most 400 days, as the retention.
 pub type FallbackWindow = Whole<1, 34_560_000>;
+
+/// Age of an event in seconds: at most 400 days, as the retention.
+pub type TsEventPast = Whole<1, 34_560_000>;
 
 /// A declared event type: 1 to 64 of `a-z`, `0-9` and `_`.
 #[derive(Clone, Copy, Debug, Deserialize)]

@@ -38,12 +38,16 @@ pub use crate::document::{ClickVerify, ConfigError, Environment};
 pub struct Policy {
     /// Whether real money moves. Production never shows a string-to-sign and knows no published key.
     pub environment: Environment,
+    /// What its state belongs to: `production/default`. At most 75 characters.
+    pub scope: Arc<str>,
     /// RequestLimits on requests, before anything is known of their sender.
     pub limits: RequestLimits,
     /// Proxies whose `x-forwarded-for` and `x-forwarded-client-cert` are believed; at most 64.
     pub trusted_proxies: Vec<Cidr>,
     /// How claims are kept.
     pub dedup: Dedup,
+    /// Whether what stands behind the gate knows repeats by itself, however old.
+    pub upstream_is_idempotent: bool,
     /// How a `click_id` proves that it is ours (source §3).
     pub click_id: ClickPolicy,
     /// Signs receipts. Its value is of no other use, so no partner can make a receipt.
@@ -102,6 +106,8 @@ pub struct Partner {
     pub rate: Rate,
     /// The answer to an event that is being handed on at this moment.
     pub in_flight_status: InFlightStatus,
+    /// How old an event may be that a gate in front of an upstream does not know, in milliseconds; `None`: of any age.
+    pub ts_event_past_ms_max: Option<u64>,
     /// What its events may look like (source §4).
     pub events: EventRules,
     /// Event type to length of the fallback window in milliseconds.

@@ -87,7 +87,7 @@ fn send(world: &mut World, number: u64) -> (AllocationInfo, AllocationInfo, Box<
 #[test]
 fn warm_request_allocates_its_reply_and_nothing_else() {
     let policy = Policy::compile(DOCUMENT, &mut |_| Some(SECRET.to_vec())).unwrap();
-    let store = TableStore::new(MemoryTable::default(), policy.dedup.size);
+    let store = TableStore::new(MemoryTable::default(), &policy.scope, policy.dedup.size);
     let mut world = World { gate: Gate::new(policy, Mode::Forward), store, scratch: Scratch::default() };
     let (cold, _, _) = send(&mut world, 0);
     assert!(cold.count_total > 0, "the counter counts");

@@ -30,7 +30,7 @@ impl Bench {
         let policy = Policy::compile(document, &mut |_| None).unwrap();
         Self {
             gate: Gate::new(policy, Mode::Forward),
-            store: TableStore::new(MemoryTable::default(), TableSize::default()),
+            store: TableStore::new(MemoryTable::default(), "sandbox/default", TableSize::default()),
             scratch: Scratch::default(),
         }
     }

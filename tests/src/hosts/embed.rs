@@ -59,7 +59,7 @@ impl Host for Embed {
         };
         let secrets = group.secrets.iter().map(|(name, secret)| (name.clone(), secret.clone().into_bytes()));
         let config = EmbedConfig { document, secrets: secrets.collect(), faults: self.faults.clone() };
-        let store = Box::new(Memory(TableStore::new(MemoryTable::default(), shape)));
+        let store = Box::new(Memory(TableStore::new(MemoryTable::default(), "tests/embed", shape)));
         let mut host = EmbedHost::start(module()?, config, store).map_err(|error| anyhow!("{error:?}"))?;
         let mut pending = Vec::new();
         vector.steps.iter().map(|step| self::step(&mut host, step, &mut pending)).collect()

@@ -52,7 +52,7 @@ impl Native {
         let table = FaultyTable { table: MemoryTable::default(), faults: self.faults.clone() };
         let mut play = Play {
             gate,
-            store: TableStore::new(table, gate.policy().dedup.size),
+            store: TableStore::new(table, &gate.policy().scope, gate.policy().dedup.size),
             scratch: Scratch::default(),
             pending: Vec::new(),
             log: &mut self.log,

@@ -27,6 +27,8 @@ pub(crate) struct Sqlite {
 }
 
 impl Adapter for Sqlite {
+    const REMEMBERS_FOR_GOOD: bool = true;
+
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::copy(guest_wasm(), directory.path().join("store.wasm")).unwrap();

@@ -13,6 +13,7 @@ use countersign_core::store::{
 use countersign_core::text::Text;
 use countersign_core::time::Timestamp;
 
+pub(crate) const SCOPE: &str = "tests/default";
 pub(crate) const START_MS: u64 = 1_767_225_600_000;
 pub(crate) const LEASE_MS: u64 = 30_000;
 pub(crate) const RETENTION_MS: u64 = 86_400_000;

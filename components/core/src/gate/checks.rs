@@ -496,7 +496,7 @@ fn claim(
         },
         retention_ms: policy.dedup.retention_ms,
         fallback,
-        freshness: Freshness::ANY,
+        freshness: freshness(gate, partner, now),
         row: InboxRow {
             event_id: event.event_id,
             event: event.event,
@@ -510,6 +510,21 @@ fn claim(
         now,
     };
     ClaimWait { claim, facts, attestation, in_flight_status: partner.in_flight_status.status() }
+}
+
+/// How old an event may be that the store does not know. An inbox remembers for as long as its ledger.
+fn freshness(gate: &Gate, partner: &Partner, now: Timestamp) -> Freshness {
+    match gate.mode {
+        Mode::Inbox => Freshness::ANY,
+        Mode::Forward => {
+            // What was accepted exactly so long ago is forgotten from now on, hence the one.
+            let earliest = |past_ms| now.as_ms().saturating_sub(past_ms).saturating_add(1);
+            Freshness {
+                ts_event_min: Timestamp::from_ms(partner.ts_event_past_ms_max.map_or(0, earliest)),
+                own_memory: !gate.policy.upstream_is_idempotent,
+            }
+        }
+    }
 }
 
 fn sha256(bytes: &[u8]) -> [u8; 32] {

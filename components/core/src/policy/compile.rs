@@ -99,10 +99,22 @@ impl Compiler<'_, '_> {
         let click_id = self.click_id(document.click_id.as_ref());
         let receipt = self.mac("receipt", document.receipt.as_ref(), sandbox::RECEIPT_SECRET);
         let attestation = self.mac("attestation", document.attestation.as_ref(), sandbox::ATTESTATION_SECRET);
-        let retention_ms = dedup.as_ref().map(|dedup| dedup.retention_ms);
-        let partners = self.partners(document, &partner::Common { ts_event_future_ms_max, retention_ms })?;
+        let scope = self.scope(document.name.as_deref());
+        let common = partner::Common {
+            ts_event_future_ms_max,
+            retention_ms: dedup.as_ref().map(|dedup| dedup.retention_ms),
+            upstream_is_idempotent: document.upstream.and_then(|upstream| upstream.idempotent).unwrap_or(
+                match self.environment {
+                    Environment::Sandbox => true,
+                    Environment::Production => false,
+                },
+            ),
+        };
+        let partners = self.partners(document, &common)?;
         Some(Policy {
             environment: self.environment,
+            scope: scope?,
+            upstream_is_idempotent: common.upstream_is_idempotent,
             limits: limits?,
             trusted_proxies,
             dedup: dedup?,
@@ -113,6 +125,20 @@ impl Compiler<'_, '_> {
             issuers: self.issuers,
             opaque_tokens: self.opaque_tokens,
         })
+    }
+
+    fn scope(&mut self, name: Option<&str>) -> Option<Arc<str>> {
+        let name = name.unwrap_or("default");
+        if !partner::is_name(name) {
+            let remedy = "write 1 to 64 of a-z, 0-9, _ and -, or leave it out for \"default\"";
+            self.errors.add(&Path::Root.member("name"), "is no name of a scope", remedy);
+            return None;
+        }
+        let environment = match self.environment {
+            Environment::Sandbox => "sandbox/",
+            Environment::Production => "production/",
+        };
+        Some(Arc::from([environment, name].concat()))
     }
 
     fn limits(&mut self, limits: written::Limits) -> (Option<RequestLimits>, u64) {
@@ -214,8 +240,11 @@ impl Compiler<'_, '_> {
         }
         match self.environment {
             Environment::Sandbox => {
-                partners
-                    .push(sandbox::partner(partner::rate(self.errors, &path, None)?, common.event_rules()));
+                partners.push(sandbox::partner(
+                    partner::rate(self.errors, &path, None)?,
+                    common.event_rules(),
+                    common.ts_event_past_ms_max(),
+                ));
             }
             Environment::Production if document.partners.as_ref().is_none_or(BTreeMap::is_empty) => {
                 self.errors.add(&path, "has no partner", "write { \"acme\": { \"signature\": … } }");

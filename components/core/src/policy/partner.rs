@@ -54,6 +54,7 @@ pub(super) struct Common {
     pub(super) ts_event_future_ms_max: u64,
     /// `None` where the document's is wrong.
     pub(super) retention_ms: Option<u64>,
+    pub(super) upstream_is_idempotent: bool,
 }
 
 impl Compiler<'_, '_> {
@@ -64,9 +65,7 @@ impl Compiler<'_, '_> {
         partner: &written::Partner,
         common: &Common,
     ) -> Option<Partner> {
-        let allowed =
-            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
-        if !(1..=PARTNER_NAME_BYTES_MAX).contains(&name.len()) || !name.bytes().all(allowed) {
+        if !is_name(name) {
             let remedy = format!("name it with 1 to {PARTNER_NAME_BYTES_MAX} of a-z, 0-9, _ and -");
             self.errors.add(path, "is no name of a partner", remedy);
         }
@@ -82,6 +81,8 @@ impl Compiler<'_, '_> {
         let rate = rate(self.errors, &path.member("rate"), partner.rate);
         let in_flight_status =
             self.in_flight_status(&path.member("in_flight_status"), partner.in_flight_status);
+        let past = path.member("ts_event_past_seconds_max");
+        let ts_event_past_ms_max = self.ts_event_past(&past, partner.ts_event_past_seconds_max, common);
         let none = BTreeMap::new();
         let events = path.member("events");
         let (events, fallback_windows) =
@@ -93,6 +94,7 @@ impl Compiler<'_, '_> {
             source,
             rate: rate?,
             in_flight_status,
+            ts_event_past_ms_max,
             events,
             fallback_windows,
         })
@@ -318,7 +320,40 @@ impl Compiler<'_, '_> {
     }
 }
 
+impl Compiler<'_, '_> {
+    fn ts_event_past(
+        &mut self,
+        path: &Path<'_>,
+        written: Option<written::TsEventPast>,
+        common: &Common,
+    ) -> Option<u64> {
+        let Some(seconds) = written else { return common.ts_event_past_ms_max() };
+        let Some(seconds) = seconds.get() else {
+            let problem = format!(
+                "is no whole number from {} to {}",
+                written::TsEventPast::MIN,
+                written::TsEventPast::MAX
+            );
+            self.errors.add(path, problem, "write one without quotes, or leave it out for the retention");
+            return None;
+        };
+        let past_ms = u64::from(seconds).saturating_mul(1_000);
+        if !common.upstream_is_idempotent && common.retention_ms.is_some_and(|retention| past_ms > retention)
+        {
+            let problem = "is longer than dedup.retention_days, after which a repeat is not known";
+            let remedy = "shorten it, lengthen the retention, or write \"upstream\": { \"idempotent\": true } where that is so";
+            self.errors.add(path, problem, remedy);
+        }
+        Some(past_ms)
+    }
+}
+
 impl Common {
+    /// How old an event may be where a partner says nothing of it.
+    pub(super) fn ts_event_past_ms_max(&self) -> Option<u64> {
+        if self.upstream_is_idempotent { None } else { self.retention_ms }
+    }
+
     /// The rules of a partner that declares no types.
     pub(super) fn event_rules(&self) -> EventRules {
         EventRules { custom: Vec::new(), ts_event_future_ms_max: self.ts_event_future_ms_max }
@@ -366,4 +401,11 @@ pub(super) fn networks(errors: &mut ConfigErrors, path: &Path<'_>, list: &[Strin
         }
     }
     networks
+}
+
+/// Whether a text has 1 to 64 of `a-z`, `0-9`, `_` and `-`.
+pub(super) fn is_name(name: &str) -> bool {
+    let allowed =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
+    (1..=PARTNER_NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(allowed)
 }

@@ -46,7 +46,7 @@ pub fn admin_token() -> OpaqueToken {
 }
 
 /// [`PARTNER`]: no token, any source, the default quota and the built-in event types.
-pub(crate) fn partner(rate: Rate, events: EventRules) -> Partner {
+pub(crate) fn partner(rate: Rate, events: EventRules, ts_event_past_ms_max: Option<u64>) -> Partner {
     let key = SigningKey::new(Arc::from(SIGNING_KEY_ID), SIGNING_SECRET.as_bytes(), None, None);
     Partner {
         name: Arc::from(PARTNER),
@@ -64,6 +64,7 @@ pub(crate) fn partner(rate: Rate, events: EventRules) -> Partner {
         },
         rate,
         in_flight_status: InFlightStatus::default(),
+        ts_event_past_ms_max,
         events,
         fallback_windows: Vec::new(),
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use countersign_core::dedup::{MemoryTable, TableSize, TableStore};
+use countersign_core::dedup::{MemoryTable, Part, Slot, TableSize, TableStore};
 use countersign_core::event::{EventId, EventName};
 use countersign_core::receipt::Receipt;
 use countersign_core::store::{
@@ -32,9 +32,25 @@ pub(crate) fn at(ms: u64) -> Timestamp {
     Timestamp::from_ms(START_MS + ms)
 }
 
+pub(crate) const SCOPE: &str = "sandbox/default";
+
 /// The smallest table, with `entries_per_slot`.
 pub(crate) fn store(entries_per_slot: u8) -> TableStore<MemoryTable> {
-    TableStore::new(MemoryTable::default(), TableSize { slots: 64, entries_per_slot })
+    TableStore::new(MemoryTable::default(), SCOPE, TableSize { slots: 64, entries_per_slot })
+}
+
+pub(crate) const fn slot(part: Part<'_>) -> Slot<'_> {
+    Slot { scope: SCOPE, part }
+}
+
+/// A slot of events in the smallest table.
+pub(crate) const fn event_slot(index: u32) -> Slot<'static> {
+    slot(Part::Event { slots: 64, index })
+}
+
+/// A slot of fallback identities in the smallest table.
+pub(crate) const fn fallback_slot(index: u32) -> Slot<'static> {
+    slot(Part::Fallback { slots: 64, index })
 }
 
 /// The id of a numbered event, as long as ids may be: the last 20 characters are the number.
@@ -78,10 +94,17 @@ pub(crate) fn claim(event: u64, payload: u8, ms: u64) -> Claim {
     }
 }
 
-/// The claim of an event that belongs to a click.
+/// The claim of an event that belongs to a click and happened at the start.
 pub(crate) fn claim_of_click(event: u64, click: u64, ms: u64) -> Claim {
-    let fallback = Some(Fallback { fingerprint: fingerprint(click), ts_event: at(0), window_ms: WINDOW_MS });
-    Claim { fallback, ..claim(event, 1, ms) }
+    happened(event, click, 0, ms)
+}
+
+/// The claim of an event that belongs to a click, happened at `ts_ms` and comes at `ms`.
+pub(crate) fn happened(event: u64, click: u64, ts_ms: u64, ms: u64) -> Claim {
+    let ts_event = at(ts_ms);
+    let fallback = Some(Fallback { fingerprint: fingerprint(click), ts_event, window_ms: WINDOW_MS });
+    let claim = claim(event, 1, ms);
+    Claim { fallback, row: InboxRow { ts_event, ..claim.row.clone() }, ..claim }
 }
 
 pub(crate) fn settlement(claim: &Claim, end: End, ms: u64) -> Settlement {

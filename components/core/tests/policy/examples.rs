@@ -134,3 +134,33 @@ fn page_publishes_the_keys_of_the_sandbox() {
         assert!(page.contains(&format!("| `{secret}` |")), "{secret}");
     }
 }
+
+#[test]
+fn a_scope_is_environment_and_name_and_what_is_remembered_follows_from_the_upstream() {
+    const DAY_MS: u64 = 86_400_000;
+    let production = file("examples/production.json");
+    let past = |json: &str| compile(json).unwrap().partner("acme").unwrap().ts_event_past_ms_max;
+    let knows = |json: &str| compile(json).unwrap().upstream_is_idempotent;
+    let scope = |json: &str| compile(json).unwrap().scope.to_string();
+    let sandbox = r#"{ "version": 1, "environment": "sandbox" }"#;
+    assert_eq!((&*scope(&production), &*scope(sandbox)), ("production/default", "sandbox/default"));
+    assert_eq!(scope(&changed(&production, &[("/name", r#""eu-1""#)])), "production/eu-1");
+
+    let [knowing, not] = ["true", "false"].map(|word| [("/upstream", format!(r#"{{"idempotent":{word}}}"#))]);
+    let with = |upstream: &[(&'static str, String)], more: &[(&'static str, &'static str)]| {
+        let mut changes: Vec<(&str, &str)> =
+            upstream.iter().map(|(pointer, json)| (*pointer, json.as_str())).collect();
+        changes.extend_from_slice(more);
+        changed(&production, &changes)
+    };
+    let bound = [("/partners/acme/ts_event_past_seconds_max", "3600")];
+    assert_eq!(
+        (knows(&with(&not, &[])), past(&with(&not, &[]))),
+        (false, Some(30 * DAY_MS)),
+        "the retention"
+    );
+    assert_eq!((knows(&with(&knowing, &[])), past(&with(&knowing, &[]))), (true, None), "any age");
+    assert_eq!(past(&with(&not, &bound)), Some(3_600_000));
+    assert_eq!(past(&with(&knowing, &bound)), Some(3_600_000), "a bound that is written holds");
+    assert!(knows(sandbox), "a sandbox takes what was signed yesterday");
+}
