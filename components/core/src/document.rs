@@ -185,7 +185,7 @@ pub struct Partner {
     pub source: Option<Source>,
     /// The quota of verified events (source §5).
     pub rate: Option<Rate>,
-    /// How old an event may be that this gate does not know, in seconds; less than the retention where the upstream is not
+    /// How old an event may be that this gate does not know, in seconds; at most the retention where the upstream is not
     /// idempotent. An inbox takes every age. Default: the retention; with an idempotent upstream any age.
     pub ts_event_past_seconds_max: Option<TsEventPast>,
     /// The answer to an event that is being handed on at this moment: 503 or 409. Default: 503, which every sender retries.

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! The order of the checks is normative (`docs/architecture.md`): the first that fails decides the answer. `begin` does
-//! checks 1 and 2, the throttle is 3, its `resume` does 4 to 9 (in `gate/checks.rs`), the claim is 10 to 12, and
-//! [`Claimed::settle`] is 13.
+//! checks 1 and 2, the throttle is 3, its `resume` does 4 to 9 (in `gate/checks.rs`), the claim is 10 to 13, and
+//! [`Claimed::settle`] is 14.
 //!
 //! In front of an inbox the claim asks about the source too, and `begin` does 4 to 9 beforehand; a refusal without a claim goes by way
 //! of the throttle to its answer. What the sender hears is the same (`docs/decisions/0013-one-question.md`).
@@ -271,7 +271,7 @@ impl<'r> ThrottleWait<'r> {
     }
 }
 
-/// Checks 10 to 12 are under way: quota, event, fallback; in front of an inbox check 3 as well.
+/// Checks 10 to 13 are under way: event, age, fallback, quota; in front of an inbox check 3 as well.
 #[derive(Debug)]
 #[must_use = "resume it with the store's answer"]
 pub struct ClaimWait {

@@ -47,7 +47,7 @@ codes! {
     Accepted = "accepted", 200, "";
     /// The same event was handed on before.
     Duplicate = "duplicate", 200, "";
-    /// Another event of the same click and type was handed on inside the window.
+    /// Another event of the same click and type was handed on that happened less than a window away.
     FallbackDuplicate = "fallback_duplicate", 200, "";
     /// Check 1: only `POST` is answered.
     MethodNotAllowed = "method_not_allowed", 405, "send the postback as POST";
@@ -85,17 +85,17 @@ codes! {
     ClickIdInvalid = "click_id_invalid", 422, "send the click_id exactly as the redirect delivered it";
     /// Check 11: the event is not known, and too old to be told from a repeat.
     EventTooOld = "event_too_old", 422, "this event is too old to be told from a repeat; do not resend it, report its event_id to the receiver";
-    /// Check 10: the partner's quota is spent.
+    /// Check 13: the partner's quota is spent.
     RateLimited = "rate_limited", 429, "slow down; retry after Retry-After";
-    /// Check 11: the event id was accepted with another payload.
+    /// Check 10: the event id was accepted with another payload.
     EventIdReused = "event_id_reused", 422, "use a new event_id for a new event; resend an old one unchanged";
-    /// Check 11: the same event is being handed on at this moment.
+    /// Check 10: the same event is being handed on at this moment.
     InFlight = "in_flight", 503, "the same event is being processed; retry after Retry-After";
-    /// Check 13: the upstream failed or did not answer.
+    /// Check 14: the upstream failed or did not answer.
     UpstreamUnavailable = "upstream_unavailable", 503, "nothing was lost; retry after Retry-After";
-    /// Check 13: the upstream answered with a redirect (source §5 forbids them).
+    /// Check 14: the upstream answered with a redirect (source §5 forbids them).
     UpstreamRedirectRefused = "upstream_redirect_refused", 502, "the receiver is misconfigured; retry later";
-    /// Check 13: the upstream refused the event; its own answer is passed on, with its own status.
+    /// Check 14: the upstream refused the event; its own answer is passed on, with its own status.
     UpstreamRefused = "upstream_refused", 400, "see the receiver's answer";
     /// Any check: the store could not answer.
     StoreUnavailable = "store_unavailable", 503, "nothing was accepted; retry after Retry-After";
