@@ -84,8 +84,7 @@ async fn keep(instance: &Instance, click: Click) {
 }
 
 async fn start() -> Result<Instance, NotStarted> {
-    Ok(Instance {
-        redirector: ConfigurationText::read()?.redirector().await?,
-        clicks: Rc::new(Clicks::new("default")),
-    })
+    let document = ConfigurationText::read()?;
+    let redirector = document.redirector().await?;
+    Ok(Instance { redirector, clicks: Rc::new(Clicks::open("default", document.scope()?).await?) })
 }

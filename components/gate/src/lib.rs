@@ -19,6 +19,7 @@ use countersign_spin::config::{self, ConfigurationText};
 use countersign_spin::exchange::{self, Received, Response};
 use countersign_spin::host::{log, now};
 use countersign_spin::inbox::Inbox;
+use countersign_spin::opening::Found;
 use countersign_spin::rejections::Rejections;
 use countersign_spin::start::{self, NotStarted, Started};
 use spin_sdk::http::IntoResponse;
@@ -104,9 +105,10 @@ async fn decide(instance: &Instance, id: RequestId, received: &Received, scratch
 async fn start() -> Result<Instance, NotStarted> {
     // The database first, for whose answers it waits like a request: the host gives it further ones meanwhile. While it reads the
     // document it takes none, and for each that comes the host would make another instance.
-    let inbox = Inbox::open("default", now).await?;
+    let found = Found::at("default").await?;
     let document = ConfigurationText::read()?;
     let (policy, rules) = (document.policy().await?, document.rules().await?);
+    let inbox = Inbox::open(found, &document.scope()?, 0, now).await?;
     let inbox = Minimised::new(inbox, &policy, &rules);
     let worker = config::worker_url().await;
     let rejections = Rc::new(Rejections::new("default"));

@@ -9,6 +9,7 @@
 
 mod admin;
 mod book;
+mod duplicates;
 mod redecide;
 mod retention;
 
@@ -35,9 +36,10 @@ use spin_sdk::time::sleep;
 use spin_sdk::wasip3::random::random::get_random_u64;
 
 use crate::database::{Database, Row, first, instant, rows, run, text, unless_ruled_out, unsigned};
-use crate::inbox::{self, NotOpened};
+use crate::opening::{self, NotOpened};
 
 pub use admin::{DeadLetter, Erased, Queue, Rejection, RejectionCount, Rejections, Selection, Total};
+pub use duplicates::Duplicate;
 pub use redecide::{Confirmed, Scope, WhatIf};
 
 /// Events that one batch takes.
@@ -93,10 +95,11 @@ impl Ledger {
     /// [`NotOpened`].
     pub async fn open(
         label: &'static str,
+        scope: &crate::scope::Scope,
         rules: Rules,
         clock: fn() -> Timestamp,
     ) -> Result<Self, NotOpened> {
-        let database = inbox::open_database(label).await?;
+        let database = opening::open(label, scope).await?;
         Ok(Self { database, rules, clock, rates: RefCell::default() })
     }
 

@@ -7,7 +7,7 @@ use std::thread::LocalKey;
 
 use crate::config::NotConfigured;
 use crate::host;
-use crate::inbox::NotOpened;
+use crate::opening::NotOpened;
 use crate::shared::{OfComponent, Tasks};
 
 /// What an instance has made of itself so far. It may be given several requests before it has started: one of them starts it, and the
@@ -50,8 +50,9 @@ impl NotServing {
     /// Whether it will be the same for the next request.
     const fn lasts(self) -> bool {
         match self {
-            Self::Configuration | Self::Database(NotOpened::NotDurable) => true,
-            Self::NotNow | Self::Database(NotOpened::Store(_)) => false,
+            Self::Configuration => true,
+            Self::NotNow => false,
+            Self::Database(problem) => problem.lasts(),
         }
     }
 }
@@ -67,7 +68,7 @@ impl From<NotConfigured> for NotStarted {
 
 impl From<NotOpened> for NotStarted {
     fn from(why: NotOpened) -> Self {
-        Self { why: NotServing::Database(why), lines: vec![format!("no database: {}", why.as_str())] }
+        Self { why: NotServing::Database(why), lines: vec![why.to_line()] }
     }
 }
 

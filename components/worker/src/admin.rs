@@ -9,8 +9,8 @@ use countersign_ledger::{cost, ecb};
 use countersign_spin::exchange::{self, Response};
 use countersign_spin::host::now;
 use countersign_spin::ledger::{Confirmed, Erased, Ledger, Scope, Selection};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use spin_sdk::http::{HeaderValue, Request};
 
@@ -18,7 +18,7 @@ use crate::stretch;
 
 /// Longest body, in bytes: the ECB's whole history has two million.
 const BODY_BYTES_MAX: usize = 16 << 20;
-/// Most dead letters, or changes, of one page.
+/// Most dead letters, duplicates, or changes, of one page.
 const PAGE_MAX: u32 = 1_000;
 
 /// Answers a request to `/internal/…`. Without the token nothing is read, and nothing changes.
@@ -39,8 +39,8 @@ pub(crate) async fn answer(ledger: &Ledger, request: Request) -> Response {
         "tick" | "fx" | "costs" | "erase" | "redecide" | "dead-letters/replay" | "dead-letters/discard" => {
             "POST"
         }
-        "queue" | "totals" | "rejections" | "dead-letters" => "GET",
-        _ if dead_letter(path).is_some() => "GET",
+        "queue" | "totals" | "rejections" | "dead-letters" | "duplicates" => "GET",
+        _ if one_of("dead-letters/", path).or(one_of("duplicates/", path)).is_some() => "GET",
         _ => return exchange::problem(404, "not_found", "docs/ledger.md has the paths"),
     };
     if head.method.as_str() != allowed {
@@ -66,8 +66,9 @@ fn is_admitted(ledger: &Ledger, fields: &[(&[u8], &[u8])]) -> bool {
     }
 }
 
-fn dead_letter(path: &str) -> Option<i64> {
-    path.strip_prefix("dead-letters/")?.parse().ok()
+/// The id in the path of a single thing.
+fn one_of(things: &str, path: &str) -> Option<i64> {
+    path.strip_prefix(things)?.parse().ok()
 }
 
 async fn post(ledger: &Ledger, path: &str, body: &[u8]) -> Result<Response, StoreFault> {
@@ -285,18 +286,32 @@ async fn get(ledger: &Ledger, path: &str, query: &str) -> Result<Response, Store
             let select =
                 Selection { from, reason: query.reason, partner: query.partner, ..Selection::default() };
             let letters = ledger.dead_letters(&select, query.limit).await?;
-            let is_full = u32::try_from(letters.len()).is_ok_and(|length| length == query.limit);
-            let next = letters.last().map(|letter| letter.id).filter(|_| is_full);
+            let next = next(query.limit, letters.len(), letters.last().map(|letter| letter.id));
             exchange::json(200, &json!({ "dead_letters": letters, "next": next }))
         }
-        _ => match dead_letter(path) {
-            Some(id) => match ledger.dead_letter(id).await? {
-                Some(letter) => exchange::json(200, &letter),
-                None => exchange::problem(404, "not_found", "there is no dead letter of this id"),
-            },
-            None => exchange::problem(404, "not_found", "docs/ledger.md has the paths"),
+        "duplicates" => {
+            let found = ledger.duplicates(query.after, query.partner.as_deref(), query.limit).await?;
+            let next = next(query.limit, found.len(), found.last().map(|duplicate| duplicate.id));
+            exchange::json(200, &json!({ "duplicates": found, "next": next }))
+        }
+        _ => match (one_of("dead-letters/", path), one_of("duplicates/", path)) {
+            (Some(id), _) => one(ledger.dead_letter(id).await?, "there is no dead letter of this id"),
+            (None, Some(id)) => one(ledger.duplicate(id).await?, "there is no duplicate of this id"),
+            (None, None) => exchange::problem(404, "not_found", "docs/ledger.md has the paths"),
         },
     })
+}
+
+/// The `after` of the next page, where this one is full.
+fn next(limit: u32, length: usize, last: Option<i64>) -> Option<i64> {
+    last.filter(|_| u32::try_from(length).is_ok_and(|length| length == limit))
+}
+
+fn one(found: Option<impl Serialize>, hint: &str) -> Response {
+    match found {
+        Some(found) => exchange::json(200, &found),
+        None => exchange::problem(404, "not_found", hint),
+    }
 }
 
 /// What a query says. A parameter that is misspelt must not list something else than was asked for.
@@ -313,6 +328,7 @@ impl Query {
     fn read(path: &str, query: &str) -> Option<Self> {
         let names: &[&str] = match path {
             "dead-letters" => &["after", "limit", "partner", "reason"],
+            "duplicates" => &["after", "limit", "partner"],
             "rejections" => &["limit", "partner"],
             "totals" => &["by"],
             _ => &[],

@@ -59,8 +59,8 @@ fn rows(connection: &Connection, sql: &str, id: i64) -> Vec<Value> {
 pub(crate) fn take(connection: &Connection, event: &Event) {
     let queued = &event.queued;
     if queued.attempts == 1 {
-        let sql = "INSERT INTO inbox (id, payload_hash, remembered_until, partner, event_id, event, click_id, ts_event, key_id, \
-                   source, receipt, payload, received_at) VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7, 'k1', NULL, 'v1', ?8, ?9)";
+        let sql = "INSERT INTO inbox (id, payload_hash, partner, event_id, event, click_id, ts_event, key_id, \
+                   source, receipt, payload, received_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'k1', NULL, 'v1', ?8, ?9)";
         let values = params![
             queued.id,
             queued.payload_hash,

@@ -398,6 +398,8 @@ impl Ledger {
             let known = "SELECT 1 FROM entry WHERE partner = ?1 AND account_id = ?2 \
                          UNION ALL SELECT 1 FROM account WHERE partner = ?1 AND account_id = ?2 \
                          UNION ALL SELECT 1 FROM first_deposit WHERE partner = ?1 AND account_id = ?2 \
+                         UNION ALL SELECT 1 FROM duplicate WHERE partner = ?1 \
+                         AND CASE WHEN json_valid(payload) THEN payload ->> 'account_id' END = ?2 \
                          UNION ALL SELECT 1 FROM inbox WHERE partner = ?1 \
                          AND CASE WHEN json_valid(payload) THEN payload ->> 'account_id' END = ?2 LIMIT 1";
             if first(&connection, known, [text(partner), text(name)]).await?.is_some() {
