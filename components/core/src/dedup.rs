@@ -33,7 +33,7 @@ use crate::rate::Decision;
 use crate::store::{Claim, ClaimAnswer, Settlement, Store, StoreFault, Throttle, ThrottleAnswer};
 use claim::Verdict;
 use entry::{EventEntry, FallbackEntry, RateEntry, SourceEntry};
-use record::Record;
+use record::{Opened, Record};
 use steps::Prepared;
 pub use table::{
     ENTRIES_MAX, MemoryTable, SLOTS_MAX, SLOTS_MIN, SOURCE_SLOTS, SOURCES_PER_SLOT, Slot, Swap, Table,
@@ -120,6 +120,24 @@ impl<T: Table> TableStore<T> {
     /// The counters, which begin again at 0.
     pub fn take_counters(&mut self) -> Counters {
         core::mem::take(&mut self.counters)
+    }
+
+    /// How full the events' part of the table is, in percent of its places, by a sample: `count` slots from slot `from` on, counted
+    /// around the end. Entries whose time is over take their place until it is needed.
+    ///
+    /// # Errors
+    /// The table's own fault.
+    pub fn fill_percent(&mut self, from: u32, count: u32) -> Result<u8, StoreFault> {
+        let mut held: usize = 0;
+        for offset in 0..count {
+            let slot = self.size.event_slot_at(from.wrapping_add(offset));
+            if let Opened::Sound(Some(_)) = self.events.open(&mut self.table, slot)? {
+                held = held.saturating_add(self.events.len());
+            }
+        }
+        let places = usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(self.size.entries());
+        let percent = held.saturating_mul(100).checked_div(places).unwrap_or(0);
+        Ok(u8::try_from(percent).unwrap_or(100).min(100))
     }
 
     /// Asks about the source, spends quota and claims an event.

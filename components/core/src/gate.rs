@@ -473,7 +473,17 @@ impl Step<'_> {
 
 impl Facts {
     const fn of(code: Code, detail: &'static str) -> Self {
-        Self { code, partner: None, key_id: None, event_id: None, event: None, detail }
+        Self {
+            code,
+            partner: None,
+            key_id: None,
+            token_key_id: None,
+            click_key_id: None,
+            ts_event: None,
+            event_id: None,
+            event: None,
+            detail,
+        }
     }
 
     const fn refuse(&mut self, code: Code, detail: &'static str) {

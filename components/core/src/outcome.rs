@@ -9,6 +9,7 @@ use core::fmt::Write as _;
 
 use crate::event::{EventId, EventName};
 use crate::text::Text;
+use crate::time::Timestamp;
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $text:literal, $status:literal, $hint:literal;)*) => {
@@ -139,6 +140,12 @@ pub struct Facts {
     pub partner: Option<Arc<str>>,
     /// The signature key that verified the payload.
     pub key_id: Option<Arc<str>>,
+    /// The key that verified the token.
+    pub token_key_id: Option<Arc<str>>,
+    /// The key with which the event's click id was minted.
+    pub click_key_id: Option<Arc<str>>,
+    /// When the event happened, by its sender's clock, once read from a verified payload.
+    pub ts_event: Option<Timestamp>,
     /// The event's id, once read from a verified payload.
     pub event_id: Option<EventId>,
     /// The event's type, once read from a verified payload.

@@ -129,6 +129,11 @@ impl TableSize {
         Slot::Event(index(fingerprint, self.event_slots()))
     }
 
+    /// The event slot of any number, counted around the end of the table.
+    pub(super) fn event_slot_at(self, number: u32) -> Slot<'static> {
+        Slot::Event(number.checked_rem(self.event_slots()).unwrap_or(0))
+    }
+
     pub(super) fn fallback_slot(self, fingerprint: &Fingerprint) -> Slot<'static> {
         Slot::Fallback(index(fingerprint, self.fallback_slots()))
     }

@@ -152,7 +152,7 @@ impl<'r> Examination<'r> {
         } else {
             let (partner, token) = known_partner(policy, headers, route, &mut scratch.tape, &mut facts)?;
             allowed_source(partner, policy, address, &request.peer, headers, &facts)?;
-            valid_token(partner, token, now, &mut scratch.tape, &facts)?;
+            facts.token_key_id = valid_token(partner, token, now, &mut scratch.tape, &facts)?;
             partner
         };
         let document = json::read(body, &mut scratch.tape, ReadLimits::POSTBACK).map_err(|malformed| {
@@ -284,18 +284,18 @@ fn allowed_source(
     })
 }
 
-/// Check 6: the token, where the partner has to bring one.
+/// Check 6: the token, where the partner has to bring one; the key that verified it.
 fn valid_token(
     partner: &Partner,
     token: Option<&[u8]>,
     now: Timestamp,
     tape: &mut Tape,
     facts: &Facts,
-) -> Result<(), Box<Reply>> {
-    let (Some(policy), Some(token)) = (&partner.token, token) else { return Ok(()) };
+) -> Result<Option<Arc<str>>, Box<Reply>> {
+    let (Some(policy), Some(token)) = (&partner.token, token) else { return Ok(None) };
     let skew = |milliseconds| More::Skew { milliseconds, now };
     match token::verify(policy, token, now, tape) {
-        Ok(_verified) => Ok(()),
+        Ok(verified) => Ok(Some(verified.key_id)),
         Err(TokenReject::Invalid { reason, skew_ms }) => {
             Err(refuse(facts.clone(), Code::TokenInvalid, reason, &skew_ms.map_or(More::Nothing, skew)))
         }
@@ -388,6 +388,7 @@ fn valid_event(
     })?;
     facts.event_id = Some(event.event_id);
     facts.event = Some(event.event);
+    facts.ts_event = Some(event.ts_event);
     if contradicts(headers, &event) {
         let hint = "send the event_id as Idempotency-Key, once, or leave the header out";
         return Err(refuse(facts.clone(), Code::EventInvalid, "idempotency-key", &More::Hint(hint)));
@@ -395,6 +396,7 @@ fn valid_event(
     let fault = match (click::inspect(&policy.click_id.keys, event.click_id.as_str()), policy.click_id.verify)
     {
         (Ok(click), _) => {
+            facts.click_key_id = Some(click.key_id);
             // Sealed or not, it is one click: from here on only its plain id counts.
             event.click_id = Text::new(click.id.as_str()).unwrap_or(event.click_id);
             return Ok(event);
