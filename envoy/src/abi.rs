@@ -69,13 +69,6 @@ unsafe extern "C" {
         data_size: usize,
     ) -> u32;
     fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
-    fn proxy_get_header_map_value(
-        map: u32,
-        key: *const u8,
-        key_size: usize,
-        data: *mut *mut u8,
-        size: *mut usize,
-    ) -> u32;
     fn proxy_set_header_map_pairs(map: u32, data: *const u8, size: usize) -> u32;
     fn proxy_remove_header_map_value(map: u32, key: *const u8, key_size: usize) -> u32;
     fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
@@ -163,16 +156,6 @@ pub(crate) fn header_map(map: Map) -> Result<Vec<u8>, Refused> {
     let (mut data, mut size) = (null_mut(), 0);
     // SAFETY: both pointers are of live locals.
     let status = unsafe { proxy_get_header_map_pairs(map.number(), &raw mut data, &raw mut size) };
-    owned(status, data, size)
-}
-
-/// The values of a header field, joined with commas where it is repeated.
-pub(crate) fn header(map: Map, name: &[u8]) -> Result<Vec<u8>, Refused> {
-    let (mut data, mut size) = (null_mut(), 0);
-    // SAFETY: all pointers are of live locals and one live slice.
-    let status = unsafe {
-        proxy_get_header_map_value(map.number(), name.as_ptr(), name.len(), &raw mut data, &raw mut size)
-    };
     owned(status, data, size)
 }
 

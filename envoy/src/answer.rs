@@ -10,7 +10,7 @@ use crate::metrics::{self, BUILD};
 use crate::plugin::Plugin;
 
 /// The path of the health route.
-pub(crate) const HEALTH: &[u8] = b"/countersign/health";
+const HEALTH: &[u8] = b"/countersign/health";
 /// A key that nothing is written to: reading it shows whether the table can be read at all.
 const PROBE: &[u8] = b"countersign/health";
 
@@ -71,6 +71,11 @@ pub(crate) fn refuse_unconfigured() -> Action {
     Action::Pause
 }
 
+/// Whether the path is that of the health route, whatever its query.
+pub(crate) fn is_health_route(path: &[u8]) -> bool {
+    path.strip_prefix(HEALTH).is_some_and(|rest| matches!(rest.first(), None | Some(b'?')))
+}
+
 /// Answers `GET /countersign/health`: 200 where postbacks are served, 503 where every one of them would be refused.
 pub(crate) fn health(plugin: Option<&Plugin>, now: Option<Timestamp>) -> Action {
     let problem = match plugin {
@@ -92,8 +97,10 @@ pub(crate) fn health(plugin: Option<&Plugin>, now: Option<Timestamp>) -> Action 
     }
     body.push('}');
     log_field(b"countersign_code", Some("health"));
-    let fields: [(&[u8], &[u8]); 2] = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")];
-    if abi::send_local_response(if problem.is_some() { 503 } else { 200 }, &fields, body.as_bytes()).is_err() {
+    let fields: [(&[u8], &[u8]); 2] =
+        [(b"content-type", b"application/json"), (b"cache-control", b"no-store")];
+    if abi::send_local_response(if problem.is_some() { 503 } else { 200 }, &fields, body.as_bytes()).is_err()
+    {
         abi::log(Level::Error, "countersign: the proxy does not take the answer of the health route");
     }
     Action::Pause

@@ -13,8 +13,7 @@ pub(crate) fn of(_claimed: &Claimed) -> Delivery {
         || abi::property(b"response\0code_details").is_ok_and(|details| details == b"via_upstream");
     if from_upstream {
         let status = field(b":status").and_then(|status| core::str::from_utf8(status).ok()?.parse().ok());
-        let replayed =
-            field(b"idempotent-replayed").is_some_and(|value| value.eq_ignore_ascii_case(b"true"));
+        let replayed = field(b"idempotent-replayed").is_some_and(|value| value.eq_ignore_ascii_case(b"true"));
         return Delivery::of_status(status.unwrap_or(0), replayed);
     }
     // The proxy speaks for the upstream. Only where it says that the upstream was never reached is the failure known.

@@ -26,9 +26,13 @@ pub(crate) struct Metrics {
     partners: BTreeMap<Arc<str>, OfPartner>,
     /// How full the events' table is, in percent.
     fill: Option<u32>,
-    /// By the kind of key, partner and key: the metric, and the second in which the key was last recorded as used.
-    key_last_used: BTreeMap<(&'static str, Arc<str>, Arc<str>), (Option<u32>, u64)>,
+    key_last_used: BTreeMap<UsedKey, LastUse>,
 }
+
+/// The kind of a key, its partner and its id.
+type UsedKey = (&'static str, Arc<str>, Arc<str>);
+/// The metric, and the second in which the key was last recorded as used.
+type LastUse = (Option<u32>, u64);
 
 /// What is counted that is not an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,7 +150,8 @@ impl Metrics {
             record(partner.lag, now.since_ms(ts_event).checked_div(1_000).unwrap_or(0));
         }
         let Some(partner) = &facts.partner else { return };
-        let keys = [("signature", &facts.key_id), ("token", &facts.token_key_id), ("click", &facts.click_key_id)];
+        let keys =
+            [("signature", &facts.key_id), ("token", &facts.token_key_id), ("click", &facts.click_key_id)];
         for (kind, key) in keys {
             if let Some(key) = key {
                 self.key_used(kind, partner, key, now.as_seconds());
@@ -155,10 +160,11 @@ impl Metrics {
     }
 
     fn key_used(&mut self, kind: &'static str, partner: &Arc<str>, key: &Arc<str>, now_seconds: u64) {
-        let used = self.key_last_used.entry((kind, Arc::clone(partner), Arc::clone(key))).or_insert_with(|| {
-            let name = format!("key_last_used_seconds.kind.{kind}.partner.{partner}.key.{key}");
-            (define(Metric::Gauge, &name), 0)
-        });
+        let used =
+            self.key_last_used.entry((kind, Arc::clone(partner), Arc::clone(key))).or_insert_with(|| {
+                let name = format!("key_last_used_seconds.kind.{kind}.partner.{partner}.key.{key}");
+                (define(Metric::Gauge, &name), 0)
+            });
         if used.1 != now_seconds {
             record(used.0, now_seconds);
             used.1 = now_seconds;

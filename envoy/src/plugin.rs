@@ -43,8 +43,10 @@ impl Plugin {
         };
         let policy = Policy::compile(document, &mut secret).map_err(|errors| {
             for error in errors {
-                let line =
-                    format!("countersign: configuration: {}: {}; {}", error.path, error.problem, error.remedy);
+                let line = format!(
+                    "countersign: configuration: {}: {}; {}",
+                    error.path, error.problem, error.remedy
+                );
                 abi::log(Level::Error, &line);
             }
         });

@@ -38,15 +38,21 @@ impl Context for Stream {}
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
         self.arrived = now();
-        if asks_for_health() {
+        // A map that cannot be read now is read again, and refused, when the body is complete.
+        let fields = abi::header_map(Map::RequestHeaders).unwrap_or_default();
+        let field =
+            |wanted: &[u8]| Pairs::of(&fields).find(|(name, _)| *name == wanted).map(|(_, value)| value);
+        let method = field(b":method").unwrap_or(b"POST");
+        if matches!(method, b"GET" | b"HEAD") && field(b":path").is_some_and(answer::is_health_route) {
             self.phase = Phase::Over;
             return answer::health(self.plugin.as_deref(), self.arrived);
         }
         let Some(plugin) = self.plugin.clone() else { return refuse_unconfigured() };
-        if end_of_stream {
+        // Another method is refused whatever its body, and that of CONNECT never ends.
+        if end_of_stream || method != b"POST" {
             return self.decide(&plugin, Some(0));
         }
-        if declared_too_large(&plugin) {
+        if field(b"content-length").is_some_and(|length| plugin.gate.declares_too_much(length)) {
             return self.decide(&plugin, None);
         }
         self.phase = Phase::Reading;
@@ -185,13 +191,7 @@ impl Stream {
     }
 
     /// Settles a claim and accounts for it; what the sender is to hear.
-    fn conclude(
-        &self,
-        plugin: &Plugin,
-        claimed: Claimed,
-        delivery: Delivery,
-        now: Timestamp,
-    ) -> Box<Reply> {
+    fn conclude(&self, plugin: &Plugin, claimed: Claimed, delivery: Delivery, now: Timestamp) -> Box<Reply> {
         plugin.waiting.upstream_over(self.context);
         let lease_until = claimed.lease_until();
         let Settled { settlement, reply } = claimed.settle(delivery, now);
@@ -202,7 +202,8 @@ impl Stream {
             }
         };
         let settled = settlement.as_ref().is_some_and(|settlement| {
-            let settled = plugin.store.try_borrow_mut().is_ok_and(|mut store| store.settle(settlement).is_ok());
+            let settled =
+                plugin.store.try_borrow_mut().is_ok_and(|mut store| store.settle(settlement).is_ok());
             if !settled {
                 abi::log(Level::Warn, "countersign: a claim could not be settled; its lease will end it");
                 count(Event::SettlementsFailed);
@@ -283,21 +284,6 @@ fn hand_on(
     abi::replace_header_map(Map::RequestHeaders, &pairs)
 }
 
-/// Whether the request is for the health route, whatever its query.
-fn asks_for_health() -> bool {
-    let Ok(path) = abi::header(Map::RequestHeaders, b":path") else { return false };
-    let is_health =
-        path.strip_prefix(answer::HEALTH).is_some_and(|rest| matches!(rest.first(), None | Some(b'?')));
-    is_health
-        && abi::header(Map::RequestHeaders, b":method").is_ok_and(|method| matches!(&*method, b"GET" | b"HEAD"))
-}
-
-/// Whether the request declares a body that is over the limit: then there is no need to wait for it.
-fn declared_too_large(plugin: &Plugin) -> bool {
-    abi::header(Map::RequestHeaders, b"content-length")
-        .is_ok_and(|length| plugin.gate.declares_too_much(&length))
-}
-
 /// Removes the fields of a map that do not pass.
 fn remove_fields(map: Map, is_removed: impl Fn(&[u8]) -> bool) -> Result<(), abi::Refused> {
     let fields = abi::header_map(map)?;
@@ -312,7 +298,10 @@ fn remove_fields(map: Map, is_removed: impl Fn(&[u8]) -> bool) -> Result<(), abi
 /// Removes the fields of an answer that do not pass. They harm nobody who does not believe them, so the answer passes all the same.
 fn remove_or_log(map: Map, is_removed: impl Fn(&[u8]) -> bool) -> Action {
     if remove_fields(map, is_removed).is_err() {
-        abi::log(Level::Warn, "countersign: the proxy does not let fields of the upstream's answer be removed");
+        abi::log(
+            Level::Warn,
+            "countersign: the proxy does not let fields of the upstream's answer be removed",
+        );
     }
     Action::Continue
 }
