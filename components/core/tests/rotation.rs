@@ -6,7 +6,7 @@ use std::fs;
 use std::sync::Arc;
 
 use countersign_core::click::{self, ClickKey};
-use countersign_core::gate::{Body, Gate, Mode, Outcome, Peer, Request, Scratch, Step};
+use countersign_core::gate::{Body, Gate, Mode, Outcome, Peer, Request, Scratch, Step, request_id};
 use countersign_core::headers::Headers;
 use countersign_core::json::{self, ReadLimits, Tape};
 use countersign_core::policy::Policy;
@@ -54,6 +54,7 @@ fn ask(
         fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
     let mut scratch = Scratch::default();
     let request = Request {
+        id: request_id(None, || 0),
         method: b"POST",
         path: path.as_bytes(),
         headers: Headers(&fields),
