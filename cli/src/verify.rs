@@ -10,7 +10,7 @@ use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use countersign_core::canonical;
 use countersign_core::headers::Headers;
-use countersign_core::json::{Document, Tape};
+use countersign_core::json::{Document, ReadLimits, Tape};
 use countersign_core::signature::{self, Place, Scheme, SignaturePolicy, SignatureReject};
 use countersign_core::time::Timestamp;
 use countersign_core::token::{self, Bearer, TokenPolicy, TokenReject};
@@ -67,20 +67,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let now = arguments.at.unwrap_or_else(input::now);
     let mut tape = Tape::default();
     let Some(checks) = checks(arguments)? else {
-        let document = input::document(&payload, &mut tape)?;
+        let document = input::document(&payload, &mut tape, ReadLimits::POSTBACK)?;
         return compare(&document, None, arguments.expect_canonical.as_deref());
     };
     let request = Request { payload: &payload, headers: Headers(&fields), now };
     if let Some(policy) = &checks.token {
         println!("token      right, key {}", request.verify_token(policy)?);
     }
-    let document = input::document(&payload, &mut tape)?;
+    let document = input::document(&payload, &mut tape, checks.signature.scheme.read_limits())?;
     let without = match &checks.signature.place {
         Place::Body(name) if checks.signature.scheme == Scheme::Jcs => Some(&**name),
         Place::Body(_) | Place::Header(_) => None,
     };
     compare(&document, without, arguments.expect_canonical.as_deref())?;
-    request.verify_signature(&checks.signature, &document, &arguments.signer)
+    request.verify_signature(&checks.signature, &document)
 }
 
 /// What the sender must prove.
@@ -118,14 +118,14 @@ impl Request<'_> {
         let token = match token::bearer(self.headers) {
             Bearer::Token(token) => token,
             Bearer::Missing => bail!("token_missing: there is no `authorization: Bearer …`"),
-            Bearer::Malformed => bail!("token_invalid: `authorization` is malformed, or there are two"),
+            Bearer::Unusable(problem) => bail!("token_missing: {}", problem.as_str()),
         };
         let verified = token::verify(policy, token, self.now, &mut Tape::default());
         let verified = verified.map_err(|fault| match fault {
-            TokenReject::Invalid { reason, skew_ms } => {
+            TokenReject::Invalid { problem, skew_ms } => {
                 let skew =
                     skew_ms.map(|skew| format!(" ({skew} ms ahead of this clock)")).unwrap_or_default();
-                anyhow!("token_invalid: {reason}{skew}")
+                anyhow!("token_invalid: {}{skew}", problem.as_str())
             }
             TokenReject::Expired { skew_ms } => {
                 anyhow!("token_expired: {} ms ago", skew_ms.unsigned_abs())
@@ -137,19 +137,14 @@ impl Request<'_> {
         Ok(verified.key_id)
     }
 
-    fn verify_signature(
-        &self,
-        policy: &SignaturePolicy,
-        document: &Document<'_>,
-        signer: &Signer,
-    ) -> Result<()> {
+    fn verify_signature(&self, policy: &SignaturePolicy, document: &Document<'_>) -> Result<()> {
         match signature::verify(policy, self.headers, self.payload, document, self.now, None) {
             Ok(verified) => {
                 println!("signature  right, key {}", verified.key_id);
                 Ok(())
             }
             Err(fault) => {
-                diagnosis::explain(policy, self, document, fault, signer);
+                diagnosis::explain(policy, self, document, fault);
                 Err(anyhow!("signature_invalid: {}", fault.as_str()))
             }
         }
@@ -172,7 +167,10 @@ fn string_to_sign(
         (Scheme::Jcs, Place::Body(name)) => Some(canonical_form(document, Some(name))),
         (Scheme::Raw, _) => Some(request.payload.to_vec()),
         (Scheme::StandardWebhooks, _) => {
-            let (id, at) = (request.field("webhook-id")?, request.field("webhook-timestamp")?);
+            let field = |name: &str| {
+                request.field(&format!("webhook-{name}")).or_else(|| request.field(&format!("svix-{name}")))
+            };
+            let (id, at) = (field("id")?, field("timestamp")?);
             Some([id.as_bytes(), b".", at.as_bytes(), b".", request.payload].concat())
         }
     }

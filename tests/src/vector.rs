@@ -148,8 +148,10 @@ pub struct Expect {
 /// Whether a header field belongs to the transport or to the proxy itself, and is not compared.
 #[must_use]
 pub fn is_transport(name: &str) -> bool {
-    matches!(name, "date" | "server" | "connection" | "keep-alive" | "transfer-encoding" | "host")
-        || name.starts_with("x-envoy-")
+    matches!(
+        name,
+        "x-request-id" | "date" | "server" | "connection" | "keep-alive" | "transfer-encoding" | "host"
+    ) || name.starts_with("x-envoy-")
 }
 
 /// Text, or the bytes behind `base64:`.

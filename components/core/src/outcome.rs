@@ -9,6 +9,10 @@ use core::fmt::Write as _;
 
 use crate::event::{EventId, EventName};
 use crate::text::Text;
+use crate::time::Timestamp;
+
+/// What the sender and the operator call a request by: 1 to 64 letters, digits and `.`, `_`, `-`.
+pub type RequestId = Text<64>;
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $text:literal, $status:literal, $hint:literal;)*) => {
@@ -74,7 +78,7 @@ codes! {
     /// Check 6: the token lives longer than the partner's maximum.
     TokenLifetimeTooLong = "token_lifetime_too_long", 401, "mint tokens with a shorter lifetime (exp - iat)";
     /// `/collect`: the attestation is missing, wrong, or too old.
-    AttestationInvalid = "attestation_invalid", 403, "send events to the gate; only a filter with the hop key may collect";
+    AttestationInvalid = "attestation_invalid", 503, "send events to /postback; only a filter with the hop key may collect";
     /// Check 7: not strict JSON.
     PayloadMalformed = "payload_malformed", 400, "send one JSON object: UTF-8, no duplicate members, exact numbers";
     /// Check 8: no signature, or not that of any valid key.
@@ -112,6 +116,44 @@ impl Code {
         self.status() == 200
     }
 
+    /// Whether the sender may read which clause of the check failed. It may where its own request is at fault: it needs the
+    /// cause to mend it, and whoever can read the answer has sent the request. What concerns the operator's side stays in the log.
+    #[must_use]
+    pub const fn tells_detail(self) -> bool {
+        match self {
+            Self::NotFound
+            | Self::ContentTypeUnsupported
+            | Self::PayloadTooLarge
+            | Self::TokenMissing
+            | Self::PartnerUnknown
+            | Self::SourceNotAllowed
+            | Self::CertificateNotAllowed
+            | Self::TokenInvalid
+            | Self::TokenExpired
+            | Self::TokenLifetimeTooLong
+            | Self::AttestationInvalid
+            | Self::PayloadMalformed
+            | Self::SignatureInvalid
+            | Self::EventTooOld
+            | Self::EventIdReused => true,
+            // Their bodies have the cause in members of their own.
+            Self::EventInvalid | Self::ClickIdInvalid => false,
+            Self::Accepted
+            | Self::Duplicate
+            | Self::FallbackDuplicate
+            | Self::MethodNotAllowed
+            | Self::SourceLimited
+            | Self::RateLimited
+            | Self::InFlight
+            | Self::UpstreamUnavailable
+            | Self::UpstreamRedirectRefused
+            | Self::UpstreamRefused
+            | Self::StoreUnavailable
+            | Self::FilterMisconfigured
+            | Self::InternalError => false,
+        }
+    }
+
     /// A name that is unique among codes, for metrics and logs: the two `rate_limited` differ.
     #[must_use]
     pub const fn metric(self) -> &'static str {
@@ -135,26 +177,51 @@ pub struct Reply {
 /// What metrics and logs may know of a request: nothing secret and no personal data.
 #[derive(Clone, Debug)]
 pub struct Facts {
+    /// Names the request; empty where the host has no id for it.
+    pub request_id: RequestId,
     /// The answer.
     pub code: Code,
     /// The partner, once known.
     pub partner: Option<Arc<str>>,
     /// The signature key that verified the payload.
     pub key_id: Option<Arc<str>>,
+    /// The key that verified the token, or the name of the opaque token.
+    pub token_key_id: Option<Arc<str>>,
+    /// The key that the click id was minted with.
+    pub click_key_id: Option<Arc<str>>,
     /// The event's id, once read from a verified payload.
     pub event_id: Option<EventId>,
     /// The event's type, once read from a verified payload.
     pub event: Option<EventName>,
-    /// For the operator's log, never for the sender: which clause of the check failed.
+    /// When the event happened, by the sender's clock; once read from a verified payload.
+    pub ts_event: Option<Timestamp>,
+    /// Which clause of the check failed. The sender reads it too where [`Code::tells_detail`].
     pub detail: &'static str,
 }
 
 impl Facts {
+    /// What is known of a request before the first check.
+    pub(crate) const fn of_request(request_id: RequestId) -> Self {
+        Self {
+            request_id,
+            code: Code::InternalError,
+            partner: None,
+            key_id: None,
+            token_key_id: None,
+            click_key_id: None,
+            event_id: None,
+            event: None,
+            ts_event: None,
+            detail: "",
+        }
+    }
+
     /// One line of JSON for a log.
     #[must_use]
     pub fn to_json(&self) -> String {
         let mut line = String::from("{");
         let fields = [
+            ("request_id", Some(self.request_id.as_str()).filter(|id| !id.is_empty())),
             ("code", Some(self.code.metric())),
             ("detail", Some(self.detail).filter(|detail| !detail.is_empty())),
             ("partner", self.partner.as_deref()),

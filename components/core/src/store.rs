@@ -121,23 +121,36 @@ pub trait AsyncStore {
 pub type Fingerprint = [u8; 16];
 
 /// Who a source is for the throttle: an IPv4 address, or an IPv6 /64, because one sender commands a whole /64.
+///
+/// Where an IPv6 address is the other spelling of an IPv4 address, the IPv4 address counts. Behind a translator (NAT64) or a
+/// Teredo server strangers share a /64, and one of them could shut out all others; by 6to4 one IPv4 address has 65,536 of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SourceKey([u8; 8]);
 
 impl SourceKey {
-    /// The key of an address; an IPv4-mapped IPv6 address has that of its IPv4 address.
+    /// The key of an address.
+    ///
+    /// | addresses | key |
+    /// |---|---|
+    /// | IPv4; IPv4-mapped, `::ffff:0:0/96` | the IPv4 address |
+    /// | NAT64, `64:ff9b::/96` (RFC 6052) and each /96 of `64:ff9b:1::/48` (RFC 8215) | the IPv4 address in the last 32 bits |
+    /// | 6to4, `2002::/16` (RFC 3056) | the IPv4 address behind the prefix |
+    /// | Teredo, `2001::/32` (RFC 4380) | the client's IPv4 address: the last 32 bits, inverted |
+    /// | other IPv6 | the /64 |
     #[must_use]
     pub fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(v4) => {
-                let [a, b, c, d] = v4.octets();
-                // ::/64 carries no routed traffic, so the IPv4 keys collide with no IPv6 network.
-                Self([0, 0, 0, 0, a, b, c, d])
-            }
-            IpAddr::V6(v6) => {
-                let [a, b, c, d, e, f, g, h, ..] = v6.octets();
-                Self([a, b, c, d, e, f, g, h])
-            }
+        // ::/64 carries no routed traffic, so the IPv4 keys collide with no IPv6 network.
+        let v4 = |[a, b, c, d]: [u8; 4]| Self([0, 0, 0, 0, a, b, c, d]);
+        let v6 = match address.to_canonical() {
+            IpAddr::V4(address) => return v4(address.octets()),
+            IpAddr::V6(address) => address.octets(),
+        };
+        match v6 {
+            [0x00, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d]
+            | [0x00, 0x64, 0xff, 0x9b, 0, 1, _, _, _, _, _, _, a, b, c, d]
+            | [0x20, 0x02, a, b, c, d, ..] => v4([a, b, c, d]),
+            [0x20, 0x01, 0, 0, .., a, b, c, d] => v4([!a, !b, !c, !d]),
+            [a, b, c, d, e, f, g, h, ..] => Self([a, b, c, d, e, f, g, h]),
         }
     }
 

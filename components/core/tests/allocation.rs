@@ -8,7 +8,7 @@ use allocation_counter::{AllocationInfo, measure};
 use countersign_core::click::{self, ClickKey};
 use countersign_core::dedup::{MemoryTable, TableStore};
 use countersign_core::drive::drive_now;
-use countersign_core::gate::{Body, Delivery, Gate, Mode, Outcome, Peer, Request, Scratch};
+use countersign_core::gate::{Body, Delivery, Gate, Mode, Outcome, Peer, Request, Scratch, request_id};
 use countersign_core::headers::Headers;
 use countersign_core::json::{self, ReadLimits, Tape};
 use countersign_core::outcome::Reply;
@@ -61,6 +61,7 @@ fn send(world: &mut World, number: u64) -> (AllocationInfo, AllocationInfo, Box<
     let mut claimed = None;
     let decided = measure(|| {
         let request = Request {
+            id: request_id(Some(b"r-1"), || 0),
             method: b"POST",
             path: b"/postback/acme",
             headers: Headers(&headers),

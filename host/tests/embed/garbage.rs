@@ -47,7 +47,7 @@ fn a_duplicate_whose_original_is_forgotten_is_told_without_its_id() {
     world.memory.lock().next_claim = Some(ClaimAnswer::DuplicateOf(None));
     let reply = world.answer(&registration("reg-2", "click-1"), NOW);
     assert_eq!((reply.http.status, &*reply.facts.code), (200, "fallback_duplicate"));
-    let body = String::from_utf8(reply.http.body.concat()).unwrap();
+    let body = String::from_utf8(reply.http.body).unwrap();
     assert_eq!(body, r#"{"status":"ok","idempotent":true,"duplicate_of":null}"#);
 }
 
@@ -70,6 +70,6 @@ fn a_clock_at_either_end_does_not_trap() {
     assert_eq!(world.answer(&registration("reg-1", "click-1"), 0).facts.code, "event_invalid");
     let claimed = world.claim(&registration("reg-1", "click-1"), u64::MAX);
     assert_eq!(claimed.lease_until_ms, LAST_MS, "what is later than the last instant is the last");
-    let reply = world.host.settle(claimed, Delivery::Unknown, u64::MAX).unwrap();
+    let reply = world.host.settle(claimed, &Delivery::Unknown, u64::MAX).unwrap();
     assert_eq!((reply.http.status, field(&reply.http, "retry-after")), (503, Some("1")));
 }

@@ -373,7 +373,8 @@ fn fallback_record() -> Vec<Entry> {
                 (happened(shop("b"), 60_000), Accepted),
                 (shop("a").later_ms(60_001), Duplicate),
             ],
-        ),
+        )
+        .pair(),
         script(
             "reuse-before-fallback",
             "The id is known, although another of its click was accepted since.",
@@ -382,6 +383,7 @@ fn fallback_record() -> Vec<Entry> {
                 (happened(shop("b"), 60_000), Accepted),
                 (shop("a").string("account_id", "u-2").later_ms(60_001), EventIdReused),
             ],
-        ),
+        )
+        .pair(),
     ]
 }

@@ -4,7 +4,7 @@ use countersign_core::outcome::Code::{self, Accepted, PayloadMalformed, Signatur
 use countersign_core::signature::{Place, Scheme};
 
 use super::draft::{Draft, Signer};
-use super::{Chapter, Entry, keys, one, script};
+use super::{Chapter, Entry, causes, keys, one, script};
 use crate::vector::Suite;
 
 pub(super) fn chapters() -> Vec<Chapter> {
@@ -17,8 +17,9 @@ pub(super) fn chapters() -> Vec<Chapter> {
             "gate",
             [jcs(), member()].concat(),
         ),
-        chapter("raw", "Check 8: the body, byte for byte.", "gate", raw()),
-        chapter("webhook", "Check 8: Standard Webhooks 1.0.", "gate", webhook()),
+        chapter("raw", "Check 8: the body, byte for byte.", "gate", [raw(), causes::numbers()].concat()),
+        chapter("webhook", "Check 8: Standard Webhooks 1.0.", "gate", [webhook(), causes::svix()].concat()),
+        chapter("mistakes", "Check 8: the hint names the sender's mistake.", "gate", causes::mistakes()),
         chapter("rotation", "Check 8: two keys that overlap.", "gate", rotation()),
         chapter(
             "sandbox",
@@ -224,7 +225,7 @@ fn raw() -> Vec<Entry> {
             SignatureInvalid,
         ),
         one(
-            "malformed-payload-is-refused-before-its-raw-signature",
+            "malformed-payload-is-refused-whatever-its-raw-signature",
             "Check 7 comes before 8.",
             raw().body("{\"a\":1,\"a\":1}"),
             PayloadMalformed,
@@ -353,7 +354,7 @@ fn rotation() -> Vec<Entry> {
         one("old-key-is-accepted-in-the-overlap", "Both are valid.", old(), Accepted),
         one("new-key-is-accepted-in-the-overlap", "Both are valid.", new(), Accepted),
         one(
-            "new-key-is-refused-before-not-before",
+            "new-key-is-refused-until-its-not-before",
             "One millisecond early.",
             new().earlier_ms(31_001),
             SignatureInvalid,

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use countersign_core::dedup::{MemoryTable, TableSize, TableStore};
 use countersign_core::rate::{Quota, Rate};
 use countersign_core::store::{
@@ -13,13 +13,13 @@ use countersign_core::store::{
 use countersign_core::text::Text;
 use countersign_core::time::Timestamp;
 use countersign_host::embed::{
-    Claimed, Delivery, EmbedConfig, EmbedHost, EmbedModule, EmbedStore, Outcome, records,
+    Claimed, Delivery, EmbedConfig, EmbedHost, EmbedModule, EmbedStore, Outcome, UpstreamAnswer, records,
 };
 use countersign_host::fault::Faults;
 use countersign_host::http::{HttpReply, HttpRequest};
 
 use super::filter::artefact;
-use super::{Host, compared, handed_on, upstream_reply};
+use super::{Host, compared, field, handed_on, passed_on, says_replayed, upstream_reply};
 use crate::vector::{Expect, Group, Step, Upstream, Vector, text};
 use crate::wire::Wire;
 
@@ -89,22 +89,19 @@ fn step(host: &mut EmbedHost, step: &Step, pending: &mut Vec<Claimed>) -> anyhow
     let answered = upstream_reply(&step.upstream);
     let delivery = match &answered {
         None => Delivery::Unknown,
-        Some((status, headers, _)) => match status {
-            200..=299 => Delivery::Acknowledged(headers.iter().any(|(name, value)| {
-                name.eq_ignore_ascii_case("idempotent-replayed") && value.eq_ignore_ascii_case("true")
-            })),
-            300..=399 => Delivery::Redirected,
-            400..=499 => Delivery::Refused,
-            500..=599 => Delivery::Failed,
-            other => bail!("an upstream does not end with {other}"),
-        },
+        Some((status, headers, _)) => Delivery::Answered(UpstreamAnswer {
+            status: *status,
+            replayed: says_replayed(headers),
+            duplicate_of: field(headers, "x-countersign-duplicate-of").map(<[u8]>::to_vec),
+            not_accepted: field(headers, "x-countersign-not-accepted").map(<[u8]>::to_vec),
+        }),
     };
-    let settled = host.settle(claimed, delivery, step.at_ms)?;
+    let settled = host.settle(claimed, &delivery, step.at_ms)?;
     match answered {
         // The upstream's own refusal goes to the sender.
-        Some((status, headers, body)) if matches!(delivery, Delivery::Refused) => Ok(Expect {
+        Some((status, headers, body)) if settled.facts.code == "upstream_refused" => Ok(Expect {
             status: Some(status),
-            headers: compared(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()))),
+            headers: compared(passed_on(&headers)),
             body,
             handed_on: handed,
             ..Expect::default()

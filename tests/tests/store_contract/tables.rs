@@ -70,16 +70,16 @@ impl Rows for SharedRows {
 
 /// The slot of a key, so that one trait serves both tables.
 fn slot(key: &str) -> Slot<'_> {
-    let rest = key.strip_prefix("countersign/2/").and_then(|rest| rest.strip_prefix(SCOPE)).unwrap();
-    let parts: Vec<&str> = rest.split('/').skip(1).collect();
+    let rest = key.strip_prefix("countersign/2/").and_then(|rest| rest.strip_prefix(SCOPE));
     let number = |text: &str| text.parse().unwrap();
-    let part = match parts.as_slice() {
+    let words: Vec<&str> = rest.and_then(|rest| rest.strip_prefix('/')).unwrap().split('/').collect();
+    let part = match words[..] {
         ["sizes"] => SlotPart::Sizes,
         ["quota", partner] => SlotPart::Rate(partner),
         ["source", index] => SlotPart::Source(number(index)),
         [slots, "event", index] => SlotPart::Event { slots: number(slots), index: number(index) },
         [slots, "again", index] => SlotPart::Fallback { slots: number(slots), index: number(index) },
-        other => panic!("{other:?}"),
+        _ => panic!("{key}"),
     };
     Slot { scope: SCOPE, part }
 }

@@ -22,7 +22,7 @@ pub const OTHERS: &str = "*";
 /// Longest document in bytes.
 pub const DOCUMENT_BYTES_MAX: usize = 4_194_304;
 
-const LIMITS: ReadLimits = ReadLimits { depth_max: 16, nodes_max: 262_144 };
+const LIMITS: ReadLimits = ReadLimits { nodes_max: 262_144, ..ReadLimits::POSTBACK };
 
 /// Reads a document.
 ///

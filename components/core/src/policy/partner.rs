@@ -7,19 +7,21 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::check::{count, hex_32, is_visible, key_id, validity, whole};
+use super::check::{count, hex_32, is_visible, whole};
 use super::compile::Compiler;
+use super::keys::{self, Asked};
 use super::secret::Encoding;
 use super::{InFlightStatus, Partner, sandbox};
 use crate::document::{
     self as written, ConfigErrors, CustomAmount, FallbackWindow, Path, SignaturePlace, SignatureScheme,
     Whole, nearest,
 };
-use crate::event::{BUILT_IN, CustomEvent, EventName, EventRules, Presence};
+use crate::event::{CustomEvent, EventName, EventRules, EventType, Presence};
+use crate::keys::KEYS_VALID_MAX;
+
 use crate::rate::Rate;
-use crate::signature::{KEYS_MAX, KEYS_VALID_MAX, Place, Scheme, SignaturePolicy, SigningKey};
+use crate::signature::{Place, Scheme, SignaturePolicy, SigningKey, SigningSecret};
 use crate::source::{Cidr, CidrProblem, SourcePolicy};
-use crate::validity::Validity;
 
 /// Longest name of a partner in bytes.
 pub const PARTNER_NAME_BYTES_MAX: usize = 64;
@@ -175,7 +177,7 @@ impl Compiler<'_, '_> {
     fn signature_keys(
         &mut self,
         path: &Path<'_>,
-        written: &[written::SignatureKey],
+        written: &[written::Key],
         scheme: Scheme,
     ) -> Vec<SigningKey> {
         if written.is_empty() {
@@ -183,31 +185,13 @@ impl Compiler<'_, '_> {
                 "write { \"id\": …, \"secret\": { \"name\": … } }; no partner is without a signature";
             self.errors.add(path, "has no key", remedy);
         }
-        count(self.errors, path, written.len(), KEYS_MAX);
         let encoding = match scheme {
             Scheme::StandardWebhooks => Encoding::Webhook,
             Scheme::Jcs | Scheme::Raw => Encoding::Text,
         };
-        let (mut ids, mut keys, mut validities) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, key) in written.iter().enumerate() {
-            let path = path.element(index);
-            let id = key_id(self.errors, &path, &key.id, &mut ids);
-            let secret = self.secrets.take(self.errors, &path, &key.secret, encoding);
-            let validity = validity(self.errors, &path, key.not_before.as_deref(), key.not_after.as_deref());
-            validities.push(validity);
-            keys.extend(
-                id.zip(secret).map(|(id, secret)| {
-                    SigningKey::new(id, &secret, validity.not_before, validity.not_after)
-                }),
-            );
-        }
-        let overlap = Validity::most_at_once(validities.iter());
-        if overlap > KEYS_VALID_MAX {
-            let problem = format!("has {overlap} keys that are valid at once");
-            let remedy = format!("end old keys with \"not_after\"; at most {KEYS_VALID_MAX} may overlap");
-            self.errors.add(path, problem, remedy);
-        }
-        keys
+        let asked = Asked { encoding, valid_max: KEYS_VALID_MAX, without_gap: false };
+        let keys = keys::keys(self.errors, &mut self.secrets, path, written, asked);
+        keys.into_iter().map(|key| key.prepared(|secret| SigningSecret::new(&secret))).collect()
     }
 
     fn source(&mut self, path: &Path<'_>, source: &written::Source) -> SourcePolicy {
@@ -281,11 +265,11 @@ impl Compiler<'_, '_> {
         let mut windows = Vec::new();
         for (name, rule) in written {
             let path = path.member(name);
-            let is_built_in = BUILT_IN.contains(&name.as_str());
             let Some(event) = event_name(name) else {
                 self.errors.add(&path, "is no event type", "name it with 1 to 64 of a-z, 0-9 and _");
                 continue;
             };
+            let is_built_in = !matches!(EventType::named(event), EventType::Custom(_));
             match rule.custom {
                 Some(_) if is_built_in => {
                     self.errors.add(&path.member("custom"), "declares a built-in type", "leave it out");
@@ -294,7 +278,7 @@ impl Compiler<'_, '_> {
                 None if is_built_in => {}
                 None => {
                     let declare = "declare it with \"custom\": { \"amount\": \"none\" }";
-                    let remedy = match nearest(name, BUILT_IN) {
+                    let remedy = match nearest(name, EventType::BUILT_IN.iter().map(EventType::as_str)) {
                         Some(near) => format!("write {near:?}, or {declare}"),
                         None => declare.into(),
                     };

@@ -19,7 +19,9 @@ pub const PARTNER: &str = "sandbox";
 /// Id of the key with which [`PARTNER`] signs.
 pub const SIGNING_KEY_ID: &str = "sandbox";
 /// Signs the postbacks of [`PARTNER`], scheme `jcs`, header `x-signature`.
-pub const SIGNING_SECRET: &str = "countersign-sandbox-signing-key-is-published";
+pub const SIGNING_SECRET: &str = crate::signature::PUBLISHED_SECRET;
+/// Id of the published receipt and hop keys.
+pub(crate) const KEY_ID: &str = "sandbox";
 /// Id of the key of click ids where a sandbox names none.
 pub const CLICK_KEY_ID: &str = "sandbox";
 /// Mints click ids where a sandbox names no key.

@@ -43,6 +43,17 @@ fn production_example_means_what_it_says() {
 }
 
 #[test]
+fn rotation_example_compiles_and_names_every_secret() {
+    let json = file("examples/rotation.json");
+    let policy = compile(&json).unwrap();
+    assert_eq!(
+        (policy.receipt.keys().len(), policy.attestation.len(), policy.click_id.keys.len()),
+        (2, 2, 2)
+    );
+    assert_eq!(Policy::secret_names(&json).unwrap().len(), 8);
+}
+
+#[test]
 fn a_partner_is_found_by_name_issuer_and_opaque_token() {
     let policy = compile(&file("examples/production.json")).unwrap();
     let name =
@@ -82,6 +93,29 @@ fn secret_names_are_those_that_compiling_asks_for() {
     let names = Policy::secret_names(&json).unwrap();
     assert_eq!(names, asked);
     assert_eq!(names.len(), 8);
+}
+
+#[test]
+fn a_token_key_may_have_any_kid() {
+    let json = file("examples/production.json");
+    let longest = "k".repeat(128);
+    for kid in [
+        "wYzMDNjV2Y4IjZxMDO3EjNlBDM1I2N2MDMxgTYjhjZmJGZxgTY4EDM2UTN0ImNkZjM4YmZxMmMiFWMkVWZ2UDM_ES256",
+        "9kZ+Qm/3c1R0bWl0LXRoaXMtaXMtbm90LWEta2V5LTE=",
+        "urn:ietf:params:oauth:jwk-thumbprint:sha-256:VfTHzmF4Nc5n3nR2bU1cQ9l0kq5gYw3kD1sXo7mJ8aE",
+        "kid@2026",
+        "schl\u{fc}ssel 1",
+        &longest,
+    ] {
+        let kid_json = serde_json::to_string(kid).unwrap();
+        let policy = compile(&changed(&json, &[("/partners/acme/token/keys/0/id", &kid_json)])).unwrap();
+        let token = policy.partner("acme").unwrap().token.as_ref().unwrap();
+        assert_eq!(&**token.keys[0].id(), kid);
+        // The ids that operators name stand in metrics as they are, and keep their alphabet.
+        let is_plain = kid.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) && kid.len() <= 64;
+        let signature = mistakes(&changed(&json, &[("/partners/acme/signature/keys/0/id", &kid_json)]));
+        assert_eq!(signature.is_empty(), is_plain, "{signature:?}");
+    }
 }
 
 /// The first JSON example of every section of the page that has one.
