@@ -1,7 +1,7 @@
 //! A request while it is written: its parts are put together, signed and given their token last, so that any part can be changed
 //! without a thought for the others.
 
-use countersign_core::json::{self, ReadLimits, Tape};
+use countersign_core::json::{self, Tape};
 use countersign_core::signature::{Message, Place, Scheme, Signed, SigningKey, sign};
 use countersign_core::time::Timestamp;
 
@@ -299,6 +299,17 @@ impl Draft {
     #[must_use]
     pub fn answered(self, status: u16, body: &str) -> Self {
         self.upstream(Upstream::Reply { status, headers: Vec::new(), body: body.to_owned() })
+    }
+
+    /// The value of the header field that the signature is, where it is one.
+    #[must_use]
+    pub fn signature_header(&self) -> String {
+        let (fields, _) = self.signed();
+        fields
+            .into_iter()
+            .next()
+            .map(|(_, value)| String::from_utf8_lossy(&value).into_owned())
+            .unwrap_or_default()
     }
 
     /// The header fields that the signature is, and the body with it.
