@@ -97,6 +97,12 @@ impl ReceiptKeys {
         keys::current(&self.0, now).map(|key| (&key.secret().mac, key.secret().mark))
     }
 
+    /// The mark of the key that signed first of all: that with the earliest `not_before`. Receipts of before there were marks are its.
+    #[must_use]
+    pub fn oldest_mark(&self) -> u8 {
+        self.0.iter().min_by_key(|key| key.not_before()).map_or(0, |key| key.secret().mark)
+    }
+
     /// The key of that mark, valid or not; `None` where it is not listed any more.
     #[must_use]
     pub fn of_mark(&self, mark: u8) -> Option<&MacKey> {

@@ -42,6 +42,9 @@ fn event(click_secret: &str, now: Timestamp) -> (String, String) {
     (body, fields.into_iter().next().unwrap().1)
 }
 
+/// Header fields of what is handed on.
+type Fields = Vec<(String, String)>;
+
 /// Asks a gate whose store finds the event fresh: what it claims and hands on, or the status and detail of its refusal.
 fn ask(
     gate: &Gate,
@@ -49,7 +52,7 @@ fn ask(
     fields: &[(String, String)],
     body: &str,
     now: Timestamp,
-) -> Result<(Claim, Vec<(String, String)>), (u16, &'static str)> {
+) -> Result<(Claim, Fields), (u16, &'static str)> {
     let fields: Vec<(&[u8], &[u8])> =
         fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
     let mut scratch = Scratch::default();
@@ -64,19 +67,19 @@ fn ask(
     };
     let step = match gate.begin(request, now) {
         Step::Throttle(wait) => wait.resume(Ok(ThrottleAnswer::Pass)),
-        step => step,
+        step @ (Step::Claim(_) | Step::Done(_)) => step,
     };
     let wait = match step {
         Step::Claim(wait) => wait,
         Step::Done(Outcome::Answer(answer)) => return Err((answer.reply.status, answer.reply.facts.detail)),
-        step => panic!("{step:?}"),
+        step @ (Step::Throttle(_) | Step::Done(_)) => panic!("{step:?}"),
     };
     let claim = wait.operation().clone();
     let handed = match wait.resume(Ok(ClaimAnswer::Fresh { quota: None })) {
         Step::Done(Outcome::Forward(claimed)) => {
             claimed.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
         }
-        _ => Vec::new(),
+        Step::Throttle(_) | Step::Claim(_) | Step::Done(_) => Vec::new(),
     };
     Ok((claim, handed))
 }

@@ -43,7 +43,7 @@ fn signed(scheme: Scheme, secret: &[u8], body: &str, at: Timestamp) -> Fields {
     let message = Message { id: "msg_1", at };
     match sign(scheme, &header(), &key(secret, None, None), body.as_bytes(), &document, message).unwrap() {
         Signed::Headers(fields) => fields.into_iter().map(|(name, value)| (name.into(), value)).collect(),
-        Signed::Member(..) => unreachable!("the place is a header"),
+        Signed::Member(..) => panic!("the place is a header"),
     }
 }
 
@@ -144,8 +144,7 @@ fn other_bytes_under_the_right_key_are_named() {
     // Of the body alone, in the field of Standard Webhooks.
     let mut hook = signed(Scheme::StandardWebhooks, SECRET, BODY, NOW);
     let tag = hex(Scheme::Raw, BODY).pop().unwrap().1;
-    let tag: Vec<u8> =
-        (7..tag.len()).step_by(2).map(|at| u8::from_str_radix(&tag[at..at + 2], 16).unwrap()).collect();
+    let tag = bytes(tag.strip_prefix("sha256=").unwrap());
     hook[2].1 = format!("v1,{}", STANDARD.encode(tag));
     assert_eq!(of(&policy(Scheme::StandardWebhooks), &hook, BODY), mismatch(Some(Cause::BodyAlone)));
     // A changed body is a changed body.
@@ -156,24 +155,29 @@ fn other_bytes_under_the_right_key_are_named() {
     }
 }
 
+/// What hex digits stand for.
+fn bytes(digits: &str) -> Vec<u8> {
+    let pairs = digits.as_bytes().chunks(2);
+    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+}
+
 #[test]
 fn how_a_signature_in_hex_is_written_is_named() {
     let good = signed(Scheme::Jcs, SECRET, BODY, NOW).pop().unwrap().1;
     let digits = good.strip_prefix("sha256=").unwrap().to_owned();
-    let bytes: Vec<u8> =
-        (0..64).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect();
-    let base64 = STANDARD.encode(bytes);
+    let base64 = STANDARD.encode(bytes(&digits));
+    let first = |count: usize| digits.chars().take(count).collect::<String>();
     for (field, cause) in [
         (digits.clone(), Some(Cause::PrefixMissing)),
         (format!("SHA256={digits}"), Some(Cause::PrefixCase)),
         (format!("sha256={base64}"), Some(Cause::Base64NotHex)),
         (base64.clone(), Some(Cause::Base64NotHex)),
         (base64.trim_end_matches('=').to_owned(), Some(Cause::Base64NotHex)),
-        (format!("sha1={}", &digits[..40]), Some(Cause::OtherHash)),
-        (digits[..40].to_owned(), Some(Cause::OtherHash)),
+        (format!("sha1={}", first(40)), Some(Cause::OtherHash)),
+        (first(40), Some(Cause::OtherHash)),
         (format!("sha256={digits}{digits}"), Some(Cause::OtherHash)),
         (format!("SHA512={digits}{digits}"), Some(Cause::OtherHash)),
-        (format!("sha256={}", &digits[..62]), Some(Cause::DigitsOff)),
+        (format!("sha256={}", first(62)), Some(Cause::DigitsOff)),
         (format!("sha256={digits}00"), Some(Cause::DigitsOff)),
         (format!("sha256= {digits}"), Some(Cause::DigitsOff)),
         ("sha256=".into(), Some(Cause::DigitsOff)),

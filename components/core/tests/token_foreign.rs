@@ -238,7 +238,7 @@ fn pair(algorithm: Algorithm, n: u8) -> (MintKey, TokenKey) {
     let private = MintKey::new(algorithm, &[n; 32]).unwrap();
     let public = private.public().unwrap();
     let material = match algorithm {
-        Algorithm::Hs256 => unreachable!("it has no public key"),
+        Algorithm::Hs256 => panic!("it has no public key"),
         Algorithm::Es256 => KeyMaterial::Es256(&public),
         Algorithm::EdDsa => KeyMaterial::EdDsa(public.as_slice().try_into().unwrap()),
     };

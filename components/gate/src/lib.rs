@@ -108,7 +108,7 @@ async fn start() -> Result<Instance, NotStarted> {
     let found = Found::at("default").await?;
     let document = ConfigurationText::read()?;
     let (policy, rules) = (document.policy().await?, document.rules().await?);
-    let inbox = Inbox::open(found, &document.scope()?, 0, now).await?;
+    let inbox = Inbox::open(found, &document.scope()?, policy.receipt.oldest_mark(), now).await?;
     let inbox = Minimised::new(inbox, &policy, &rules);
     let worker = config::worker_url().await;
     let rejections = Rc::new(Rejections::new("default"));
