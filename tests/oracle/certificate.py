@@ -103,7 +103,7 @@ def _of_certificate(parts):
 
 
 def identities(fields):
-    """URI names and digests of the client's certificate, and the cause why no more is known; from the fields of that name."""
+    """URI names and digests of the client's certificate, and the cause why no more is known, or None."""
     try:
         (field,) = fields
         if len(field) > BYTES_MAX:

@@ -132,7 +132,7 @@ class Policy:
 
 
 def in_force(keys, now):
-    """The key that signs: of those that are valid the newest, which is the one that began last; None before the first."""
+    """The key that signs: of those that are valid the one that began last; None before the first."""
     return max((key for key in keys if key.is_valid_at(now)), key=lambda key: key.not_before or 0, default=None)
 
 

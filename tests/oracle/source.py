@@ -74,7 +74,7 @@ def throttle_key(client):
 
 
 def certificate(peer, trusted, headers):
-    """URI names and digests that a trusted proxy tells of the client's certificate, and why it tells no more; or None."""
+    """URI names and digests that a trusted proxy tells of the certificate, and the cause why no more, or None."""
     fields = headers.all("x-forwarded-client-cert")
     if not fields or not is_in(address(peer), trusted):
         return [], [], None

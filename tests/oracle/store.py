@@ -84,7 +84,7 @@ class Limited(Exception):
 
 
 class Store:
-    """A store that began empty at an instant. `comment` is the vector's: it names events that share a slot, where any do."""
+    """A store that was empty when it began. `comment` is the vector's: it names events that share a slot, if any."""
 
     def __init__(self, policy, began, comment=""):
         per_minute = policy.source_requests_per_minute
@@ -92,7 +92,7 @@ class Store:
         self.capacity = policy.entries_per_slot
         shared = re.search(r"\((\S+) and (\S+) share a slot", comment)
         self.shared = set(shared.groups()) if shared else set()
-        # What came before the beginning is not known, and what the shared slot has pushed out was from before that instant.
+        # The store knows nothing from before it began. The shared slot has pushed out events from before `forgotten`.
         self.began, self.forgotten = began, began
         # By source, partner, event; and for each fallback identity those of its events.
         self.refusals, self.quotas, self.events, self.identities = {}, {}, {}, {}
