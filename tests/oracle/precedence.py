@@ -126,6 +126,7 @@ MENDS = {
     "signature": lambda draft: setattr(draft, "is_signed", True),
     "event": lambda draft: draft.members.update(ts_event="2026-10-21T15:12:30Z"),
     "click": _mend_click,
+    "too-old": lambda draft: draft.members.update(ts_event="2026-10-21T15:12:30Z"),
     "upstream-failure": lambda draft: draft.step.pop("upstream", None),
     "upstream-redirect": lambda draft: draft.step.pop("upstream", None),
     "upstream-refusal": lambda draft: draft.step.pop("upstream", None),
