@@ -12,7 +12,7 @@ BYTES_MAX = 32_768
 PARTS = {
     b"by": rb'[^;,"]*',
     b"hash": rb"[0-9A-Fa-f]*",
-    b"cert": rb'"(?:[A-Za-z0-9._~-]|%[0-9A-Fa-f]{2})*"',
+    b"cert": rb'"[A-Za-z0-9%._~-]*"',
     b"chain": rb'"[A-Za-z0-9%._~-]*"',
     b"subject": rb'"(?:[^"\\;]|\\.)*"',
 }
@@ -90,7 +90,11 @@ def _der(encoded):
     match = PEM.match(unquote_to_bytes(encoded).decode())
     if not match:
         raise NotOneWay
-    return base64.b64decode("".join(match[1].split()), validate=True)
+    text = "".join(match[1].split())
+    der = base64.b64decode(text, validate=True)
+    if base64.b64encode(der).decode() != text:
+        raise NotOneWay
+    return der
 
 
 def _of_certificate(parts):

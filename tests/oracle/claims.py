@@ -1,7 +1,6 @@
 """The few members of a token's header and claims that are read, and the dates among them."""
 
 import json
-import re
 from decimal import Context, Decimal, InvalidOperation
 
 import strict_json

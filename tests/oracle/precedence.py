@@ -3,7 +3,6 @@
 `A-before-B` must answer B once A is mended, A once B is mended, and must be accepted once both are.
 """
 
-import base64
 import copy
 import json
 import re
