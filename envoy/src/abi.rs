@@ -40,13 +40,13 @@ macro_rules! numbers {
 
 numbers! {
     /// A header map.
-    Map { RequestHeaders = 0, ResponseHeaders = 2 }
+    Map { RequestHeaders = 0, RequestTrailers = 1, ResponseHeaders = 2, ResponseTrailers = 3 }
     /// A buffer.
     Buffer { RequestBody = 0, ResponseBody = 1, PluginConfiguration = 7 }
     /// How loud a log line is.
     Level { Warn = 3, Error = 4 }
     /// What a metric is.
-    Metric { Counter = 0, Gauge = 1 }
+    Metric { Counter = 0, Gauge = 1, Histogram = 2 }
 }
 
 #[link(wasm_import_module = "env")]
@@ -69,21 +69,7 @@ unsafe extern "C" {
         data_size: usize,
     ) -> u32;
     fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
-    fn proxy_get_header_map_value(
-        map: u32,
-        key: *const u8,
-        key_size: usize,
-        data: *mut *mut u8,
-        size: *mut usize,
-    ) -> u32;
     fn proxy_set_header_map_pairs(map: u32, data: *const u8, size: usize) -> u32;
-    fn proxy_replace_header_map_value(
-        map: u32,
-        key: *const u8,
-        key_size: usize,
-        value: *const u8,
-        value_size: usize,
-    ) -> u32;
     fn proxy_remove_header_map_value(map: u32, key: *const u8, key_size: usize) -> u32;
     fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> u32;
@@ -173,29 +159,11 @@ pub(crate) fn header_map(map: Map) -> Result<Vec<u8>, Refused> {
     owned(status, data, size)
 }
 
-/// The values of a header field, joined with commas where it is repeated.
-pub(crate) fn header(map: Map, name: &[u8]) -> Result<Vec<u8>, Refused> {
-    let (mut data, mut size) = (null_mut(), 0);
-    // SAFETY: all pointers are of live locals and one live slice.
-    let status = unsafe {
-        proxy_get_header_map_value(map.number(), name.as_ptr(), name.len(), &raw mut data, &raw mut size)
-    };
-    owned(status, data, size)
-}
-
 /// Puts `pairs` in place of a whole header map, pseudo headers included.
 pub(crate) fn replace_header_map(map: Map, pairs: &[(&[u8], &[u8])]) -> Result<(), Refused> {
     let bytes = serialized(pairs);
     // SAFETY: pointer and length are of one live `Vec`.
     done(unsafe { proxy_set_header_map_pairs(map.number(), bytes.as_ptr(), bytes.len()) })
-}
-
-/// Sets a header field, in place of all fields of that name.
-pub(crate) fn replace_header(map: Map, name: &[u8], value: &[u8]) -> Result<(), Refused> {
-    // SAFETY: pointers and lengths are of two live slices.
-    done(unsafe {
-        proxy_replace_header_map_value(map.number(), name.as_ptr(), name.len(), value.as_ptr(), value.len())
-    })
 }
 
 /// Removes all header fields of a name.

@@ -1,25 +1,19 @@
-//! One configuration of the filter: its policy, its store, its metrics, and the check that bodies arrive at all.
+//! One configuration of the filter: its policy, its store, its metrics.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
-use std::rc::Rc;
 
 use countersign_core::dedup::TableStore;
 use countersign_core::gate::{Gate, Mode, Scratch};
-use countersign_core::policy::Policy;
+use countersign_core::policy::{Environment, Policy};
 use countersign_core::time::Timestamp;
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::ContextType;
 
 use crate::abi::{self, Buffer, Level};
 use crate::metrics::Metrics;
-use crate::stream::{self, Stream};
 use crate::table::SharedData;
+use crate::waiting::Waiting;
 
-/// How often waiting streams are looked at.
-const TICK_MS: u32 = 500;
-/// How long the first callback with a body may lag behind the headers, before any body has ever arrived.
-const FIRST_BODY_MS: u64 = 1_000;
+/// The variable of the VM's environment without which no sandbox starts.
+const SANDBOX: &str = "COUNTERSIGN_SANDBOX";
 
 /// What all streams of one configuration share.
 pub(crate) struct Plugin {
@@ -29,69 +23,9 @@ pub(crate) struct Plugin {
     pub(crate) store: RefCell<TableStore<SharedData>>,
     pub(crate) scratch: RefCell<Scratch>,
     pub(crate) metrics: RefCell<Metrics>,
-    /// Streams that wait for their body, by context. Kept only until the first body arrives.
-    waiting: RefCell<BTreeMap<u32, Waiting>>,
-    /// Whether a body has ever arrived: the proxy is configured rightly.
-    bodies_arrive: Cell<bool>,
-}
-
-/// A stream that has its headers and waits for its body.
-struct Waiting {
-    since: Timestamp,
-    /// What the proxy had received of the request by then; `None` where it does not tell.
-    received: Option<u64>,
-}
-
-impl Plugin {
-    /// Notes a stream that has its headers and waits for its body.
-    pub(crate) fn waits_for_body(&self, context: u32) {
-        if !self.bodies_arrive.get()
-            && let Some(now) = now()
-            && let Ok(mut waiting) = self.waiting.try_borrow_mut()
-        {
-            waiting.insert(context, Waiting { since: now, received: bytes_received() });
-        }
-    }
-
-    /// Notes that a body has arrived.
-    pub(crate) fn body_arrived(&self) {
-        if !self.bodies_arrive.replace(true)
-            && let Ok(mut waiting) = self.waiting.try_borrow_mut()
-        {
-            waiting.clear();
-        }
-    }
-
-    /// Notes that a stream is over.
-    pub(crate) fn gone(&self, context: u32) {
-        if !self.bodies_arrive.get()
-            && let Ok(mut waiting) = self.waiting.try_borrow_mut()
-        {
-            waiting.remove(&context);
-        }
-    }
-
-    /// The streams whose body the proxy keeps to itself. A sender that is slow is none: the proxy has received nothing either.
-    fn withheld(&self, now: Timestamp) -> Vec<u32> {
-        let Ok(mut waiting) = self.waiting.try_borrow_mut() else { return Vec::new() };
-        let mut withheld = Vec::new();
-        waiting.retain(|context, stream| {
-            let overdue = now.since_ms(stream.since) >= FIRST_BODY_MS
-                && abi::set_effective_context(*context).is_ok()
-                && (stream.received.is_none() || stream.received != bytes_received());
-            if overdue {
-                withheld.push(*context);
-            }
-            !overdue
-        });
-        withheld
-    }
-}
-
-/// Bytes of the current stream's request that the proxy has received, headers and body; `None` where it does not tell.
-fn bytes_received() -> Option<u64> {
-    let total = abi::property(b"request\0total_size").ok()?;
-    Some(u64::from_le_bytes(*total.first_chunk()?))
+    pub(crate) waiting: Waiting,
+    /// The slot from which the next sample of the table's fill is taken.
+    pub(crate) fill_from: Cell<u32>,
 }
 
 /// The instant by the proxy's clock; `None` where it has none, and then nothing can be verified.
@@ -99,80 +33,55 @@ pub(crate) fn now() -> Option<Timestamp> {
     abi::now_nanoseconds().ok().map(|nanoseconds| Timestamp::from_ms(nanoseconds / 1_000_000))
 }
 
-/// The SDK's root context.
-#[derive(Default)]
-pub(crate) struct Root {
-    plugin: Option<Rc<Plugin>>,
-}
-
-impl Context for Root {}
-
-impl RootContext for Root {
-    fn on_configure(&mut self, _size: usize) -> bool {
-        match configured() {
-            Ok(plugin) => {
-                self.plugin = Some(Rc::new(plugin));
-                true
+impl Plugin {
+    /// Compiles the plugin's configuration. `None`: it is wrong, and the log says what.
+    pub(crate) fn configured() -> Option<Self> {
+        let document = abi::buffer(Buffer::PluginConfiguration, usize::MAX).unwrap_or_default();
+        let Ok(document) = core::str::from_utf8(&document) else {
+            abi::log(Level::Error, "countersign: the configuration is not UTF-8; save it as UTF-8");
+            return None;
+        };
+        let policy = Policy::compile(document, &mut secret).map_err(|errors| {
+            for error in errors {
+                let line = format!(
+                    "countersign: configuration: {}: {}; {}",
+                    error.path, error.problem, error.remedy
+                );
+                abi::log(Level::Error, &line);
             }
-            Err(()) => false,
-        }
-    }
-
-    fn on_tick(&mut self) {
-        let (Some(plugin), Some(now)) = (&self.plugin, now()) else { return };
-        for context in plugin.withheld(now) {
-            if abi::set_effective_context(context).is_err() {
-                continue;
-            }
-            abi::log(
-                Level::Error,
-                "countersign: no request body arrives. Set allow_on_headers_stop_iteration: true in the plugin's \
-                 configuration (Envoy 1.35 or newer); see envoy/README.md. Requests are answered 503 until then.",
-            );
-            stream::reply_misconfigured(plugin, now);
-        }
-    }
-
-    fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream::new(context, self.plugin.clone())))
-    }
-
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
+        });
+        let policy = policy.ok().filter(may_start)?;
+        let certificates = policy.partners().any(|partner| partner.source.demands_certificate());
+        let metrics = Metrics::define(&policy);
+        let store = TableStore::new(SharedData, &policy.scope, policy.dedup.size);
+        Some(Self {
+            certificates,
+            gate: Gate::new(policy, Mode::Forward),
+            store: RefCell::new(store),
+            scratch: RefCell::default(),
+            metrics: RefCell::new(metrics),
+            waiting: Waiting::default(),
+            fill_from: Cell::new(0),
+        })
     }
 }
 
-/// Compiles the plugin's configuration; what is wrong with it is in the log by then.
-fn configured() -> Result<Plugin, ()> {
-    let document = abi::buffer(Buffer::PluginConfiguration, usize::MAX).unwrap_or_default();
-    let Ok(document) = core::str::from_utf8(&document) else {
-        abi::log(Level::Error, "countersign: the configuration is not UTF-8; save it as UTF-8");
-        return Err(());
+/// Whether this environment may start here. The shipped configuration is the sandbox: applied as it is, it must not take postbacks
+/// that anybody can sign.
+fn may_start(policy: &Policy) -> bool {
+    let allowed = match policy.environment {
+        Environment::Production => true,
+        Environment::Sandbox => std::env::var_os(SANDBOX).is_some_and(|value| value == "1"),
     };
-    let policy = Policy::compile(document, &mut secret).map_err(|errors| {
-        for error in errors {
-            let line =
-                format!("countersign: configuration: {}: {}; {}", error.path, error.problem, error.remedy);
-            abi::log(Level::Error, &line);
-        }
-    })?;
-    if abi::set_tick_period(TICK_MS).is_err() {
+    if !allowed {
         abi::log(
-            Level::Warn,
-            "countersign: the proxy has no ticks; a missing allow_on_headers_stop_iteration will not be noticed",
+            Level::Error,
+            "countersign: the document is a sandbox, whose keys everybody knows, and it does not start by itself. For production \
+             write a document of your own (\"environment\": \"production\"; examples/production.json). To try the sandbox, set \
+             COUNTERSIGN_SANDBOX=1 in the proxy's environment.",
         );
     }
-    let store = TableStore::new(SharedData, &policy.scope, policy.dedup.size);
-    let certificates = policy.partners().any(|partner| partner.source.demands_certificate());
-    Ok(Plugin {
-        certificates,
-        gate: Gate::new(policy, Mode::Forward),
-        store: RefCell::new(store),
-        scratch: RefCell::default(),
-        metrics: RefCell::default(),
-        waiting: RefCell::default(),
-        bodies_arrive: Cell::new(false),
-    })
+    allowed
 }
 
 /// A secret by its name: the VM's environment variable of that name, which need not be UTF-8.

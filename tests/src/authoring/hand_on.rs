@@ -1,4 +1,4 @@
-//! Check 13: what becomes of a claim once the event is handed on. For hosts with an upstream.
+//! Check 14: what becomes of a claim once the event is handed on. For hosts with an upstream.
 
 use countersign_core::outcome::Code::{
     Accepted, Duplicate, EventIdReused, EventTooOld, FallbackDuplicate, InFlight, SignatureInvalid,

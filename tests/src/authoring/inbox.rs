@@ -331,7 +331,7 @@ fn precedence() -> Vec<Entry> {
         .pair(),
         script(
             "collect-reuse-is-refused",
-            "Check 11 at this door too.",
+            "Check 10 at this door too.",
             [(good(), Accepted), (other, EventIdReused)],
         ),
         script(

@@ -1,4 +1,4 @@
-//! `envoy/envoy.yaml` with a test's listeners: the prototype is the file that is shipped.
+//! `envoy/envoy.yaml` and `listener.yaml` with a test's listeners: the prototypes are the files that are shipped.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
-use super::{filter, workspace};
+use super::workspace;
 
 /// What one Envoy process runs.
 #[derive(Clone, Debug)]
@@ -22,9 +22,17 @@ pub struct Bootstrap {
     pub concurrency: u32,
     /// The wall clock stands at this many milliseconds since 1970 until `set_clock_ms` moves it; none: the machine's clock.
     pub clock_ms: Option<u64>,
-    /// Variables of the process. Those that `host_env_keys` in envoy.yaml names reach the filter, as in production.
+    /// Variables of the process. Those that `host_env_keys` in listener.yaml names reach the filter, as in production. At first
+    /// the one that lets a sandbox start.
     pub environment: BTreeMap<String, String>,
+    /// Fields of the upstream's cluster, by JSON pointer; null removes one.
+    pub cluster: Vec<(&'static str, Value)>,
+    /// The version of Envoy; none: the newest of the tools.
+    pub version: Option<&'static str>,
 }
+
+/// Lets a sandbox start.
+const SANDBOX: (&str, &str) = ("COUNTERSIGN_SANDBOX", "1");
 
 impl Bootstrap {
     /// One listener as it is shipped, with one worker and the machine's clock.
@@ -35,7 +43,9 @@ impl Bootstrap {
             upstream,
             concurrency: 1,
             clock_ms: None,
-            environment: BTreeMap::new(),
+            environment: [SANDBOX].map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            cluster: Vec::new(),
+            version: None,
         }
     }
 }
@@ -55,11 +65,10 @@ pub struct ListenerSpec {
     pub upstream_timeout: Option<Duration>,
     /// The filter chain's `transport_socket`; none: plain text.
     pub transport_socket: Option<Value>,
-    /// Members of the connection manager that are set, or replaced, in the shipped one.
-    pub connection_manager: Vec<(&'static str, Value)>,
-    /// The whole filter in place of the shipped one, as `http_filters` has it; the fields above that are about the filter then do
-    /// not count.
-    pub http_filter: Option<Value>,
+    /// The whole connection manager in place of the shipped one; the fields above that are about it or the filter then do not count.
+    pub manager: Option<Value>,
+    /// Fields of the connection manager, by JSON pointer; null removes one.
+    pub manager_fields: Vec<(&'static str, Value)>,
 }
 
 impl Default for ListenerSpec {
@@ -71,8 +80,8 @@ impl Default for ListenerSpec {
             allow_on_headers_stop_iteration: true,
             upstream_timeout: None,
             transport_socket: None,
-            connection_manager: Vec::new(),
-            http_filter: None,
+            manager: None,
+            manager_fields: Vec::new(),
         }
     }
 }
@@ -87,8 +96,9 @@ pub fn read_yaml(name: &str) -> Result<Value> {
     serde_saphyr::from_str(&text).with_context(|| format!("{} is not YAML", path.display()))
 }
 
-const LISTENER: &str = "/static_resources/listeners/0";
+const LISTENER: &str = "/resources/0";
 const MANAGER: &str = "/filter_chains/0/filters/0/typed_config";
+const LISTENERS: &str = "/dynamic_resources/lds_config/path_config_source/path";
 const UPSTREAM: &str =
     "/static_resources/clusters/0/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address";
 
@@ -96,12 +106,13 @@ impl Bootstrap {
     /// The bootstrap document. The listeners are in a file beside it, so that they can be replaced.
     pub(super) fn document(&self, folder: &Path) -> Result<Value> {
         let mut document = read_yaml("envoy.yaml")?;
-        set(&mut document, "/static_resources/listeners", json!([]))?;
         set(&mut document, "/admin/address/socket_address/port_value", json!(0))?;
         let upstream = json!({ "address": self.upstream.ip(), "port_value": self.upstream.port() });
         set(&mut document, &format!("{UPSTREAM}/socket_address"), upstream)?;
-        let listeners = json!({ "path_config_source": { "path": folder.join("listeners.json") }, "resource_api_version": "V3" });
-        document["dynamic_resources"] = json!({ "lds_config": listeners });
+        let cluster =
+            document.pointer_mut("/static_resources/clusters/0").context("envoy.yaml has no cluster")?;
+        change(cluster, &self.cluster)?;
+        set(&mut document, LISTENERS, json!(folder.join("listeners.json")))?;
         Ok(document)
     }
 
@@ -113,14 +124,14 @@ impl Bootstrap {
         for listener in listeners.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
             listener.remove("@type");
         }
-        set(&mut document, "/static_resources/listeners", listeners)?;
+        document["static_resources"]["listeners"] = listeners;
         Ok(document)
     }
 
     /// The file of listeners, as a discovery response.
     pub(super) fn listeners(&self, folder: &Path) -> Result<Value> {
-        let mut document = read_yaml("envoy.yaml")?;
-        let prototype = document.pointer_mut(LISTENER).context("envoy.yaml has no listener")?.take();
+        let mut document = read_yaml("listener.yaml")?;
+        let prototype = document.pointer_mut(LISTENER).context("listener.yaml has no listener")?.take();
         let listeners = self.listeners.iter().enumerate().map(|(index, spec)| {
             let mut listener = prototype.clone();
             spec.apply(&mut listener, &format!("listener_{index}"), folder)?;
@@ -132,31 +143,32 @@ impl Bootstrap {
 
 impl ListenerSpec {
     fn apply(&self, listener: &mut Value, name: &str, folder: &Path) -> Result<()> {
-        listener["@type"] = json!("type.googleapis.com/envoy.config.listener.v3.Listener");
         set(listener, "/name", json!(name))?;
         set(listener, "/address/socket_address/port_value", json!(0))?;
         if let Some(socket) = &self.transport_socket {
             listener["filter_chains"][0]["transport_socket"] = socket.clone();
         }
-        let manager = listener.pointer_mut(MANAGER).context("envoy.yaml has no connection manager")?;
-        set(manager, "/access_log/0/typed_config/path", json!(folder.join("access")))?;
+        let manager = listener.pointer_mut(MANAGER).context("listener.yaml has no connection manager")?;
+        if let Some(whole) = &self.manager {
+            *manager = whole.clone();
+        }
+        change(manager, &self.manager_fields)?;
+        for log in manager["access_log"].as_array_mut().into_iter().flatten() {
+            set(log, "/typed_config/path", json!(folder.join("access")))?;
+        }
         if let Some(timeout) = self.upstream_timeout {
             let timeout = json!(format!("{}s", timeout.as_secs_f64()));
             set(manager, "/route_config/virtual_hosts/0/routes/0/route/timeout", timeout)?;
         }
-        for (name, value) in &self.connection_manager {
-            manager[*name] = value.clone();
-        }
-        let shipped = manager.pointer_mut("/http_filters/0").context("envoy.yaml has no filter")?;
-        if let Some(filter) = &self.http_filter {
-            *shipped = filter.clone();
-        }
-        let Some(config) = shipped.pointer_mut("/typed_config/config") else {
-            // Somebody else's filter: it has no code to load.
-            return if self.http_filter.is_some() { Ok(()) } else { bail!("the filter has no config") };
+        let mut filters = manager["http_filters"].as_array_mut().into_iter().flatten();
+        let Some(filter) = filters.find(|filter| filter["name"] == "countersign") else {
+            // Somebody else's filters, where a test asks for them: they have no code to load.
+            let others = self.manager_fields.iter().any(|(pointer, _)| *pointer == "/http_filters");
+            return if others { Ok(()) } else { bail!("there is no filter") };
         };
-        set(config, "/vm_config/code/local/filename", json!(filter()?))?;
-        if self.http_filter.is_some() {
+        let config = filter.pointer_mut("/typed_config/config").context("the filter has no config")?;
+        set(config, "/vm_config/code/local/filename", json!(super::filter()?))?;
+        if self.manager.is_some() {
             return Ok(());
         }
         set(config, "/vm_config/vm_id", json!(self.vm_id))?;
@@ -164,20 +176,43 @@ impl ListenerSpec {
             set(config, "/configuration/value", json!(configuration))?;
         }
         if !self.environment.is_empty() {
-            config["vm_config"]["environment_variables"] = json!({ "key_values": self.environment });
+            let mut values = self.environment.clone();
+            values.insert(SANDBOX.0.to_owned(), SANDBOX.1.to_owned());
+            config["vm_config"]["environment_variables"] = json!({ "key_values": values });
         }
         if !self.allow_on_headers_stop_iteration
             && let Some(config) = config.as_object_mut()
         {
-            config.remove("allow_on_headers_stop_iteration").context("envoy.yaml does not set the field")?;
+            config
+                .remove("allow_on_headers_stop_iteration")
+                .context("listener.yaml does not set the field")?;
         }
         Ok(())
     }
 }
 
+/// Sets fields that need not be there; null removes one.
+fn change(document: &mut Value, fields: &[(&str, Value)]) -> Result<()> {
+    for (pointer, value) in fields {
+        let (parent, name) = pointer.rsplit_once('/').context("a pointer begins with /")?;
+        let parent = document.pointer_mut(parent).with_context(|| format!("there is no {parent}"))?;
+        match (parent, value) {
+            (Value::Object(members), Value::Null) => drop(members.remove(name)),
+            (Value::Object(members), value) => drop(members.insert(name.to_owned(), value.clone())),
+            (Value::Array(elements), value) => {
+                *elements.get_mut(name.parse::<usize>()?).context("there is no such element")? =
+                    value.clone();
+            }
+            _ => anyhow::bail!("{pointer} is not in a mapping"),
+        }
+    }
+    Ok(())
+}
+
 /// Replaces a value that must be there: a test never changes what is not in the shipped file.
 fn set(document: &mut Value, pointer: &str, value: Value) -> Result<()> {
-    let place = document.pointer_mut(pointer).with_context(|| format!("envoy.yaml has no {pointer}"))?;
+    let place =
+        document.pointer_mut(pointer).with_context(|| format!("the shipped file has no {pointer}"))?;
     *place = value;
     Ok(())
 }

@@ -16,6 +16,13 @@ pub enum Behaviour {
     Reply(Reply),
     /// It answers after a while.
     Late(Duration, Reply),
+    /// It sends these bytes, and closes the connection where they have to end so.
+    Raw {
+        /// The whole answer.
+        bytes: Vec<u8>,
+        /// Whether the end of the connection is the end of the answer.
+        closes: bool,
+    },
     /// It resets the connection before it answers.
     Reset,
     /// It does not answer as long as the proxy waits.
@@ -200,6 +207,13 @@ fn serve(stream: &TcpStream, shared: &Shared) -> Result<()> {
             Behaviour::Late(after, reply) => {
                 thread::sleep(after);
                 write_reply(stream, &reply)?;
+            }
+            Behaviour::Raw { bytes, closes } => {
+                (&mut &*stream).write_all(&bytes).context("answering")?;
+                if closes {
+                    stream.shutdown(Shutdown::Both)?;
+                    return Ok(());
+                }
             }
             Behaviour::Reset => {
                 socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO))?;

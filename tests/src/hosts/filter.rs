@@ -67,9 +67,11 @@ impl Filter {
     }
 
     fn start(&self, group: &Group, clock: &Clock) -> anyhow::Result<FilterHost> {
+        let mut vm_environment = group.secrets.clone();
+        vm_environment.insert("COUNTERSIGN_SANDBOX".to_owned(), "1".to_owned());
         let config = FilterConfig {
             plugin_configuration: group.configuration()?.into_bytes(),
-            vm_environment: group.secrets.clone(),
+            vm_environment,
             allow_on_headers_stop_iteration: true,
             forward_client_certificate_header: true,
             clock: clock.clone(),

@@ -260,21 +260,23 @@ impl Row {
         bootstrap.listeners = WRITINGS
             .map(|(forward, certificate)| ListenerSpec {
                 transport_socket: Some(socket(&authority, &server, true)),
-                connection_manager: vec![
-                    ("forward_client_cert_details", json!(forward)),
+                manager_fields: vec![
+                    ("/forward_client_cert_details", json!(forward)),
                     (
-                        "set_current_client_cert_details",
+                        "/set_current_client_cert_details",
                         json!({ "subject": certificate, "cert": certificate, "uri": true, "dns": true }),
                     ),
                     (
-                        "route_config",
+                        "/route_config",
                         json!({ "virtual_hosts": [{ "name": "inner", "domains": ["*"],
                             "routes": [{ "match": { "prefix": "/" }, "route": { "cluster": "application" } }] }] }),
                     ),
+                    (
+                        "/http_filters",
+                        json!([{ "name": "envoy.filters.http.router", "typed_config": {
+                            "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router" } }]),
+                    ),
                 ],
-                http_filter: Some(json!({ "name": "buffer", "typed_config": {
-                    "@type": "type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer",
-                    "max_request_bytes": 65536 } })),
                 ..ListenerSpec::default()
             })
             .into();

@@ -6,8 +6,9 @@ use conformance::envoy::bootstrap::read_yaml;
 use conformance::envoy::{Bootstrap, Canary, EnvoyProcess, workspace};
 use serde_json::Value;
 
+use crate::istio;
 use crate::sender::deposit;
-use crate::world::{World, accepted, refused};
+use crate::world::{World, refused};
 
 fn example(name: &str) -> String {
     std::fs::read_to_string(workspace().join("examples").join(name)).unwrap()
@@ -15,7 +16,7 @@ fn example(name: &str) -> String {
 
 /// A text of 32 bytes and more for each secret that the shipped configuration takes from the proxy's environment.
 fn secrets() -> Vec<(String, String)> {
-    let yaml = read_yaml("envoy.yaml").unwrap();
+    let yaml = read_yaml("listener.yaml").unwrap();
     let names = find(&yaml, "host_env_keys").as_array().unwrap();
     names
         .iter()
@@ -50,12 +51,11 @@ fn find<'v>(value: &'v Value, name: &str) -> &'v Value {
     found[0]
 }
 
-/// The filter that `istio.yaml` inserts.
-fn istio_filter() -> Value {
-    let istio = read_yaml("istio.yaml").unwrap();
-    let patches = istio["spec"]["configPatches"].as_array().unwrap();
-    let patch = patches.iter().find(|patch| patch["applyTo"] == "HTTP_FILTER").unwrap();
-    patch["patch"]["value"].clone()
+/// The filters that `istio.yaml` inserts, in order.
+fn istio_filters() -> Vec<Value> {
+    let patches = istio::patches();
+    let filters = patches.iter().filter(|patch| patch["applyTo"] == "HTTP_FILTER");
+    filters.map(|patch| patch["patch"]["value"].clone()).collect()
 }
 
 #[test]
@@ -66,33 +66,40 @@ fn envoy_takes_the_shipped_configuration() {
 }
 
 #[test]
-fn envoy_takes_the_filter_of_the_istio_configuration_and_it_serves() {
-    let mut bootstrap = Bootstrap::new(([127, 0, 0, 1], 1).into());
-    bootstrap.listeners[0].http_filter = Some(istio_filter());
-    let (taken, log) = EnvoyProcess::validate(&bootstrap).unwrap();
-    assert!(taken, "{log}");
-    let world = World::with(|bootstrap| bootstrap.listeners[0].http_filter = Some(istio_filter()));
-    accepted(&world.send(&deposit("evt_1")), false);
-    refused(&world.send(&deposit("evt_2").signed("not the key")), 403, "signature_invalid");
-    world.saw(&["evt_1"]);
-}
-
-#[test]
-fn both_configurations_have_the_same_filter() {
-    let envoy = read_yaml("envoy.yaml").unwrap();
-    let mut ours = find(&envoy, "http_filters")[0].clone();
-    let mut istio = istio_filter();
-    for filter in [&mut ours, &mut istio] {
-        filter["typed_config"]["config"]["vm_config"]["code"]["local"]["filename"].take();
+fn both_configurations_have_the_same_filters() {
+    let shipped = read_yaml("listener.yaml").unwrap();
+    let mut ours = find(&shipped, "http_filters").as_array().unwrap().clone();
+    ours.pop();
+    let mut istio = istio_filters();
+    for filter in ours.iter_mut().chain(&mut istio) {
+        if let Some(file) = filter.pointer_mut("/typed_config/config/vm_config/code/local/filename") {
+            file.take();
+        }
     }
     assert_eq!(ours, istio);
-    assert_eq!(find(&istio, "allow_on_headers_stop_iteration"), true);
-    assert_eq!(find(&istio, "failure_policy"), "FAIL_RELOAD");
+    assert_eq!(find(&istio[1], "allow_on_headers_stop_iteration"), true);
+    assert_eq!(find(&istio[1], "failure_policy"), "FAIL_RELOAD");
+}
+
+/// What both files ship is a sandbox: a proxy to which nobody said that it is one takes nothing.
+#[test]
+fn as_shipped_neither_configuration_starts_in_production() {
+    for manager in [None, Some(istio::manager())] {
+        let mut bootstrap = Bootstrap::new(([127, 0, 0, 1], 1).into());
+        bootstrap.listeners[0].manager = manager;
+        bootstrap.environment.clear();
+        let log = EnvoyProcess::refusal(&bootstrap).unwrap();
+        for part in
+            ["countersign: the document is a sandbox", "COUNTERSIGN_SANDBOX=1", "examples/production.json"]
+        {
+            assert!(log.contains(part), "{part} in {log}");
+        }
+    }
 }
 
 #[test]
 fn no_lease_ends_before_the_proxy_gives_up() {
-    let envoy = read_yaml("envoy.yaml").unwrap();
+    let envoy = read_yaml("listener.yaml").unwrap();
     let document = find(&envoy, "configuration")["value"].as_str().unwrap();
     let document: Value = serde_json::from_str(document).unwrap();
     let seconds = |text: &Value| text.as_str().unwrap().trim_end_matches('s').parse::<u64>().unwrap();

@@ -2,9 +2,16 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "in a test a failed assertion is the answer")]
 
+mod alone;
+mod attestation;
 mod certificates;
 mod configuration;
+mod control;
+mod framings;
 mod hand_on;
+mod http2;
+mod istio;
+mod oldest;
 mod operation;
 mod refusals;
 mod sender;

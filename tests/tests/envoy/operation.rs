@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use conformance::envoy::ListenerSpec;
+use countersign_core::outcome::Code;
 use countersign_core::policy::sandbox;
 use countersign_core::token::{Algorithm, Claims, MintKey, mint};
 
@@ -18,6 +20,28 @@ fn series(text: &str, name: &str) -> BTreeMap<String, u64> {
         Some((labels.to_owned(), value.parse().unwrap()))
     });
     lines.collect()
+}
+
+/// The same without what stands at 0.
+fn counted(text: &str, name: &str) -> BTreeMap<String, u64> {
+    let mut series = series(text, name);
+    series.retain(|_, value| *value > 0);
+    series
+}
+
+/// Waits until a metric of the sandbox's partner stands at `value`; the filter looks around twice a second.
+#[track_caller]
+fn until_counted(world: &World, name: &str, value: u64) {
+    let started = Instant::now();
+    loop {
+        let text = world.envoy.admin_get("/stats/prometheus").unwrap();
+        let now = series(&text, name)[r#"partner="sandbox""#];
+        if now == value {
+            return;
+        }
+        assert!(started.elapsed() < Duration::from_secs(20), "{name} stands at {now}, not {value}");
+        thread::sleep(Duration::from_millis(100));
+    }
 }
 
 #[test]
@@ -39,12 +63,86 @@ fn metrics_have_tags_of_their_own() {
     ]
     .map(|(labels, value)| (labels.to_owned(), value))
     .into();
-    assert_eq!(series(&text, "countersign_answers"), expected, "{text}");
+    assert_eq!(counted(&text, "countersign_answers"), expected, "{text}");
     assert!(text.contains("# TYPE countersign_answers counter"));
     let used = series(&text, "countersign_key_last_used_seconds");
-    let used = used[r#"partner="sandbox",key="sandbox""#];
+    let used = used[r#"partner="sandbox",kind="signature",key="sandbox""#];
     assert!((before..=now().as_seconds()).contains(&used), "{used}");
+    let clicks = series(&text, "countersign_key_last_used_seconds");
+    let click = format!(r#"partner="sandbox",kind="click",key="{}""#, sandbox::CLICK_KEY_ID);
+    assert!(clicks.contains_key(&click), "{clicks:?}");
+    // Envoy adds to its histograms every five seconds.
+    until_counted(&world, "countersign_latency_ms_count", 4);
+    until_counted(&world, "countersign_lag_seconds_count", 3);
     world.saw(&["evt_1"]);
+}
+
+#[test]
+fn every_counter_is_there_from_the_start() {
+    let text = World::start().envoy.admin_get("/stats/prometheus").unwrap();
+    for name in
+        ["evictions", "lease_expiries", "swap_retries", "sources_evicted", "heals", "settlements_failed"]
+    {
+        for partner in ["-", "sandbox"] {
+            let series = series(&text, &format!("countersign_{name}"));
+            assert_eq!(series.get(&format!(r#"partner="{partner}""#)), Some(&0), "{name}");
+        }
+    }
+    let answers = series(&text, "countersign_answers");
+    for code in Code::ALL {
+        assert_eq!(
+            answers.get(&format!(r#"partner="sandbox",code="{}""#, code.metric())),
+            Some(&0),
+            "{code:?}"
+        );
+    }
+    let build = series(&text, "countersign_build");
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(build, [(format!(r#"environment="sandbox",version="{version}""#), 1)].into());
+}
+
+#[test]
+fn the_health_route_says_whether_postbacks_are_served() {
+    let health = |world: &World, path: &str| {
+        let mut client = world.envoy.connect(0).unwrap();
+        client.send(format!("GET {path} HTTP/1.1\r\nhost: probe\r\n\r\n").as_bytes()).unwrap();
+        client.response().unwrap()
+    };
+    let world = World::start();
+    for path in ["/countersign/health", "/countersign/health?from=probe"] {
+        let answer = health(&world, path);
+        assert_eq!((answer.status, &answer.json()["status"]), (200, &"ok".into()), "{}", answer.text());
+        assert_eq!(answer.json()["environment"], "sandbox");
+        assert_eq!(answer.json()["build"], env!("CARGO_PKG_VERSION"));
+    }
+    refused(&health(&world, "/countersign/healthy"), 405, "method_not_allowed");
+    let world = World::with(|bootstrap| bootstrap.listeners[0].allow_on_headers_stop_iteration = false);
+    assert_eq!(health(&world, "/countersign/health").status, 200, "nothing was withheld yet");
+    refused(&world.send(&deposit("evt_1")), 503, "filter_misconfigured");
+    let answer = health(&world, "/countersign/health");
+    assert_eq!((answer.status, &answer.json()["status"]), (503, &"unavailable".into()), "{}", answer.text());
+}
+
+#[test]
+fn when_its_lease_ends_a_stream_that_still_waits_is_answered() {
+    let at = now();
+    let world = World::with(|bootstrap| {
+        bootstrap.clock_ms = Some(at.as_ms());
+        // An operator's mistake: the proxy would wait longer than the lease.
+        bootstrap.listeners[0].upstream_timeout = Some(Duration::from_secs(300));
+    });
+    world.canary.script([conformance::envoy::Behaviour::Silent]);
+    let mut client = world.envoy.connect(0).unwrap();
+    client.send(&crate::sender::deposit_at("evt_1", at).bytes()).unwrap();
+    world.canary.wait_for(1).unwrap();
+    world.envoy.set_clock_ms(at.as_ms() + 30_000).unwrap();
+    let answer = client.response().unwrap();
+    refused(&answer, 503, "upstream_unavailable");
+    assert!(answer.header("retry-after").is_some());
+    until_counted(&world, "countersign_lease_expiries", 1);
+    // The connection is usable, and the event is free.
+    client.send(&crate::sender::deposit_at("evt_1", at).bytes()).unwrap();
+    accepted(&client.response().unwrap(), false);
 }
 
 #[test]
@@ -64,14 +162,11 @@ fn evictions_and_ended_leases_are_counted() {
     for index in 0..120 {
         accepted(&world.send(&crate::sender::deposit_at(&format!("evt_{index}"), at)), false);
     }
+    until_counted(&world, "countersign_lease_expiries", 1);
     let text = world.envoy.admin_get("/stats/prometheus").unwrap();
-    assert_eq!(
-        series(&text, "countersign_lease_expiries"),
-        [(r#"partner="sandbox""#.to_owned(), 1)].into(),
-        "{text}"
-    );
     let evictions = series(&text, "countersign_evictions");
     assert!(evictions[r#"partner="sandbox""#] >= 56, "{evictions:?}");
+    assert!(counted(&text, "countersign_table_fill_percent").values().all(|percent| *percent > 50), "{text}");
     assert_eq!(world.canary.take().len(), 122);
 }
 

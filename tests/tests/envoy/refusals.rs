@@ -1,7 +1,5 @@
 //! What never reaches the upstream.
 
-use std::time::Duration;
-
 use countersign_core::token::{Algorithm, Claims, MintKey, mint};
 use serde_json::json;
 
@@ -203,20 +201,6 @@ fn what_a_sender_claims_of_the_gate_is_thrown_away() {
     ];
     assert_eq!(ours, expected);
     assert_eq!(seen[0].header("x-countersign-partner"), Some("sandbox"));
-}
-
-#[test]
-fn a_sender_cannot_make_the_proxy_retry_or_wait() {
-    let world = World::start();
-    world.canary.script([conformance::envoy::Behaviour::status(503)]);
-    let event = deposit("evt_1")
-        .with("x-envoy-retry-on", b"5xx")
-        .with("x-envoy-max-retries", b"5")
-        .with("x-envoy-upstream-rq-timeout-ms", b"600000")
-        .with("x-envoy-internal", b"true");
-    refused(&world.send(&event), 503, "upstream_unavailable");
-    std::thread::sleep(Duration::from_millis(300));
-    world.saw(&["evt_1"]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Envoys that differ in one HTTP filter. Everything else is `envoy/envoy.yaml` as it is shipped, but for the access log, which is
+//! Envoys that differ in one HTTP filter. Everything else is `envoy/envoy.yaml` and `listener.yaml` as they are shipped, but for the access log, which is
 //! off, and the upstream, which is a second listener of the same Envoy.
 
 use std::fs::{self, File};
@@ -98,7 +98,7 @@ impl Kind {
             Self::Countersign => {
                 let mut filter = shipped.clone();
                 set(&mut filter, CODE, json!(wasm("countersign_envoy.wasm")?))?;
-                let variables = json!({ "key_values": { SECRET_NAME: SECRET } });
+                let variables = json!({ "key_values": { SECRET_NAME: SECRET, "COUNTERSIGN_SANDBOX": "1" } });
                 set(&mut filter, "/typed_config/config/vm_config/environment_variables", variables)?;
                 let document = pointer(&mut filter, "/typed_config/config/configuration/value")?;
                 *document = with_partner(document)?;
@@ -134,20 +134,30 @@ fn with_partner(document: &Value) -> Result<Value> {
     Ok(json!(document.to_string()))
 }
 
-fn bootstrap(kind: Kind, folder: &Path, idle: Idle) -> Result<Value> {
-    let path = workspace().join("envoy/envoy.yaml");
+/// Reads a file of `envoy/`.
+fn read_yaml(name: &str) -> Result<Value> {
+    let path = workspace().join("envoy").join(name);
     let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-    let mut document: Value =
-        serde_saphyr::from_str(&text).with_context(|| format!("{} is not YAML", path.display()))?;
+    serde_saphyr::from_str(&text).with_context(|| format!("{} is not YAML", path.display()))
+}
+
+fn bootstrap(kind: Kind, folder: &Path, idle: Idle) -> Result<Value> {
+    let mut document = read_yaml("envoy.yaml")?;
+    let mut listener = pointer(&mut read_yaml("listener.yaml")?, "/resources/0")?.take();
+    listener.as_object_mut().context("listener.yaml has no listener")?.remove("@type");
+    document.as_object_mut().context("envoy.yaml is a mapping")?.remove("dynamic_resources");
+    document["static_resources"]["listeners"] = json!([listener]);
     set(&mut document, "/admin/address/socket_address/port_value", json!(0))?;
     set(&mut document, "/static_resources/listeners/0/address/socket_address/port_value", json!(0))?;
 
     let manager = pointer(&mut document, MANAGER)?;
     set(manager, "/access_log", json!([]))?;
     let filters = pointer(manager, "/http_filters")?.as_array_mut().context("http_filters is a list")?;
-    let shipped = filters.remove(0);
-    if let Some(filter) = kind.filter(&shipped)? {
-        filters.insert(0, filter);
+    // countersign.peer, countersign, router.
+    let shipped = filters.remove(1);
+    match kind.filter(&shipped)? {
+        Some(filter) => filters.insert(1, filter),
+        None => drop(filters.remove(0)),
     }
 
     let socket = json!({ "pipe": { "path": folder.join("upstream") } });
