@@ -32,7 +32,8 @@ def of(headers):
     fields = headers.all("authorization")
     if not fields:
         return None, "token_absent"
-    if len(fields) > 1:
+    # A proxy may join repeated fields with a comma, which no token has.
+    if len(fields) > 1 or b"," in fields[0]:
         return None, "token_repeated"
     scheme, token = fields[0][:7].lower(), fields[0][7:]
     if scheme not in (b"bearer ", b"bearer"):
