@@ -62,12 +62,18 @@ pub(super) fn refusal(reject: Reject, documentation_url: &str, now: Timestamp) -
     if let Some(event_id) = not_accepted {
         headers.push(("x-countersign-not-accepted", event_id.as_str().to_string()));
     }
+    headers.extend(asked_for(code));
+    finish(facts, status, "application/problem+json", headers, body)
+}
+
+/// The field with which HTTP asks for what was missing.
+fn asked_for(code: Code) -> Option<(&'static str, String)> {
     match code {
-        Code::MethodNotAllowed => headers.push(("allow", "POST".to_string())),
-        Code::TokenMissing => headers.push(("www-authenticate", r#"Bearer realm="countersign""#.to_string())),
+        Code::MethodNotAllowed => Some(("allow", "POST".to_string())),
+        Code::TokenMissing => Some(("www-authenticate", r#"Bearer realm="countersign""#.to_string())),
         Code::TokenInvalid | Code::TokenExpired | Code::TokenLifetimeTooLong => {
             let challenge = r#"Bearer realm="countersign", error="invalid_token", error_description=""#;
-            headers.push(("www-authenticate", [challenge, code.as_str(), "\""].concat()));
+            Some(("www-authenticate", [challenge, code.as_str(), "\""].concat()))
         }
         Code::Accepted
         | Code::Duplicate
@@ -93,9 +99,8 @@ pub(super) fn refusal(reject: Reject, documentation_url: &str, now: Timestamp) -
         | Code::UpstreamRefused
         | Code::StoreUnavailable
         | Code::FilterMisconfigured
-        | Code::InternalError => {}
+        | Code::InternalError => None,
     }
-    finish(facts, status, "application/problem+json", headers, body)
 }
 
 /// The event is durable, accepted now or before: the source's body (§14.1) and the receipt.
