@@ -4,10 +4,8 @@ import re
 from dataclasses import dataclass, field
 
 import instants
-import rules
 import texts
 
-PAGE = "docs/rejects.md"
 FAILURE_MS = 5_000
 
 
@@ -72,9 +70,8 @@ def refusal(reject, documentation_url):
     name = "rate_limited" if code == "source_limited" else code
     status = reject.status or texts.STATUS[code]
     hint = texts.HINTS[reject.hint or code]
-    page = documentation_url if rules.ABSOLUTE_TYPE else PAGE
-    members = {"error": name, "hint": hint, "type": page + "#" + code, "title": name, "status": status}
-    if rules.DETAIL and reject.why:
+    members = {"error": name, "hint": hint, "type": f"{documentation_url}#{code}", "title": name, "status": status}
+    if reject.why:
         members["detail"] = texts.CAUSES[reject.why]
     members.update(reject.members)
     headers = {}
@@ -103,6 +100,6 @@ def success(code, quota=None, **members):
     """The answer of an event that is durable: with a receipt, or with the event that it duplicates."""
     replayed = code != "accepted"
     headers = _quota_fields(quota) | ({"idempotent-replayed": "true"} if replayed else {})
-    if rules.UPSTREAM_WORD and "duplicate_of" in members:
+    if "duplicate_of" in members:
         headers["x-countersign-duplicate-of"] = members["duplicate_of"] or ""
     return _finish(code, 200, "application/json", headers, {"status": "ok", "idempotent": replayed, **members})

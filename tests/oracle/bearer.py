@@ -5,9 +5,9 @@ import re
 import claims
 import curves
 import mac
-import rules
 
 AHEAD_MS_MAX = 60_000
+BYTES_MAX = 8192
 OPAQUE_LIFE_MS_MAX = 400 * 86_400_000
 WITHOUT_KEY_ID_MAX = 2
 SPELLED = re.compile(rb"[A-Za-z0-9\-._~+/=]+")
@@ -27,23 +27,20 @@ class BadToken(Exception):
         self.cause, self.skew_ms, self.code = cause, skew_ms, code
 
 
-def bytes_max():
-    return 8192 if rules.TOKEN else 4096
-
-
 def of(headers):
     """The token of a request (RFC 6750 §2.1), or None and the cause why there is none."""
     fields = headers.all("authorization")
     if not fields:
         return None, "token_absent"
-    if len(fields) > 1:
+    # A proxy may join repeated fields with a comma, which no token has.
+    if len(fields) > 1 or b"," in fields[0]:
         return None, "token_repeated"
     scheme, token = fields[0][:7].lower(), fields[0][7:]
     if scheme not in (b"bearer ", b"bearer"):
         return None, "token_scheme"
     if not token:
         return None, "token_empty"
-    if not SPELLED.fullmatch(token) or not rules.TOKEN and len(token) > bytes_max():
+    if not SPELLED.fullmatch(token):
         return None, "token_characters"
     return token, None
 
@@ -66,7 +63,7 @@ def _members(part, name, wanted):
 
 def issuer(token):
     """The `iss` of a JWS that nobody has verified yet; raises BadToken with the cause why it has none."""
-    if len(token) > bytes_max():
+    if len(token) > BYTES_MAX:
         raise BadToken("token_long")
     parts = _split(token)
     try:
@@ -94,7 +91,7 @@ def partner_of(policy, token):
 
 def verify(policy, token, now):
     """Raises BadToken where the token is not good now."""
-    if len(token) > bytes_max():
+    if len(token) > BYTES_MAX:
         raise BadToken("token_long")
     for known in policy["opaque"]:
         if known.secret == mac.sha256(token):
@@ -115,8 +112,7 @@ def _check_opaque(known, now):
     if known.not_before is not None:
         if now < known.not_before:
             raise BadToken("token_not_yet_valid", known.not_before - now)
-        if rules.TOKEN:
-            ends.append(known.not_before + OPAQUE_LIFE_MS_MAX)
+        ends.append(known.not_before + OPAQUE_LIFE_MS_MAX)
     if ends and min(ends) <= now:
         raise BadToken("token_expired", min(ends) - now, "token_expired")
 
@@ -131,7 +127,7 @@ def _header(header):
         raise BadToken("token_algorithm")
     if "kid" in header and not claims.is_text(key_id):
         raise BadToken("token_kid_form")
-    if key_id is not None and rules.TOKEN and len(key_id.encode()) > 128:
+    if key_id is not None and len(key_id.encode()) > 128:
         raise BadToken("token_kid_long")
     return ALGORITHMS[algorithm], key_id
 
@@ -139,7 +135,7 @@ def _header(header):
 def _check_key(keys, algorithm, key_id, message, signature, now):
     """Raises BadToken with how close the token came to being verified by any key."""
     usable = [key for key in keys if key.algorithm == algorithm and key.is_valid_at(now)]
-    if rules.TOKEN and key_id is None and algorithm != "HS256" and len(usable) > WITHOUT_KEY_ID_MAX:
+    if key_id is None and algorithm != "HS256" and len(usable) > WITHOUT_KEY_ID_MAX:
         raise BadToken("token_kid_needed")
     closest = ["token_kid_unknown", "token_algorithm_of_key", "token_key_validity", "token_mismatch", None]
     reached = 0
@@ -173,7 +169,7 @@ def _check_claims(policy, found, now):
     for name, wanted in (("iss", policy["issuer"]), ("aud", policy["audience"])):
         claim = found.get(name)
         several = claim if name == "aud" and isinstance(claim, list) else [claim]
-        if rules.TOKEN and name not in found:
+        if name not in found:
             raise BadToken(f"token_{name}_missing")
         if not all(map(claims.is_text, several)) or wanted not in several:
             raise BadToken(f"token_{name}")

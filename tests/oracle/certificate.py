@@ -12,7 +12,7 @@ BYTES_MAX = 32_768
 PARTS = {
     b"by": rb'[^;,"]*',
     b"hash": rb"[0-9A-Fa-f]*",
-    b"cert": rb'"(?:[A-Za-z0-9._~-]|%[0-9A-Fa-f]{2})*"',
+    b"cert": rb'"[A-Za-z0-9%._~-]*"',
     b"chain": rb'"[A-Za-z0-9%._~-]*"',
     b"subject": rb'"(?:[^"\\;]|\\.)*"',
 }
@@ -21,7 +21,7 @@ SUBJECT_ALTERNATIVE_NAME = bytes.fromhex("551d11")
 
 
 class NotOneWay(Exception):
-    """The field cannot be read, or can be read in two ways."""
+    """The field, or the certificate in it, cannot be read in one way."""
 
 
 def _names(text):
@@ -90,27 +90,39 @@ def _der(encoded):
     match = PEM.match(unquote_to_bytes(encoded).decode())
     if not match:
         raise NotOneWay
-    return base64.b64decode("".join(match[1].split()), validate=True)
+    text = "".join(match[1].split())
+    der = base64.b64decode(text, validate=True)
+    if base64.b64encode(der).decode() != text:
+        raise NotOneWay
+    return der
 
 
-def _identities(field):
-    parts, names = _element(field)
-    digest = parts.get(b"hash", b"").decode().lower()
-    digests = [digest] if len(digest) == 64 else []
-    if b"cert" in parts:
-        der = _der(parts[b"cert"])
-        if b"hash" in parts and digests != [mac.sha256(der).hex()]:
-            raise NotOneWay
-        return uri_names(der), [mac.sha256(der).hex()]
-    # More than one name can be one name that holds a semicolon: then the digest alone is known.
-    return [name for name in names if name is not None and len(names) == 1], digests
+def _of_certificate(parts):
+    """What the certificate itself says, whose digest the proxy has written beside it."""
+    der = _der(parts[b"cert"])
+    digest = mac.sha256(der).hex()
+    if parts.get(b"hash", digest.encode()).decode().lower() != digest:
+        raise NotOneWay
+    return uri_names(der), [digest]
 
 
 def identities(fields):
-    """URI names and digests of the client's certificate, as far as they are known; from the fields of that name."""
-    if len(fields) != 1 or len(fields[0]) > BYTES_MAX:
-        return [], []
+    """URI names and digests of the client's certificate, and the cause why no more is known, or None."""
     try:
-        return _identities(fields[0])
-    except (NotOneWay, ValueError, IndexError, binascii.Error):
-        return [], []
+        (field,) = fields
+        if len(field) > BYTES_MAX:
+            raise NotOneWay
+        parts, names = _element(field)
+    except (NotOneWay, ValueError):
+        return [], [], "certificate_malformed"
+    if b"cert" in parts:
+        try:
+            return *_of_certificate(parts), None
+        except (NotOneWay, ValueError, IndexError, binascii.Error):
+            return [], [], "certificate_false"
+    digest = parts.get(b"hash", b"").decode().lower()
+    digests = [digest] if len(digest) == 64 else []
+    # More than one name can be one name that holds a semicolon: then the digest alone is known.
+    if len(names) > 1:
+        return [], digests, "certificate_ambiguous"
+    return [name for name in names if name is not None], digests, None

@@ -1,16 +1,13 @@
 """The few members of a token's header and claims that are read, and the dates among them."""
 
 import json
-import re
 from decimal import Context, Decimal, InvalidOperation
 
-import rules
 import strict_json
 from strict_json import Number
 
 DEPTH_MAX = 64
 TIME_MAX = 253_402_300_799_999
-PLAIN_DATE = re.compile(r"(0|[1-9][0-9]{0,14})(?:\.([0-9]+))?")
 
 
 class NotMembers(Exception):
@@ -44,8 +41,6 @@ def is_text(value):
 
 def members(data, wanted):
     """The wanted members of the object that the bytes are. What is not wanted may be any JSON."""
-    if not rules.TOKEN:
-        return _strict_members(data)
     try:
         # White space is that of JSON, which the reader does not skip in front.
         value, end = READER.raw_decode(data.decode().lstrip(" \t\n\r"))
@@ -63,25 +58,10 @@ def members(data, wanted):
     return dict(found)
 
 
-def _strict_members(data):
-    try:
-        value = strict_json.read(data, depth_max=8, nodes_max=512)
-    except strict_json.Malformed:
-        raise NotMembers("json") from None
-    if not isinstance(value, dict):
-        raise NotMembers("object")
-    return value
-
-
 def milliseconds(value):
     """A NumericDate (RFC 7519 §2) in milliseconds; what is finer is cut off."""
     if not isinstance(value, Number):
         raise NotMembers("form")
-    if not rules.TOKEN:
-        match = PLAIN_DATE.fullmatch(value.literal)
-        if not match:
-            raise NotMembers("form")
-        return min(1000 * int(match[1]) + int(((match[2] or "") + "000")[:3]), TIME_MAX)
     try:
         seconds = Decimal(value.literal)
     except InvalidOperation:

@@ -4,12 +4,10 @@ import re
 
 import identifier
 import mac
-import rules
 import xchacha
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 LENGTHS = {"clk_": 44, "cls_": 92}
-MACROS = ("{ }", "${ }", "[ ]", "< >", "% %", "# #", "__ __", "%7b %7d", "%5b %5d")
 
 
 class NotOurs(Exception):
@@ -44,23 +42,12 @@ def mint(key, minted_ms, random):
     return "clk_" + _encode(claims + _tag(key, claims))
 
 
-def is_macro(text):
-    """Whether it is a placeholder that nobody filled in."""
-    lower = text.lower()
-    pairs = [macro.split() for macro in MACROS]
-    return any(len(lower) > len(a + z) and lower.startswith(a) and lower.endswith(z) for a, z in pairs)
-
-
 # Certain whatever is known of other trackers: refused even where no click id is verified.
 CERTAIN = {"click_macro", "click_nothing", "click_case", "click_encoded", "click_quoted", "click_respelled"}
 
 
 def inspect(keys, text):
     """The plain id of a click id that is ours; raises NotOurs."""
-    if not rules.IDENTIFIER:
-        if is_macro(text):
-            raise NotOurs("click_macro")
-        return _as_minted(keys, text)
     if identifier.is_nothing(text):
         raise NotOurs("click_nothing")
     if identifier.is_macro(text):

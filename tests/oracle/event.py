@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import identifier
 import instants
 import money
-import rules
 import source
 from strict_json import Number, is_exact
 
 PROBLEMS_MAX = 8
+TAKES_BACK = ("refund", "chargeback", "chargeback_reversed")
 IDENTIFIERS = ("account_id", "session_id", "install_id")
 # In the order in which they are looked at; all but three are labels.
 DESCRIPTIONS = (
@@ -39,7 +39,7 @@ class NotAnEvent(Exception):
 def _identifier_problem(value, problem, is_filled_in):
     """What is wrong with an id of visible ASCII, or None."""
     visible = isinstance(value, str) and re.fullmatch(r"[!-~]{1,128}", value) is not None
-    if not rules.IDENTIFIER or not isinstance(value, str) or not 1 <= len(value.encode()) <= 128:
+    if not isinstance(value, str) or not 1 <= len(value.encode()) <= 128:
         return None if visible else problem
     if visible and not is_filled_in:
         return None
@@ -58,7 +58,7 @@ def _describes(name, value):
         return "geo", isinstance(value, str) and re.fullmatch("[A-Z]{2}", value) is not None
     if name == "ip":
         return "ip", isinstance(value, str) and len(value) <= 45 and source.address(value) is not None
-    if rules.IDENTIFIER and name in IDENTIFIERS and _is_filled(value, 256):
+    if name in IDENTIFIERS and _is_filled(value, 256):
         cause = identifier.problem(value)
         return cause, cause is None
     return "label", _is_filled(value, 256)
@@ -130,7 +130,7 @@ def read(document, partner, future_ms_max, now):
             problem("ts_event", "ts_event_ahead")
     except instants.NotAnInstant as error:
         problem("ts_event", str(error))
-    takes_back = known and kind in ("refund", "chargeback")
+    takes_back = known and kind in TAKES_BACK
     currency, minor = _money(document, partner.money[kind] if known else "optional", takes_back, problem)
     if "original_event_id" not in document:
         if takes_back:

@@ -9,7 +9,6 @@ import event
 import instants
 import mac
 import receipt
-import rules
 import signature
 import source
 import strict_json
@@ -96,28 +95,24 @@ def partner(request):
     request.token, absent = bearer.of(request.wire.headers)
     if request.token is None:
         if named is None:
-            hint = "token_absent" if rules.DETAIL or rules.TOKEN else None
-            raise Reject("token_missing", absent if rules.TOKEN else "token_absent", hint=hint)
+            raise Reject("token_missing", absent, hint="token_absent")
         if named.token:
-            raise Reject("token_missing", absent if rules.TOKEN else "token_needed")
+            raise Reject("token_missing", absent)
         request.partner = named
         return
     of_token, cause = bearer.partner_of(request.policy, request.token)
     if named and of_token and of_token is not named:
         raise Reject("partner_unknown", "partner_differs")
     if not of_token and (cause == "partner_issuer" or not named):
-        why = cause if rules.TOKEN else "partner_issuer"
-        raise Reject("partner_unknown", why, hint=_unknown_hint(named, cause))
+        raise Reject("partner_unknown", cause, hint=_unknown_hint(named, cause))
     request.partner = named or of_token
 
 
 def _unknown_hint(named, cause):
     """The hint for a token that names no partner of ours."""
-    if rules.TOKEN and named:
+    if named:
         return None if named.token else "partner_without_token"
-    if rules.TOKEN and cause != "partner_issuer":
-        return "partner_anonymous"
-    return "partner_issuer" if (rules.DETAIL or rules.TOKEN) and not named else None
+    return "partner_issuer" if cause == "partner_issuer" else "partner_anonymous"
 
 
 def allowed_source(request):
@@ -125,9 +120,9 @@ def allowed_source(request):
     if demands.allow and (request.client is None or not source.is_in(request.client, demands.allow)):
         raise Reject("source_not_allowed", "address")
     if demands.certificate_uri or demands.certificate_sha256:
-        uris, digests = source.certificate(wire.peer, policy.trusted, wire.headers)
+        uris, digests, cause = source.certificate(wire.peer, policy.trusted, wire.headers)
         if not set(uris) & set(demands.certificate_uri) and not set(digests) & set(demands.certificate_sha256):
-            raise Reject("certificate_not_allowed", "certificate")
+            raise Reject("certificate_not_allowed", cause or "certificate")
 
 
 def valid_token(request):
@@ -141,11 +136,10 @@ def valid_token(request):
 
 def json(request):
     try:
-        is_canonical_signed = not rules.SIGNATURE or request.partner.scheme == "jcs"
-        request.document = strict_json.read(request.wire.body, exact=is_canonical_signed)
+        request.document = strict_json.read(request.wire.body, exact=request.partner.scheme == "jcs")
     except strict_json.Malformed as error:
         problem, hint = error.problem, None
-        if rules.SIGNATURE and problem == "number_inexact":
+        if problem == "number_inexact":
             # An integer is nearly always an id, anything else a float.
             is_integer = re.match(rb"-?[0-9]+(?![0-9.eE])", request.wire.body[error.offset :])
             problem = hint = "integer_beyond_double" if is_integer else "number_beyond_double"
@@ -162,8 +156,7 @@ def authentic(request):
     try:
         signature.verify(partner_rules, wire.headers, wire.body, request.document, request.now)
     except signature.NotAuthentic as error:
-        form = error.cause in ("signature_absent", "signature_form")
-        hint = error.mistake or (signature.form_hint(partner_rules) if form else None)
+        hint = error.mistake or signature.hint(partner_rules, error.cause)
         is_shown = error.cause == "signature_mismatch" and request.policy.sandbox
         shown = [("string_to_sign", payload.decode())] if is_shown else []
         skew = None if error.skew_ms is None else (error.skew_ms, request.now)
@@ -225,6 +218,9 @@ def examine(request):
 def claim(request):
     """Checks 10 to 12: the claim, the store's answer and what belongs to it; raises Reject."""
     policy, past_ms_max = request.policy, request.partner.past_ms_max
+    receipt_key = in_force(policy.receipt_keys, request.now)
+    if receipt_key is None or in_force(policy.hop_keys, request.now) is None:
+        raise Reject("internal_error", retry_ms=FAILURE_MS)
     wanted = Claim(
         partner=request.partner,
         event=request.event,
@@ -233,7 +229,7 @@ def claim(request):
         is_hand_on=request.is_inbox,
         lease_ms=policy.lease_ms,
         retention_ms=policy.retention_ms,
-        receipt_key=in_force(policy.receipt_keys, request.now).id,
+        receipt_key=receipt_key.id,
         # An inbox remembers ids for as long as the ledger, so nothing is too old for it. Elsewhere what was accepted
         # exactly as long ago as is remembered is forgotten from now on.
         ts_event_min=0 if request.is_inbox or past_ms_max is None else request.now - past_ms_max + 1,
@@ -251,5 +247,5 @@ def claim(request):
     if answer == "reused":
         raise Reject("event_id_reused", "reused")
     if answer == "too_old":
-        raise Reject("event_too_old", members=[("ts_event_min", instants.write(more))])
+        raise Reject("event_too_old", "too_old", members=[("ts_event_min", instants.write(more))])
     return wanted, answer, more

@@ -4,7 +4,6 @@ import re
 
 import gate
 import receipt
-import rules
 from answer import FAILURE_MS, Answer, Reject, refusal, success
 from policy import in_force
 
@@ -47,7 +46,7 @@ def answer(wire, policy, store, is_inbox, now, upstream):
 def _of_the_hop(request, reject):
     """The refusal as a filter in front hears it: what is wrong is the operator's, and nothing was accepted."""
     is_hop = request.is_inbox and request.collects
-    if not rules.HOP_FAULTS or not is_hop or reject.code in BEFORE_THE_HOP:
+    if not is_hop or reject.code in BEFORE_THE_HOP:
         return reject
     reject.not_accepted = _identifier(request.attested_id or "")
     if reject.code in OF_THE_STORE:
@@ -97,16 +96,16 @@ def _judge(reply, event_id):
     status, fields = reply["status"], _fields(reply)
     vouched = fields.get("x-countersign-not-accepted") == event_id
     if 200 <= status < 300:
-        if rules.UPSTREAM_WORD and "x-countersign-duplicate-of" in fields:
+        if "x-countersign-duplicate-of" in fields:
             return "release", "fallback_duplicate"
         replayed = fields.get("idempotent-replayed", "").lower() == "true"
         return "commit", "duplicate" if replayed else "accepted"
     if status < 400:
-        return "lease" if rules.UPSTREAM_WORD else "release", "upstream_redirect_refused"
+        return "lease", "upstream_redirect_refused"
     if status < 500:
-        of_the_hop = rules.UPSTREAM_WORD and status in OF_THE_HOP and not vouched
+        of_the_hop = status in OF_THE_HOP and not vouched
         return "release", "upstream_unavailable" if of_the_hop else "upstream_refused"
-    known = vouched or status in KNOWN or not rules.UPSTREAM_WORD
+    known = vouched or status in KNOWN
     return "release" if known else "lease", "upstream_unavailable"
 
 

@@ -6,8 +6,8 @@ from urllib.parse import unquote_to_bytes
 
 BYTES_MAX = 256
 NOTHING = set(
-    r"""null (null) nil (nil) <nil> %!s(<nil>) none undefined undef \n nan -nan (nan) nan(ind) -nan(ind) na n/a #n/a <na>
-    (none) unknown - true false -1 {} [] () [null] array object optional.empty optional(nil)
+    r"""null (null) nil (nil) <nil> %!s(<nil>) none undefined undef \n nan -nan (nan) nan(ind) -nan(ind) na n/a #n/a
+    <na> (none) unknown - true false -1 {} [] () [null] array object optional.empty optional(nil)
     d41d8cd98f00b204e9800998ecf8427e da39a3ee5e6b4b0d3255bfef95601890afd80709
     e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855""".split()
 ) | {"(not set)", "[object object]", "[object undefined]", "[object null]"}

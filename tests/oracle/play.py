@@ -9,7 +9,6 @@ from pathlib import Path
 
 import host
 import precedence
-import rules
 import vector
 from policy import Policy
 from store import Store
@@ -19,7 +18,7 @@ SHOWN_MAX = 20
 
 def play(suite, policy, entry):
     """The oracle's answer to each step of a vector."""
-    store = Store(policy, entry["comment"])
+    store = Store(policy, entry["steps"][0]["at_ms"], entry["comment"])
     answers = []
     for step in entry["steps"]:
         wire, upstream = vector.Wire(step["request"]), step.get("upstream", "ok")
@@ -59,9 +58,7 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("folder", nargs="?", type=Path, default=vector.FOLDER, help="the folder of the vectors")
     arguments.add_argument("--only", default="", help="play only vectors whose id contains this")
-    arguments.add_argument("--decided", action="append", default=[], metavar="RULE", help="a rule of rules.py, or ALL")
     arguments = arguments.parse_args()
-    rules.decide(arguments.decided)
     played, texts, groups = 0, [], collections.Counter()
     for suite, name, document, group in vector.groups(arguments.folder):
         policy = Policy(document, group["secrets"])

@@ -15,6 +15,7 @@ BUILT_IN_MONEY = {
     "deposit_success": "required",
     "refund": "required",
     "chargeback": "required",
+    "chargeback_reversed": "required",
 }
 
 
@@ -131,8 +132,8 @@ class Policy:
 
 
 def in_force(keys, now):
-    """The key that signs: of those that are valid the newest, which is the one that began last."""
-    return max((key for key in keys if key.is_valid_at(now)), key=lambda key: key.not_before or 0)
+    """The key that signs: of those that are valid the one that began last; None before the first."""
+    return max((key for key in keys if key.is_valid_at(now)), key=lambda key: key.not_before or 0, default=None)
 
 
 def network(text):

@@ -3,7 +3,6 @@
 `A-before-B` must answer B once A is mended, A once B is mended, and must be accepted once both are.
 """
 
-import base64
 import copy
 import json
 import re
@@ -126,6 +125,7 @@ MENDS = {
     "signature": lambda draft: setattr(draft, "is_signed", True),
     "event": lambda draft: draft.members.update(ts_event="2026-10-21T15:12:30Z"),
     "click": _mend_click,
+    "too-old": lambda draft: draft.members.update(ts_event="2026-10-21T15:12:30Z"),
     "upstream-failure": lambda draft: draft.step.pop("upstream", None),
     "upstream-redirect": lambda draft: draft.step.pop("upstream", None),
     "upstream-refusal": lambda draft: draft.step.pop("upstream", None),

@@ -34,6 +34,8 @@ def attest(key, at, partner, event_id, body):
 
 def check_attestation(keys, field, partner, event_id, body, now):
     """Raises NotAttested. The MAC comes before the age: only a hop learns of a clock that is wrong."""
+    if not keys:
+        raise NotAttested("attestation_no_key")
     match = FORM.fullmatch(field)
     tag = mac.from_base64url(match[2]) if match else None
     if tag is None or int(match[1]) > TIME_MAX:

@@ -8,9 +8,7 @@ import re
 import canonical
 import diagnosis
 import mac
-import rules
 
-WEBHOOK = ("webhook-id", "webhook-timestamp", "webhook-signature")
 DECIMAL = re.compile(rb"0|[1-9][0-9]{0,14}")
 SECONDS_MAX = 253_402_300_799
 TAGS_MAX = 8
@@ -32,10 +30,14 @@ def unsigned_member(partner):
     return partner.place[1] if partner.scheme == "jcs" and partner.place[0] == "body" else None
 
 
-def form_hint(partner):
-    """How a signature has to be written; a cause of docs/answers.md."""
+def hint(partner, cause):
+    """What to look at where the mistake is not known, a name of docs/answers.md; None for the code's own hint."""
+    if cause == "signature_mismatch":
+        return {"raw": "raw_mismatch", "standard-webhooks": "webhook_mismatch"}.get(partner.scheme)
+    if cause not in ("signature_absent", "signature_form"):
+        return None
     if partner.scheme == "standard-webhooks":
-        return "signature_webhook_or_svix" if rules.SIGNATURE else "signature_webhook"
+        return "signature_webhook_or_svix"
     return "signature_member" if partner.place[0] == "body" else "signature_header"
 
 
@@ -79,7 +81,7 @@ def _is_time(text):
 def _presented(partner, headers, body, document):
     """The tags that a request presents, the bytes under them, and the time that a sender states, in milliseconds."""
     if partner.scheme == "standard-webhooks":
-        names = diagnosis.family_of(headers) if rules.SIGNATURE else WEBHOOK
+        names = diagnosis.family_of(headers)
         identity, sent_at, field = (_single(headers, name) for name in names)
         tags = _webhook_tags(field)
         if not _is_message_id(identity) or not _is_time(sent_at):
@@ -115,8 +117,7 @@ def verify(partner, headers, body, document, now):
     try:
         _verify(partner, headers, body, document, now)
     except NotAuthentic as error:
-        if rules.SIGNATURE:
-            error.mistake = _mistake(partner, headers, body, document, now, error.cause, error.skew_ms)
+        error.mistake = _mistake(partner, headers, body, document, now, error.cause, error.skew_ms)
         raise
 
 

@@ -4,13 +4,10 @@ import ipaddress
 import re
 
 import certificate as one_way
-import rules
 
 HOPS_MAX = 32
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 NAT64_LOCAL = ipaddress.ip_network("64:ff9b:1::/48")
-CERTIFICATE_BYTES_MAX = 32_768
-PAIR = re.compile(rb'\s*([A-Za-z0-9]+)=(?:"((?:[^"\\]|\\.)*)"|([^,;"]*))', re.DOTALL)
 
 
 def address(text):
@@ -37,7 +34,7 @@ def _forwarded(element):
     except UnicodeDecodeError:
         return None
     bracketed = re.fullmatch(r"\[([^\[\]]*:[^\[\]]*)]", text)
-    if bracketed and rules.ADDRESS:
+    if bracketed:
         return address(bracketed[1])
     port = re.fullmatch(r"(?:([\d.]+)|\[([^\[\]]+)]):(\d{1,5})", text, re.ASCII)
     if port and int(port[3]) < 65536:
@@ -66,44 +63,19 @@ def throttle_key(client):
     """Who a source is for the throttle: an IPv4 address, however it is written, or an IPv6 /64."""
     if client.version == 4:
         return client
-    if rules.ADDRESS:
-        low = int(client) & 0xFFFFFFFF
-        if client in NAT64 or client in NAT64_LOCAL:
-            return ipaddress.IPv4Address(low)
-        if client.sixtofour:
-            return client.sixtofour
-        if client.teredo:
-            return ipaddress.IPv4Address(low ^ 0xFFFFFFFF)
+    low = int(client) & 0xFFFFFFFF
+    if client in NAT64 or client in NAT64_LOCAL:
+        return ipaddress.IPv4Address(low)
+    if client.sixtofour:
+        return client.sixtofour
+    if client.teredo:
+        return ipaddress.IPv4Address(low ^ 0xFFFFFFFF)
     return int(client) >> 64
 
 
-def _elements(field):
-    """The elements of an `x-forwarded-client-cert` field, as lists of names and values; None where it is malformed."""
-    elements, at = [[]], 0
-    while True:
-        pair = PAIR.match(field, at)
-        if not pair or len(field) > CERTIFICATE_BYTES_MAX:
-            return None
-        elements[-1].append((pair[1].lower(), pair[2] if pair[2] is not None else pair[3]))
-        separator, at = field[pair.end() : pair.end() + 1], pair.end() + 1
-        if not separator:
-            return elements
-        if separator not in (b",", b";"):
-            return None
-        if separator == b",":
-            elements.append([])
-
-
 def certificate(peer, trusted, headers):
-    """What a trusted proxy says of the client's certificate: names and digests in the very last element."""
+    """URI names and digests that a trusted proxy tells of the certificate, and the cause why no more, or None."""
     fields = headers.all("x-forwarded-client-cert")
-    if not is_in(address(peer), trusted):
-        return [], []
-    if rules.CERTIFICATE:
-        return one_way.identities(fields)
-    fields = [_elements(field) for field in fields]
-    if not fields or None in fields:
-        return [], []
-    pairs = fields[-1][-1]
-    uris = [value.decode("utf-8", "replace") for name, value in pairs if name == b"uri" and value]
-    return uris, [value.decode("latin-1").lower() for name, value in pairs if name == b"hash"]
+    if not fields or not is_in(address(peer), trusted):
+        return [], [], None
+    return one_way.identities(fields)

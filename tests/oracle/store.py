@@ -1,9 +1,9 @@
 """The store contract (components/core/src/store.rs): throttle, quota, claims and fallback identities of one vector."""
 
+import math
 import re
 from dataclasses import dataclass
 
-import rules
 import source
 from rate import Rate
 
@@ -36,12 +36,15 @@ class Claim:
 
     @property
     def fallback(self):
-        money = (self.event.currency, self.event.minor) if rules.FALLBACK_BY_TS_EVENT else ()
-        return self.partner.name, self.event.type, self.event.click_id, *money
+        return self.partner.name, self.event.type, self.event.click_id, self.event.currency, self.event.minor
 
     @property
     def lease_until(self):
         return self.now + self.lease_ms
+
+    def remembered_until(self, now):
+        """Until when the event is remembered; counted from now alone, one of a fast clock would outlive its memory."""
+        return max(now, self.event.ts_event) + self.retention_ms
 
 
 @dataclass
@@ -67,13 +70,9 @@ class Identity:
     is_committed: bool
     until: int
     ts_event: int
-    window_ms: int
-    window_until: int
 
     def covers(self, claim):
-        if rules.FALLBACK_BY_TS_EVENT:
-            return abs(claim.event.ts_event - self.ts_event) < claim.window_ms and claim.now < self.until
-        return claim.now < self.until
+        return abs(claim.event.ts_event - self.ts_event) < claim.window_ms and claim.now < self.until
 
 
 class Unavailable(Exception):
@@ -85,16 +84,16 @@ class Limited(Exception):
 
 
 class Store:
-    """An empty store. `comment` is the vector's: it names events that share a slot of the claim table, where any do."""
+    """A store that was empty when it began. `comment` is the vector's: it names events that share a slot, if any."""
 
-    def __init__(self, policy, comment=""):
+    def __init__(self, policy, began, comment=""):
         per_minute = policy.source_requests_per_minute
         self.refusals_rate = Rate.per(per_minute, 60_000, per_minute)
         self.capacity = policy.entries_per_slot
         shared = re.search(r"\((\S+) and (\S+) share a slot", comment)
         self.shared = set(shared.groups()) if shared else set()
-        # What the shared slot has pushed out was accepted before this instant.
-        self.remembers_from = 0
+        # The store knows nothing from before it began. The shared slot has pushed out events from before `forgotten`.
+        self.began, self.forgotten = began, began
         # By source, partner, event; and for each fallback identity those of its events.
         self.refusals, self.quotas, self.events, self.identities = {}, {}, {}, {}
 
@@ -122,32 +121,26 @@ class Store:
 
     def claim(self, claim):
         """The answer's name, and what belongs to it. Raises Limited or Unavailable."""
-        quota = None if rules.KNOWN_BEFORE_QUOTA else self._spend(claim)
         known = self._known(claim)
         if known:
             return known
-        ts_event_min = max(claim.ts_event_min, self.remembers_from if self._is_bounded(claim) else 0)
-        if rules.FRESHNESS and claim.event.ts_event < ts_event_min:
+        ts_event_min = max(claim.ts_event_min, self._remembers_from(claim))
+        if claim.event.ts_event < ts_event_min:
             return "too_old", ts_event_min
-        if not rules.FALLBACK_BY_TS_EVENT:
-            self._make_room(claim)
         rival = self._rival(claim)
         if rival and not rival.is_committed:
             return "in_flight", rival.until - claim.now
-        # Only what writes spends quota.
-        if rules.KNOWN_BEFORE_QUOTA:
-            quota = self._spend(claim)
-        if rules.FALLBACK_BY_TS_EVENT:
-            self._make_room(claim)
-        until = claim.now + claim.retention_ms
+        # Only what writes spends quota, and without room nothing is written.
+        leaving = self._leaving(claim)
+        quota = self._spend(claim)
+        self._forget(leaving, claim)
         if rival:
-            if rules.FALLBACK_BY_TS_EVENT:
-                self.events[claim.name] = Held("duplicate", until, claim.payload_hash, original=rival.owner[1])
+            until = math.inf if claim.is_hand_on else claim.remembered_until(claim.now)
+            self.events[claim.name] = Held("duplicate", until, claim.payload_hash, original=rival.owner[1])
             return "duplicate_of", rival.owner[1]
         self.events[claim.name] = Held("pending", claim.lease_until, receipt_key=claim.receipt_key)
         if claim.window_ms is not None:
-            window_until, ts_event = claim.now + claim.window_ms, claim.event.ts_event
-            identity = Identity(claim.name, False, claim.lease_until, ts_event, claim.window_ms, window_until)
+            identity = Identity(claim.name, False, claim.lease_until, claim.event.ts_event)
             self.identities[claim.fallback] = [*self._identities(claim), identity]
         if claim.is_hand_on:
             self.commit(claim, claim.now)
@@ -164,7 +157,8 @@ class Store:
         if held.payload_hash != claim.payload_hash:
             return "reused", None
         if held.state == "duplicate":
-            is_known = (claim.partner.name, held.original) in self.events
+            # An inbox keeps the name beside the duplicate, a table only with the identity.
+            is_known = claim.is_hand_on or held.original in [one.owner[1] for one in self._identities(claim)]
             return "duplicate_of", held.original if is_known else None
         return "seen", held.receipt_key
 
@@ -182,16 +176,14 @@ class Store:
 
     def commit(self, claim, now):
         held = self.events.get(claim.name)
-        # Counted from now alone, an event of a fast clock would be forgotten while its age still passes.
-        since = max(now, claim.event.ts_event) if rules.FRESHNESS else now
-        self.events[claim.name] = Held("committed", since + claim.retention_ms, claim.payload_hash, claim.receipt_key)
-        if held and held.state == "committed" and held.is_live(now):
+        # An inbox never forgets an id.
+        until = math.inf if claim.is_hand_on else claim.remembered_until(now)
+        if not held or held.state != "committed" or not held.is_live(now):
             # The first commit stands.
-            self.events[claim.name] = held
+            self.events[claim.name] = Held("committed", until, claim.payload_hash, claim.receipt_key)
         for one in self.identities.get(claim.fallback, []):
             if one.owner == claim.name and not one.is_committed:
-                by_time = now + claim.retention_ms + one.window_ms
-                one.is_committed, one.until = True, by_time if rules.FALLBACK_BY_TS_EVENT else one.window_until
+                one.is_committed, one.until = True, claim.remembered_until(now) + claim.window_ms
 
     def release(self, claim):
         """Takes away the very claim, and no later one of the same event."""
@@ -202,21 +194,26 @@ class Store:
         known = self.identities.get(claim.fallback, [])
         self.identities[claim.fallback] = [one for one in known if not is_own(one)]
 
-    def _is_bounded(self, claim):
-        """Whether the store's own memory bounds the age of an event."""
-        return claim.knows_own_memory and claim.event.id in self.shared
+    def _remembers_from(self, claim):
+        """The earliest `ts_event` that the store's own memory can tell from a repeat."""
+        if not claim.knows_own_memory:
+            return 0
+        return self.forgotten if claim.event.id in self.shared else self.began
 
-    def _make_room(self, claim):
-        """In a slot that is full the oldest committed event gives way; a claim that is under way never does."""
+    def _leaving(self, claim):
+        """What gives way in a slot that is full: the oldest committed event; a claim that is under way never does."""
         if claim.event.id not in self.shared:
-            return
-        ring = [(name, held) for name, held in self.events.items() if name[1] in self.shared]
-        while len(ring) >= self.capacity:
-            free = [entry for entry in ring if entry[1].state != "pending" or not entry[1].is_live(claim.now)]
-            if not free:
-                raise Unavailable
-            oldest = min(free, key=lambda entry: (entry[1].is_live(claim.now), entry[1].until))
-            if oldest[1].is_live(claim.now):
-                self.remembers_from = max(self.remembers_from, oldest[1].until - claim.retention_ms + 1)
-            del self.events[oldest[0]]
-            ring.remove(oldest)
+            return []
+        ring = [(name, held) for name, held in self.events.items() if name[1] in self.shared and name != claim.name]
+        free = [entry for entry in ring if entry[1].state != "pending" or not entry[1].is_live(claim.now)]
+        free.sort(key=lambda entry: (entry[1].is_live(claim.now), entry[1].until))
+        surplus = max(len(ring) + 1 - self.capacity, 0)
+        if surplus > len(free):
+            raise Unavailable
+        return free[:surplus]
+
+    def _forget(self, leaving, claim):
+        for name, held in leaving:
+            if held.is_live(claim.now):
+                self.forgotten = max(self.forgotten, held.until - claim.retention_ms + 1)
+            del self.events[name]

@@ -3,6 +3,7 @@
 import re
 from decimal import Decimal, InvalidOperation
 
+DEPTH_MAX, NODES_MAX = 16, 4096
 BLANK = b" \t\n\r"
 ESCAPES = {0x22: '"', 0x5C: "\\", 0x2F: "/", 0x62: "\b", 0x66: "\f", 0x6E: "\n", 0x72: "\r", 0x74: "\t"}
 NUMBER = re.compile(rb"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
@@ -43,10 +44,9 @@ def is_noncharacter(point):
 
 
 class _Reader:
-    def __init__(self, data, depth_max, nodes_max, exact):
+    def __init__(self, data, exact):
         self.exact = exact
         self.data, self.at, self.depth, self.nodes = data, 0, 0, 0
-        self.depth_max, self.nodes_max = depth_max, nodes_max
 
     def byte(self, at=None):
         at = self.at if at is None else at
@@ -62,7 +62,7 @@ class _Reader:
 
     def count(self, start):
         self.nodes += 1
-        if self.nodes > self.nodes_max:
+        if self.nodes > NODES_MAX:
             raise Malformed(start, "too_many_values")
 
     def document(self):
@@ -86,7 +86,7 @@ class _Reader:
             self.count(start)
             return number
         if byte in (0x7B, 0x5B):
-            if self.depth >= self.depth_max:
+            if self.depth >= DEPTH_MAX:
                 raise Malformed(start, "too_deep")
             self.count(start)
             self.depth += 1
@@ -241,6 +241,6 @@ class _Reader:
         return int(self.data[start + 2 : start + 6], 16)
 
 
-def read(data, depth_max=16, nodes_max=4096, exact=True):
+def read(data, exact=True):
     """The value of a document: dict, list, str, Number, bool or None. `exact`: a double must hold every number."""
-    return _Reader(data, depth_max, nodes_max, exact).document()
+    return _Reader(data, exact).document()

@@ -2,14 +2,17 @@
 
 conformance::matrix! {
     Gate on { Native plays, Embed plays, Filter plays, Envoy plays, Spin plays } has [
-        route content throttle partner token address certificate json_structure json_values jcs raw webhook rotation sandbox
-        event money time click click_when_ours click_off idempotency_key quota repeat fallback
+        route content throttle partner token address certificate json_structure json_values jcs raw webhook mistakes rotation
+        sandbox event identifier money time click click_when_ours click_off click_spelling click_spelling_when_ours
+        click_spelling_off click_rotation idempotency_key quota repeat fallback receipt_rotation
         precedence_of_shape precedence_of_sender precedence_of_event
     ]
     // The component has no upstream: its inbox is the hand-on.
-    HandOn on { Native plays, Embed plays, Filter plays, Envoy plays, Spin cannot } has [precedence settle in_flight handed_on full_slot retention]
+    HandOn on { Native plays, Embed plays, Filter plays, Envoy plays, Spin cannot } has [
+        precedence settle in_flight handed_on hop_rotation full_slot retention freshness
+    ]
     // The filter and the bare component have no inbox: they hand on.
-    Inbox on { Native plays, Embed cannot, Filter cannot, Envoy cannot, Spin plays } has [collect precedence inbox]
+    Inbox on { Native plays, Embed cannot, Filter cannot, Envoy cannot, Spin plays } has [collect hop_rotation precedence inbox]
 }
 
 /// What is in the files, against what stands above.

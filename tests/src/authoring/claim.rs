@@ -373,15 +373,14 @@ fn fallback_record() -> Vec<Entry> {
                 (happened(shop("b"), 60_000), Accepted),
                 (shop("a").later_ms(60_001), Duplicate),
             ],
-        )
-        .pair(),
+        ),
         script(
             "reuse-before-fallback",
-            "The id is known, although another of its click was accepted since.",
+            "The id is on record with another payload, and another of its click was accepted.",
             [
-                (shop("a"), Accepted),
-                (happened(shop("b"), 60_000), Accepted),
-                (shop("a").string("account_id", "u-2").later_ms(60_001), EventIdReused),
+                (shop("b"), Accepted),
+                (shop("a"), FallbackDuplicate),
+                (shop("a").string("account_id", "u-2"), EventIdReused),
             ],
         )
         .pair(),

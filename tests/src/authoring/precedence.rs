@@ -4,7 +4,7 @@
 use countersign_core::outcome::Code;
 use countersign_core::outcome::Code::{
     CertificateNotAllowed, ClickIdInvalid, ContentTypeUnsupported, Duplicate, EventIdReused, EventInvalid,
-    FallbackDuplicate, InFlight, MethodNotAllowed, NotFound, PartnerUnknown, PayloadMalformed,
+    EventTooOld, FallbackDuplicate, InFlight, MethodNotAllowed, NotFound, PartnerUnknown, PayloadMalformed,
     PayloadTooLarge, RateLimited, SignatureInvalid, SourceLimited, SourceNotAllowed, TokenExpired,
     TokenInvalid, TokenLifetimeTooLong, TokenMissing, UpstreamRedirectRefused, UpstreamRefused,
     UpstreamUnavailable,
@@ -26,7 +26,7 @@ struct Breach {
     parts: &'static [Part],
     /// Parts that the breach needs and shares with others that need them.
     needs: &'static [Part],
-    /// Needs an upstream that fails, or one that takes its time.
+    /// Needs an upstream: one that fails, one that takes its time, or any, because an inbox takes events of every age.
     upstream: bool,
 }
 
@@ -34,6 +34,8 @@ struct Breach {
 enum Part {
     Token,
     Claim,
+    Time,
+    Age,
     Answer,
 }
 
@@ -159,13 +161,19 @@ fn breaches() -> Vec<Breach> {
         }),
         shape("json", PayloadMalformed, |draft| draft.tail("x")),
         shape("signature", SignatureInvalid, Draft::forged),
-        shape("event", EventInvalid, |draft| draft.less("ts_event")),
+        Breach { parts: &[Part::Time], ..shape("event", EventInvalid, |draft| draft.less("ts_event")) },
         shape("click", ClickIdInvalid, |draft| draft.string("click_id", &keys::click_with(b"another", 1))),
-        claim("repeat", Duplicate, |_| vec![good()], |draft| draft),
+        // A repeat is the same payload, so it is as old as the first time, when it would have been too old.
+        Breach { needs: &[Part::Age], ..claim("repeat", Duplicate, |_| vec![good()], |draft| draft) },
         claim("reuse", EventIdReused, |_| vec![good()], |draft| draft.string("account_id", "u-2")),
         Breach {
             upstream: true,
             ..claim("in-flight", InFlight, |_| vec![good().upstream(Upstream::Pending)], |draft| draft)
+        },
+        Breach {
+            parts: &[Part::Time, Part::Age],
+            upstream: true,
+            ..shape("too-old", EventTooOld, |draft| draft.string("ts_event", "2026-10-21T14:12:30Z"))
         },
         // The first time, a fallback duplicate is written down: that costs quota like any event.
         Breach { before: three_events, ..shape("quota", RateLimited, |draft| draft) },
