@@ -16,7 +16,7 @@ const LEASE_MS: u64 = 30_000;
 /// It may fail. What it says when it leaps by centuries is not promised anything: leases and retention are counted by it.
 const CLOCK: &str = "proxy_get_current_time_nanoseconds";
 /// What every host says that cannot decide.
-const INTERNAL_ERROR: &str = r#"{"error":"internal_error","hint":"nothing was accepted; retry after Retry-After","type":"docs/rejects.md#internal_error","title":"internal_error","status":503}"#;
+const INTERNAL_ERROR: &str = r#"{"error":"internal_error","hint":"nothing was accepted; retry after Retry-After","type":"https://countersign.example/docs/rejects.md#internal_error","title":"internal_error","status":503}"#;
 /// How many events are good, and so must be served in the end.
 const ROUND: usize = 10;
 

@@ -14,7 +14,7 @@ use countersign_host::spin::Stream;
 const DOCUMENT: &str = r#"{ "version": 1, "environment": "sandbox" }"#;
 
 /// The body of every `internal_error`.
-const INTERNAL_ERROR: &str = r#"{"error":"internal_error","hint":"nothing was accepted; retry after Retry-After","type":"docs/rejects.md#internal_error","title":"internal_error","status":503}"#;
+const INTERNAL_ERROR: &str = r#"{"error":"internal_error","hint":"nothing was accepted; retry after Retry-After","type":"https://countersign.example/docs/rejects.md#internal_error","title":"internal_error","status":503}"#;
 
 /// What comes back for `wire` until the gate closes the connection, which the sender never does.
 fn exchange(address: SocketAddr, wire: &str) -> String {

@@ -145,11 +145,9 @@ fn a_line_for_spreadsheets_is_named_with_all_else_that_is_wrong() {
 fn two_bytes_for_each_character_are_named() {
     let text = "date,campaign,amount,currency\r\n2026-10-05,demo,10.00,EUR\r\n";
     let utf16 = "line 1: the file is UTF-16: save it as UTF-8 (\"CSV UTF-8\" in a spreadsheet)";
-    for (mark, order) in [
-        ("\u{feff}", u16::to_le_bytes as fn(u16) -> [u8; 2]),
-        ("\u{feff}", u16::to_be_bytes),
-        ("", u16::to_le_bytes),
-    ] {
+    type Order = fn(u16) -> [u8; 2];
+    let (little, big): (Order, Order) = (u16::to_le_bytes, u16::to_be_bytes);
+    for (mark, order) in [("\u{feff}", little), ("\u{feff}", big), ("", little)] {
         let file: Vec<u8> = format!("{mark}{text}").encode_utf16().flat_map(order).collect();
         assert_eq!(told(&file), [utf16]);
     }
@@ -190,7 +188,16 @@ fn a_number_that_a_spreadsheet_changed_is_never_taken() {
         let rejects = read(file.as_bytes()).map_or_else(|rejects| rejects.list().to_vec(), |_| Vec::new());
         let how = rejects.iter().find_map(|line| match line.reject {
             CostReject::Changed(how) => Some(how),
-            _ => None,
+            CostReject::Csv(_)
+            | CostReject::Header
+            | CostReject::Empty
+            | CostReject::Cells { .. }
+            | CostReject::Date
+            | CostReject::Campaign
+            | CostReject::Currency
+            | CostReject::Amount(_)
+            | CostReject::Negative
+            | CostReject::Duplicate { .. } => None,
         });
         assert_eq!(how, expected, "{amount:?}");
         assert_eq!(rejects.is_empty(), amount == "10.00", "{amount:?}");

@@ -27,7 +27,9 @@ pub(super) fn attested(routed: Routed<'_>) -> Result<Authorised<'_>, Box<Reject>
         (text("x-countersign-partner"), event_id, bytes("x-countersign-attestation"))
     else {
         let detail = "x-countersign-* headers are missing or repeated";
-        return Err(exchange.reject(Code::AttestationInvalid, detail, More::Nothing).of_the_hop(event_id));
+        let refusal = exchange.reject(Code::AttestationInvalid, detail, More::Nothing).of_the_hop(event_id);
+        // Nothing says that a filter has sent it.
+        return Err(refusal.with_hint(Code::AttestationInvalid.hint()));
     };
     let body_sha256 = sha256(body);
     let key =

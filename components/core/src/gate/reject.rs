@@ -57,9 +57,9 @@ impl Reject {
         Box::new(Self { facts, more, hint: None, status: None, not_accepted: None })
     }
 
-    /// With a hint that speaks of the cause; `None` leaves the code's own.
+    /// With a hint that speaks of the cause; `None` leaves the one that is there.
     pub(super) fn with_hint(mut self: Box<Self>, hint: impl Into<Option<&'static str>>) -> Box<Self> {
-        self.hint = hint.into();
+        self.hint = hint.into().or(self.hint);
         self
     }
 

@@ -97,8 +97,9 @@ pub(super) fn examine(routed: Routed<'_>, throttle: Option<Throttle>) -> Step<'_
     match valid(routed) {
         Ok(valid) => Step::Claim(ClaimWait { valid }),
         Err(reject) => {
-            let authenticated = reject.facts.key_id.is_some();
-            let penalty = throttle.filter(|_| !authenticated);
+            // What a filter hands on is its sender's: a hop that is misconfigured must not shut the sender out.
+            let counts = reject.facts.key_id.is_none() && reject.not_accepted.is_none();
+            let penalty = throttle.filter(|_| counts);
             let penalty = penalty.map(|throttle| Throttle { count: true, ..throttle });
             let reply = reject.into_reply(&policy.documentation_url, now);
             Step::Done(Outcome::Answer(Answer { reply, penalty }))
