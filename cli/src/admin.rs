@@ -2,6 +2,7 @@
 
 mod connection;
 mod dead_letters;
+mod duplicates;
 mod redecide;
 mod table;
 
@@ -41,6 +42,9 @@ pub(crate) enum Command {
     /// Events that could not be posted
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
+    /// Events that were answered duplicate_of and are not posted
+    #[command(subcommand)]
+    Duplicates(duplicates::Command),
 }
 
 /// `countersign fx …`.
@@ -149,6 +153,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         }
         Command::Redecide(redecide) => redecide.run(),
         Command::DeadLetters(command) => dead_letters::run(command),
+        Command::Duplicates(command) => duplicates::run(command),
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Result, anyhow};
 use clap::{Args, Subcommand};
 use countersign_core::click::{self, ClickKey, ClickReject};
+use countersign_core::keys::current;
 use countersign_core::policy::{SecretEncoding, sandbox};
 use countersign_core::time::Timestamp;
 
@@ -16,7 +17,7 @@ use crate::{config, input};
 /// Mint a click id, or tell what one says
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
-    /// Mint a click id; with a configuration, with its newest key
+    /// Mint a click id; with a configuration, with the newest of its keys that is valid
     Mint {
         #[command(flatten)]
         keys: Keys,
@@ -77,8 +78,9 @@ pub(crate) fn run(command: &Command) -> Result<()> {
     match command {
         Command::Mint { keys, at, sealed } => {
             let keys = keys.resolve()?;
-            let newest = keys.first().ok_or_else(|| anyhow!("there is no key"))?;
             let (at, random) = (at.unwrap_or_else(input::now), input::random()?);
+            let newest = current(&keys, at)
+                .ok_or_else(|| unusable("no key of click_id.keys is valid at that time: check not_before"))?;
             if *sealed {
                 println!("{}", click::seal(newest, at, random, input::random()?).as_str());
             } else {
@@ -102,8 +104,14 @@ fn length(fault: ClickReject) -> String {
         ClickReject::Truncated { length, .. } | ClickReject::TooLong { length, .. } => {
             format!(" (this one has {length})")
         }
-        ClickReject::Macro | ClickReject::Foreign | ClickReject::Alphabet | ClickReject::Forged => {
-            String::new()
-        }
+        ClickReject::Macro
+        | ClickReject::Nothing
+        | ClickReject::LetterCase
+        | ClickReject::Encoded
+        | ClickReject::Quoted
+        | ClickReject::Respelled
+        | ClickReject::Foreign
+        | ClickReject::Alphabet
+        | ClickReject::Forged => String::new(),
     }
 }

@@ -1,6 +1,7 @@
 //! `countersign config`: checks a configuration as every host does, and says what it means.
 
 mod effective;
+mod keys;
 
 use std::path::{Path, PathBuf};
 
@@ -8,10 +9,10 @@ use anyhow::Result;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Subcommand;
-use countersign_core::document::{self, Configuration};
 use countersign_core::policy::Policy;
 use countersign_ledger::click::Redirector;
 use countersign_ledger::rules::Rules;
+use serde_json::Value;
 
 use crate::failure::unusable;
 use crate::input;
@@ -45,15 +46,14 @@ pub(crate) fn run(command: &Command) -> Result<()> {
     match command {
         Command::Check { file, json, secrets, without_secrets } => {
             let text = input::text(file)?;
-            let policy = if *without_secrets {
+            let (policy, rules) = if *without_secrets {
                 let mut number = 0_u32;
-                compile(&text, file, &mut |_| Some(stand_in(&mut number)))?
+                compile_whole(&unsealed(&text), file, &mut |_| Some(stand_in(&mut number)))?
             } else {
-                compile(&text, file, &mut |name| secrets.find(name))?
+                compile_whole(&text, file, &mut |name| secrets.find(name))?
             };
-            let written = document::read::<Configuration>(&text)
-                .map_err(|_| unusable("the configuration cannot be read twice"))?;
-            let effective = effective::describe(&policy, &written, input::now());
+            let sealed = serde_json::from_str(&text).map(|document| keys::sealed(&document))?;
+            let effective = effective::describe(&policy, &rules, &sealed, input::now());
             match json {
                 true => println!("{}", serde_json::to_string_pretty(&effective)?),
                 false => print!("{}: right\n\n{}", file.display(), effective::explain(&effective)),
@@ -73,9 +73,18 @@ pub(crate) fn compile(
     file: &Path,
     secrets: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
 ) -> Result<Policy> {
+    compile_whole(text, file, secrets).map(|(policy, _rules)| policy)
+}
+
+/// The gate's half of a document and the tracker's.
+fn compile_whole(
+    text: &str,
+    file: &Path,
+    secrets: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
+) -> Result<(Policy, Rules)> {
     Policy::compile(text, secrets)
-        .and_then(|policy| Rules::compile(text, secrets).map(|_rules| policy))
-        .and_then(|policy| Redirector::compile(text, secrets).map(|_redirector| policy))
+        .and_then(|policy| Rules::compile(text, secrets).map(|rules| (policy, rules)))
+        .and_then(|halves| Redirector::compile(text, secrets).map(|_redirector| halves))
         .map_err(|errors| {
             let lines: String = errors.iter().map(|error| format!("\n  {error}")).collect();
             let count = match errors.len() {
@@ -84,6 +93,17 @@ pub(crate) fn compile(
             };
             unusable(format!("{}: {count}:{lines}", file.display()))
         })
+}
+
+/// The document with every sealed secret as one that the host has: without the seal key nobody can open them. What is not JSON
+/// stays as it is, for the compiler to name.
+fn unsealed(text: &str) -> String {
+    let Ok(mut document) = serde_json::from_str::<Value>(text) else { return text.to_owned() };
+    if keys::sealed(&document).is_empty() {
+        return text.to_owned();
+    }
+    keys::unseal(&mut document);
+    document.to_string()
 }
 
 /// A secret for a check without the real ones: long enough, different from any other, and good for every scheme.

@@ -54,8 +54,12 @@ fn unreadable(file: &Path, error: &std::io::Error) -> anyhow::Error {
 ///
 /// # Errors
 /// It is not strict JSON, or no object; the message has the byte offset.
-pub(crate) fn document<'t>(payload: &'t [u8], tape: &'t mut Tape) -> Result<Document<'t>> {
-    let document = json::read(payload, tape, ReadLimits::POSTBACK).map_err(|malformed| {
+pub(crate) fn document<'t>(
+    payload: &'t [u8],
+    tape: &'t mut Tape,
+    limits: ReadLimits,
+) -> Result<Document<'t>> {
+    let document = json::read(payload, tape, limits).map_err(|malformed| {
         anyhow!("payload_malformed: at byte {}: {}", malformed.offset, malformed.problem.as_str())
     })?;
     if document.object().is_none() {

@@ -85,15 +85,20 @@ impl Key {
 /// # Errors
 /// It cannot be read.
 pub(crate) fn from_file(file: &Path) -> Result<Vec<u8>> {
-    let mut text =
+    let text =
         fs::read(file).map_err(|error| unusable(format!("the secret's file {}: {error}", file.display())))?;
+    Ok(without_line_break(text))
+}
+
+/// A text less one line break at its end.
+pub(crate) fn without_line_break(mut text: Vec<u8>) -> Vec<u8> {
     if text.ends_with(b"\n") {
         text.pop();
         if text.ends_with(b"\r") {
             text.pop();
         }
     }
-    Ok(text)
+    text
 }
 
 impl Signer {

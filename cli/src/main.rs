@@ -14,6 +14,7 @@ mod input;
 mod keygen;
 mod keys;
 mod sample;
+mod seal;
 mod sign;
 mod token;
 mod up;
@@ -38,6 +39,7 @@ enum Command {
     Sign(sign::Arguments),
     Verify(verify::Arguments),
     Keygen(keygen::Arguments),
+    Seal(seal::Arguments),
     #[command(subcommand)]
     Token(token::Command),
     #[command(subcommand)]
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Command::Sign(arguments) => sign::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Keygen(arguments) => keygen::run(&arguments),
+        Command::Seal(arguments) => seal::run(&arguments),
         Command::Token(command) => token::run(&command),
         Command::Click(command) => click::run(&command),
         Command::Config(command) => config::run(&command),

@@ -68,7 +68,7 @@ impl Player {
 /// The event cannot be signed.
 pub(crate) fn signature(key: &SigningKey, body: &str) -> Result<String> {
     let mut tape = Tape::default();
-    let document = input::document(body.as_bytes(), &mut tape)?;
+    let document = input::document(body.as_bytes(), &mut tape, Scheme::Jcs.read_limits())?;
     let message = Message { id: "", at: Timestamp::default() };
     let signed =
         sign(Scheme::Jcs, &Place::Header(Place::HEADER.into()), key, body.as_bytes(), &document, message)

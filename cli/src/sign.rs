@@ -54,8 +54,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         false => input::payload(arguments.payload.as_deref())?,
     };
     let mut tape = Tape::default();
-    let document = input::document(&payload, &mut tape)?;
     let policy = arguments.signer.policy()?;
+    let document = input::document(&payload, &mut tape, policy.scheme.read_limits())?;
     let key = policy.keys.first().ok_or_else(|| anyhow!("there is no key"))?;
     let webhook_id = match &arguments.webhook_id {
         Some(id) => id.clone(),

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
+use countersign_core::keys::current;
 use countersign_core::policy::{Environment, Policy, sandbox};
 use countersign_host::http::HttpRequest;
 use countersign_host::spin::{Serving, SpinApp, SpinOptions, State, variables_from_environment};
@@ -122,20 +123,23 @@ impl Start<'_> {
 
     async fn start(&self, state: &Path, address: SocketAddr) -> Result<(Serving, log::Log)> {
         let mut options = SpinOptions::new(State::directory(state)?);
-        let mut names = Policy::secret_names(&self.document).unwrap_or_default();
-        names.extend(Rules::secret_names(&self.document).unwrap_or_default());
-        for name in &names {
-            if let Some(value) = secret(&self.arguments.secrets, name) {
-                let value = String::from_utf8(value).map_err(|_| {
-                    unusable(format!("the secret {name} is not UTF-8: write `base64:` and its base64"))
-                })?;
-                options.variables.insert(name.clone(), value);
-            }
+        let mut asked = Policy::secret_names(&self.document).unwrap_or_default();
+        asked.extend(Rules::secret_names(&self.document).unwrap_or_default());
+        let mut names = Vec::new();
+        for name in asked {
+            // The document compiles: what is not there is not needed, as the old seal key.
+            let Some(value) = secret(&self.arguments.secrets, &name) else { continue };
+            let value = String::from_utf8(value).map_err(|_| {
+                unusable(format!("the secret {name} is not UTF-8: write `base64:` and its base64"))
+            })?;
+            options.variables.insert(name.clone(), value);
+            names.push(name);
         }
         let (logs, log) = log::Log::to_the_terminal(!self.arguments.once);
         options.logs = logs;
         let manifest = state.join("spin.toml");
-        let of_redirector = Redirector::secret_names(&self.document).unwrap_or_default();
+        let mut of_redirector = Redirector::secret_names(&self.document).unwrap_or_default();
+        of_redirector.retain(|name| names.contains(name));
         let text = self.application.for_folder(state, &self.configuration, &names, &of_redirector)?;
         fs::write(&manifest, text).with_context(|| format!("writing {}", manifest.display()))?;
         let app = SpinApp::load(&manifest, options)?;
@@ -186,7 +190,7 @@ impl Start<'_> {
     fn example(&self, base: &str) -> Result<Option<String>> {
         let Some(partner) = self.policy.partner(sandbox::PARTNER) else { return Ok(None) };
         let (Some(click_key), Some(key)) =
-            (self.policy.click_id.keys.first(), partner.signature.keys.first())
+            (current(&self.policy.click_id.keys, input::now()), partner.signature.keys.first())
         else {
             return Ok(None);
         };

@@ -10,7 +10,7 @@ use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use countersign_core::canonical;
 use countersign_core::headers::Headers;
-use countersign_core::json::{Document, Tape};
+use countersign_core::json::{Document, ReadLimits, Tape};
 use countersign_core::signature::{self, Place, Scheme, SignaturePolicy, SignatureReject};
 use countersign_core::time::Timestamp;
 use countersign_core::token::{self, Bearer, TokenPolicy, TokenReject};
@@ -67,14 +67,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let now = arguments.at.unwrap_or_else(input::now);
     let mut tape = Tape::default();
     let Some(checks) = checks(arguments)? else {
-        let document = input::document(&payload, &mut tape)?;
+        let document = input::document(&payload, &mut tape, ReadLimits::POSTBACK)?;
         return compare(&document, None, arguments.expect_canonical.as_deref());
     };
     let request = Request { payload: &payload, headers: Headers(&fields), now };
     if let Some(policy) = &checks.token {
         println!("token      right, key {}", request.verify_token(policy)?);
     }
-    let document = input::document(&payload, &mut tape)?;
+    let document = input::document(&payload, &mut tape, checks.signature.scheme.read_limits())?;
     let without = match &checks.signature.place {
         Place::Body(name) if checks.signature.scheme == Scheme::Jcs => Some(&**name),
         Place::Body(_) | Place::Header(_) => None,
@@ -118,14 +118,14 @@ impl Request<'_> {
         let token = match token::bearer(self.headers) {
             Bearer::Token(token) => token,
             Bearer::Missing => bail!("token_missing: there is no `authorization: Bearer …`"),
-            Bearer::Malformed => bail!("token_invalid: `authorization` is malformed, or there are two"),
+            Bearer::Unusable(problem) => bail!("token_missing: {}", problem.as_str()),
         };
         let verified = token::verify(policy, token, self.now, &mut Tape::default());
         let verified = verified.map_err(|fault| match fault {
-            TokenReject::Invalid { reason, skew_ms } => {
+            TokenReject::Invalid { problem, skew_ms } => {
                 let skew =
                     skew_ms.map(|skew| format!(" ({skew} ms ahead of this clock)")).unwrap_or_default();
-                anyhow!("token_invalid: {reason}{skew}")
+                anyhow!("token_invalid: {}{skew}", problem.as_str())
             }
             TokenReject::Expired { skew_ms } => {
                 anyhow!("token_expired: {} ms ago", skew_ms.unsigned_abs())

@@ -1,7 +1,7 @@
 //! Answers: to the sender, to the metrics, and to the access log.
 
-use countersign_core::gate::Gate;
-use countersign_core::outcome::{Facts, Reply};
+use countersign_core::gate::{self, Gate};
+use countersign_core::outcome::{Facts, Reply, RequestId};
 use countersign_core::time::Timestamp;
 use proxy_wasm::types::Action;
 
@@ -58,16 +58,22 @@ fn log_field(name: &[u8], value: Option<&str>) {
 
 /// Answers a stream whose body does not arrive, from `on_tick`.
 pub(crate) fn misconfigured(plugin: &Plugin, now: Timestamp) {
-    let misconfigured = plugin.gate.filter_misconfigured();
+    let misconfigured = plugin.gate.filter_misconfigured(request_id(now));
     account(plugin, &misconfigured.facts, None, now);
     reply(&misconfigured);
+}
+
+/// The id that the proxy gave the current request, which is in its access log too.
+pub(crate) fn request_id(now: Timestamp) -> RequestId {
+    let given = abi::property(b"request\0id").ok();
+    gate::request_id(given.as_deref(), || u128::from(now.as_ms()))
 }
 
 /// Without a configuration or a clock nothing can be verified, so nothing passes.
 pub(crate) fn refuse_unconfigured() -> Action {
     let problem = "the filter cannot read its configuration, the request or the clock";
     abi::log(Level::Error, &format!("countersign: {problem}; refusing"));
-    reply(&Gate::internal_error(problem));
+    reply(&Gate::internal_error(RequestId::EMPTY, problem));
     Action::Pause
 }
 

@@ -1,11 +1,11 @@
 //! How a hand-on went: the upstream's word, and what the proxy says where the upstream has none.
 
-use countersign_core::gate::{Claimed, Delivery};
+use countersign_core::gate::{Claimed, Delivery, UpstreamAnswer};
 
 use crate::abi::{self, Map, Pairs};
 
 /// The delivery that the answer to a claimed event tells of.
-pub(crate) fn of(_claimed: &Claimed) -> Delivery {
+pub(crate) fn of(claimed: &Claimed) -> Delivery {
     let map = abi::header_map(Map::ResponseHeaders).unwrap_or_default();
     let field = |wanted: &[u8]| Pairs::of(&map).find(|(name, _)| *name == wanted).map(|(_, value)| value);
     // The router sets this field on an upstream's answer, and on nothing else. Where it is told not to, the details tell.
@@ -14,7 +14,12 @@ pub(crate) fn of(_claimed: &Claimed) -> Delivery {
     if from_upstream {
         let status = field(b":status").and_then(|status| core::str::from_utf8(status).ok()?.parse().ok());
         let replayed = field(b"idempotent-replayed").is_some_and(|value| value.eq_ignore_ascii_case(b"true"));
-        return Delivery::of_status(status.unwrap_or(0), replayed);
+        return claimed.delivery(&UpstreamAnswer {
+            status: status.unwrap_or(0),
+            replayed,
+            duplicate_of: field(b"x-countersign-duplicate-of"),
+            not_accepted: field(b"x-countersign-not-accepted"),
+        });
     }
     // The proxy speaks for the upstream. Only where it says that the upstream was never reached is the failure known.
     if never_reached() { Delivery::Failed } else { Delivery::Unknown }

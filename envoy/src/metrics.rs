@@ -9,6 +9,7 @@ use std::sync::Arc;
 use countersign_core::dedup::Counters;
 use countersign_core::outcome::{Code, Facts};
 use countersign_core::policy::{Environment, Policy};
+use countersign_core::text::label;
 use countersign_core::time::Timestamp;
 
 use crate::abi::{self, Metric};
@@ -49,16 +50,25 @@ pub(crate) enum Event {
     Heals,
     /// Settlements that the table did not take.
     SettlementsFailed,
+    /// Fallback duplicates that were recorded.
+    FallbackDuplicates,
+    /// Entries that a larger table took over from a smaller one.
+    Moved,
+    /// Events that were admitted beside the quota.
+    Uncounted,
 }
 
 impl Event {
-    const ALL: [(Self, &'static str); 6] = [
+    const ALL: [(Self, &'static str); 9] = [
         (Self::Evictions, "evictions"),
         (Self::LeaseExpiries, "lease_expiries"),
         (Self::SwapRetries, "swap_retries"),
         (Self::SourcesEvicted, "sources_evicted"),
         (Self::Heals, "heals"),
         (Self::SettlementsFailed, "settlements_failed"),
+        (Self::FallbackDuplicates, "fallback_duplicates"),
+        (Self::Moved, "moved"),
+        (Self::Uncounted, "uncounted"),
     ];
 }
 
@@ -162,7 +172,7 @@ impl Metrics {
     fn key_used(&mut self, kind: &'static str, partner: &Arc<str>, key: &Arc<str>, now_seconds: u64) {
         let used =
             self.key_last_used.entry((kind, Arc::clone(partner), Arc::clone(key))).or_insert_with(|| {
-                let name = format!("key_last_used_seconds.kind.{kind}.partner.{partner}.key.{key}");
+                let name = format!("key_last_used_seconds.kind.{kind}.partner.{partner}.key.{}", label(key));
                 (define(Metric::Gauge, &name), 0)
             });
         if used.1 != now_seconds {
@@ -180,6 +190,9 @@ impl Metrics {
             (Event::SwapRetries, counters.swap_retries),
             (Event::SourcesEvicted, counters.sources_evicted),
             (Event::Heals, counters.heals),
+            (Event::FallbackDuplicates, counters.fallback_duplicates),
+            (Event::Moved, counters.moved),
+            (Event::Uncounted, counters.uncounted),
         ] {
             metrics.count(event, by);
         }

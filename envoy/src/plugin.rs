@@ -53,7 +53,7 @@ impl Plugin {
         let policy = policy.ok().filter(may_start)?;
         let certificates = policy.partners().any(|partner| partner.source.demands_certificate());
         let metrics = Metrics::define(&policy);
-        let store = TableStore::new(SharedData, policy.dedup.size);
+        let store = TableStore::new(SharedData, &policy.scope, policy.dedup.size);
         Some(Self {
             certificates,
             gate: Gate::new(policy, Mode::Forward),

@@ -38,8 +38,8 @@ impl Table for SharedData {
     }
 }
 
-/// A slot's key: at most 24 characters and a partner's name of at most 64.
-fn key(slot: Slot<'_>) -> Text<96> {
+/// A slot's key: at most 96 characters and a partner's name of at most 64.
+fn key(slot: Slot<'_>) -> Text<160> {
     let mut key = Text::EMPTY;
     let _fits = write!(key, "{slot}");
     key

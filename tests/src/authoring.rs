@@ -11,7 +11,9 @@ mod bearer;
 mod claim;
 mod event;
 mod hand_on;
+mod identifier;
 mod inbox;
+mod overlap;
 mod payload;
 mod precedence;
 mod shape;
@@ -49,6 +51,16 @@ pub struct Entry {
     pub why: String,
     /// Its requests, and what its author says of each.
     pub steps: Vec<(Draft, Said)>,
+    /// Whether it is called `A-before-B` and its last request breaches the rules A and B.
+    pub is_pair: bool,
+}
+
+impl Entry {
+    /// The same, as a pair of breaches: the oracle mends each of them and must hear the other one refused.
+    #[must_use]
+    pub fn pair(self) -> Self {
+        Self { is_pair: true, ..self }
+    }
 }
 
 /// What the author says of an answer.
@@ -70,13 +82,13 @@ impl From<Code> for Said {
 
 /// A vector of one request.
 pub fn one(id: &str, why: &str, draft: Draft, said: impl Into<Said>) -> Entry {
-    Entry { id: id.to_owned(), why: why.to_owned(), steps: vec![(draft, said.into())] }
+    Entry { id: id.to_owned(), why: why.to_owned(), steps: vec![(draft, said.into())], is_pair: false }
 }
 
 /// A vector of several requests.
 pub fn script<S: Into<Said>>(id: &str, why: &str, steps: impl IntoIterator<Item = (Draft, S)>) -> Entry {
     let steps = steps.into_iter().map(|(draft, said)| (draft, said.into())).collect();
-    Entry { id: id.to_owned(), why: why.to_owned(), steps }
+    Entry { id: id.to_owned(), why: why.to_owned(), steps, is_pair: false }
 }
 
 /// Every chapter.
@@ -88,7 +100,9 @@ pub fn chapters() -> Vec<Chapter> {
         source::chapters(),
         payload::chapters(),
         signing::chapters(),
+        overlap::chapters(),
         event::chapters(),
+        identifier::chapters(),
         claim::chapters(),
         precedence::chapters(),
         hand_on::chapters(),
@@ -133,10 +147,11 @@ fn group(chapter: Chapter, wrong: &mut Vec<String>) -> anyhow::Result<Group> {
     let mut native = Native::new(chapter.suite, Faults::none());
     for entry in chapter.entries {
         let said: Vec<_> = entry.steps.iter().map(|(_, said)| *said).collect();
+        let is_pair = entry.is_pair;
         let mut vector = blank(entry);
         let played = native.play_with_codes(&group, &vector).with_context(|| vector.id.clone())?;
         let mut flags = Vec::new();
-        if vector.id.contains("-before-") {
+        if is_pair {
             flags.push("precedence".to_owned());
         }
         for (number, (played, said)) in played.iter().zip(said).enumerate() {

@@ -130,6 +130,26 @@ pub fn upstream_reply(upstream: &Upstream) -> Option<UpstreamReply> {
     Some((status, headers, body))
 }
 
+/// Whether the upstream calls the event a repeat.
+#[must_use]
+pub fn says_replayed(headers: &[(String, String)]) -> bool {
+    field(headers, "idempotent-replayed").is_some_and(|value| value.eq_ignore_ascii_case(b"true"))
+}
+
+/// A header field of an upstream's answer.
+#[must_use]
+pub fn field<'h>(headers: &'h [(String, String)], wanted: &str) -> Option<&'h [u8]> {
+    let field = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+    field.map(|(_, value)| value.as_bytes())
+}
+
+/// What the sender hears of the header fields of an upstream that refused the event: what the upstream says to the gate is not for
+/// the sender.
+pub fn passed_on(headers: &[(String, String)]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let fields = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+    fields.filter(|(name, _)| !name.to_ascii_lowercase().starts_with(b"x-countersign-"))
+}
+
 /// Header fields as vectors compare them: without those of the transport, names in lower case, sorted.
 pub fn compared<'h>(fields: impl IntoIterator<Item = (&'h [u8], &'h [u8])>) -> Vec<(String, String)> {
     let mut fields: Vec<_> = fields

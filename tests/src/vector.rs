@@ -150,7 +150,7 @@ pub struct Expect {
 pub fn is_transport(name: &str) -> bool {
     matches!(
         name,
-        "date" | "server" | "connection" | "keep-alive" | "transfer-encoding" | "host" | "x-request-id"
+        "x-request-id" | "date" | "server" | "connection" | "keep-alive" | "transfer-encoding" | "host"
     ) || name.starts_with("x-envoy-")
 }
 

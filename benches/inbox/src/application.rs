@@ -56,9 +56,9 @@ impl Application {
     pub(crate) fn queue(&self, count: u32) -> Result<i64> {
         let database = Connection::open(&self.database)?;
         let sql = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) \
-                   INSERT INTO inbox (payload_hash, remembered_until, partner, event_id, event, click_id, ts_event, key_id, source, \
+                   INSERT INTO inbox (payload_hash, receipt_key, partner, event_id, event, click_id, ts_event, key_id, source, \
                    receipt, payload, received_at) \
-                   SELECT payload_hash, remembered_until, partner, 'backlog_' || i, event, click_id, ts_event, key_id, source, \
+                   SELECT payload_hash, receipt_key, partner, 'backlog_' || i, event, click_id, ts_event, key_id, source, \
                    receipt, json_set(payload, '$.account_id', 'backlog_' || i), received_at \
                    FROM n CROSS JOIN inbox ON inbox.id = (SELECT min(id) FROM inbox)";
         database.execute(sql, params![count])?;

@@ -122,3 +122,13 @@ fn refused(status: u16, body: &Value) -> anyhow::Error {
     }
     anyhow!(text)
 }
+
+/// A name that needs no escape in a URL.
+pub(super) fn word(text: &str) -> Result<String, String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    if text.bytes().all(is_plain) {
+        Ok(text.to_owned())
+    } else {
+        Err("it has a-z, 0-9, _ and - only".to_owned())
+    }
+}

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
-use super::connection::Connection;
+use super::connection::{Connection, word};
 use super::table::{Table, count, member, time};
 
 /// `countersign dead-letters …`.
@@ -97,16 +97,6 @@ struct Which {
     /// Those of this partner
     #[arg(long)]
     partner: Option<String>,
-}
-
-/// A name that needs no escape in a URL.
-fn word(text: &str) -> Result<String, String> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    if text.bytes().all(is_plain) {
-        Ok(text.to_owned())
-    } else {
-        Err("it has a-z, 0-9, _ and - only".to_owned())
-    }
 }
 
 /// Runs a command.

@@ -2,17 +2,22 @@
 
 use std::fmt::Write as _;
 
-use countersign_core::document::{Configuration, SignatureKey};
-use countersign_core::event::{BUILT_IN, CustomEvent, Presence};
+use countersign_core::event::{CustomEvent, EventType, Presence};
 use countersign_core::policy::{ClickVerify, Environment, Partner, Policy, sandbox};
 use countersign_core::rate::Rate;
-use countersign_core::signature::{Place, Scheme, SigningKey};
+use countersign_core::signature::{Place, Scheme};
 use countersign_core::time::Timestamp;
 use countersign_core::token::TokenPolicy;
+use countersign_ledger::rules::Rules;
 use serde_json::{Map, Value, json};
 
+use super::keys;
+
+/// Of a key that is not believed at this moment.
+const NOT_VALID: &str = "NOT VALID NOW";
+
 /// The effective configuration; nothing secret is in it.
-pub(super) fn describe(policy: &Policy, written: &Configuration, now: Timestamp) -> Value {
+pub(super) fn describe(policy: &Policy, rules: &Rules, sealed: &[String], now: Timestamp) -> Value {
     let environment = match policy.environment {
         Environment::Production => "production",
         Environment::Sandbox => "sandbox",
@@ -22,13 +27,10 @@ pub(super) fn describe(policy: &Policy, written: &Configuration, now: Timestamp)
         ClickVerify::WhenOurs => "when_ours",
         ClickVerify::Off => "off",
     };
-    let click_keys: Vec<&str> = policy.click_id.keys.iter().map(|key| &**key.id()).collect();
     let proxies: Vec<String> = policy.trusted_proxies.iter().map(ToString::to_string).collect();
     let shape = policy.dedup.size;
-    let partners: Map<String, Value> = policy
-        .partners()
-        .map(|one| (one.name.to_string(), partner(one, keys_of(written, &one.name), now)))
-        .collect();
+    let partners: Map<String, Value> =
+        policy.partners().map(|one| (one.name.to_string(), partner(one, now))).collect();
     json!({
         "environment": environment,
         "limits": {
@@ -41,18 +43,16 @@ pub(super) fn describe(policy: &Policy, written: &Configuration, now: Timestamp)
             "retention_days": policy.dedup.retention_ms / 86_400_000,
             "lease_seconds": policy.dedup.lease_ms / 1000,
         },
-        "click_id": { "verify": verify, "keys": click_keys },
+        "click_id": { "verify": verify, "keys": keys::described(&policy.click_id.keys, now) },
+        "receipt": { "keys": keys::described(policy.receipt.keys(), now) },
+        "attestation": { "keys": keys::described(&policy.attestation, now) },
+        "salt": { "keys": keys::described(&rules.salts, now) },
+        "sealed": sealed,
         "partners": partners,
     })
 }
 
-/// The keys as they were written: a policy does not tell when they begin and end.
-fn keys_of<'d>(written: &'d Configuration, partner: &str) -> &'d [SignatureKey] {
-    let partner = written.partners.as_ref().and_then(|partners| partners.get(partner));
-    partner.map_or(&[], |partner| &partner.signature.keys)
-}
-
-fn partner(partner: &Partner, written: &[SignatureKey], now: Timestamp) -> Value {
+fn partner(partner: &Partner, now: Timestamp) -> Value {
     let scheme = match partner.signature.scheme {
         Scheme::Jcs => "jcs",
         Scheme::Raw => "raw",
@@ -63,7 +63,7 @@ fn partner(partner: &Partner, written: &[SignatureKey], now: Timestamp) -> Value
         Place::Header(name) => ("header", &**name),
         Place::Body(name) => ("body", &**name),
     };
-    let keys: Vec<Value> = partner.signature.keys.iter().map(|key| signing_key(key, written, now)).collect();
+    let keys = keys::described(&partner.signature.keys, now);
     let source = &partner.source;
     let allow: Vec<String> = source.allow.iter().map(ToString::to_string).collect();
     json!({
@@ -78,16 +78,6 @@ fn partner(partner: &Partner, written: &[SignatureKey], now: Timestamp) -> Value
         "rate": { "per_second": per(partner.rate, 1_000_000), "burst": partner.rate.burst },
         "in_flight_status": partner.in_flight_status.status(),
         "events": events(partner),
-    })
-}
-
-fn signing_key(key: &SigningKey, written: &[SignatureKey], now: Timestamp) -> Value {
-    let written = written.iter().find(|written| written.id == **key.id());
-    json!({
-        "id": &**key.id(),
-        "not_before": written.and_then(|key| key.not_before.as_ref()),
-        "not_after": written.and_then(|key| key.not_after.as_ref()),
-        "valid_now": key.is_valid_at(now),
     })
 }
 
@@ -116,7 +106,7 @@ fn events(partner: &Partner) -> Map<String, Value> {
         };
         (custom.name.as_str().to_owned(), amount)
     };
-    let built_in = BUILT_IN.iter().map(|name| ((*name).to_owned(), "built in"));
+    let built_in = EventType::BUILT_IN.iter().map(|event| (event.as_str().to_owned(), "built in"));
     let all = built_in.chain(partner.events.custom.iter().map(custom));
     all.map(|(name, amount)| {
         let window = partner.fallback_window_ms(&name).map(|window| window / 1000);
@@ -149,11 +139,16 @@ pub(super) fn explain(effective: &Value) -> String {
         "when_ours" => "must be genuine where it claims to be ours",
         _ => "is not verified",
     };
-    line(
-        &mut text,
-        "click_id",
-        &format!("{click_id}; keys: {}", or(words(effective, "/click_id/keys"), "none")),
-    );
+    line(&mut text, "click_id", click_id);
+    for (label, pointer, current, otherwise) in [
+        ("", "/click_id/keys", "mints now", "recognises only"),
+        ("receipts", "/receipt/keys", "signs now", "repeats only"),
+        ("hop", "/attestation/keys", "signs now", NOT_VALID),
+        ("salt", "/salt/keys", "hashes now", "finds only"),
+    ] {
+        lines(&mut text, label, &keys::lines(elements(effective, pointer), current, otherwise));
+    }
+    line(&mut text, "sealed", &or(words(effective, "/sealed"), "no secret"));
     let partners = effective.get("partners").and_then(Value::as_object);
     for (name, partner) in partners.into_iter().flatten() {
         // Writing to a `String` cannot fail.
@@ -174,14 +169,8 @@ fn explain_partner(text: &mut String, partner: &Value) {
     let signature = ["scheme", "in", "name"].map(|name| word(partner, &format!("/signature/{name}")));
     let [scheme, place, name] = signature;
     line(text, "signs", &format!("{scheme}, in the {place} {name:?}"));
-    let keys = elements(partner, "/signature/keys");
-    for key in keys {
-        let from = bound(key, "not_before", "from");
-        let until = bound(key, "not_after", "until");
-        let now = if is_true(key, "valid_now") { "" } else { "  NOT VALID NOW" };
-        line(text, "", &format!("key {}{from}{until}{now}", word(key, "/id")));
-    }
-    if !keys.iter().any(|key| is_true(key, "valid_now")) {
+    lines(text, "", &keys::lines(elements(partner, "/signature/keys"), "", NOT_VALID));
+    if !keys::any_valid(elements(partner, "/signature/keys")) {
         line(text, "", "no key is valid now: every postback is refused as signature_invalid");
     }
     line(text, "presents", &or(explain_token(partner), "no token"));
@@ -240,12 +229,11 @@ fn line(text: &mut String, label: &str, value: &str) {
     let _written = writeln!(text, "  {label:16}{value}");
 }
 
-fn bound(key: &Value, name: &str, preposition: &str) -> String {
-    key.get(name).and_then(Value::as_str).map(|at| format!(", {preposition} {at}")).unwrap_or_default()
-}
-
-fn is_true(value: &Value, name: &str) -> bool {
-    value.get(name).and_then(Value::as_bool).unwrap_or_default()
+/// Several lines under one label.
+fn lines(text: &mut String, label: &str, values: &[String]) {
+    for (place, value) in values.iter().enumerate() {
+        line(text, if place == 0 { label } else { "" }, value);
+    }
 }
 
 fn elements<'v>(value: &'v Value, pointer: &str) -> &'v [Value] {

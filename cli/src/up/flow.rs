@@ -3,8 +3,9 @@
 use anyhow::{Context as _, Result, bail};
 use countersign_core::headers::Headers;
 use countersign_core::json::Tape;
+use countersign_core::keys::current;
 use countersign_core::policy::{Partner, Policy, sandbox};
-use countersign_core::{receipt, signature};
+use countersign_core::signature;
 use hyper::Method;
 use serde_json::Value;
 
@@ -60,7 +61,7 @@ pub(super) async fn play(base: &str, policy: &Policy) -> Result<()> {
 }
 
 fn steps(policy: &Policy, partner: &Partner) -> Result<Vec<Step>> {
-    let click_key = policy.click_id.keys.first();
+    let click_key = current(&policy.click_id.keys, input::now());
     let click_key = click_key.ok_or_else(|| unusable("the reference flow needs a key in click_id.keys"))?;
     let key = partner.signature.keys.first().context("the sandbox has no key")?;
     let player = Player::new(click_key, input::now())?;
@@ -115,12 +116,12 @@ fn is_genuine(receipt: &str, step: &Step, policy: &Policy, partner: &Partner) ->
     let event: Value = serde_json::from_str(&step.body).ok()?;
     let mut tape = Tape::default();
     let body = step.body.as_bytes();
-    let document = input::document(body, &mut tape).ok()?;
+    let document = input::document(body, &mut tape, partner.signature.scheme.read_limits()).ok()?;
     let fields: [(&[u8], &[u8]); 1] = [(b"x-signature", step.signature.as_bytes())];
     let verified =
         signature::verify(&partner.signature, Headers(&fields), body, &document, input::now(), None).ok()?;
     let event_id = event.get("event_id")?.as_str()?;
-    Some(receipt::verify(&policy.receipt, receipt, &partner.name, event_id, &verified.payload_hash))
+    Some(policy.receipt.verify(receipt, &partner.name, event_id, &verified.payload_hash))
 }
 
 /// The answer in one line.

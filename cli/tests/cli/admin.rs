@@ -62,6 +62,10 @@ fn an_operator_sees_the_queue_imports_rates_and_treats_dead_letters() {
     let json: serde_json::Value = serde_json::from_str(&well(&up, "totals --by account --json")).unwrap();
     assert_eq!(json["totals"][0]["deposits"], 30_000, "{json}");
 
+    assert_eq!(well(&up, "duplicates list --partner sandbox --after 0 --limit 1"), "There are none.\n");
+    let said = ask(&up, "duplicates show 1");
+    assert!(said.code == 1 && said.stderr.contains("not_found"), "{said:?}");
+
     let list = well(&up, "dead-letters list --reason over_refund --partner sandbox --limit 1");
     assert!(list.contains("ref_1") && list.contains("--after 3"), "{list}");
     assert!(well(&up, "dead-letters list --after 3").contains("There are none."));

@@ -21,7 +21,7 @@ fn production_is_explained_without_its_secrets_at_hand() {
     for expected in [
         "production environment",
         "partner acme",
-        "key 2026-q4, until 2027-01-15T00:00:00Z",
+        "key 2026-q4, until 2027-01-15T00:00:00.000Z",
         "t1 ES256",
         "203.0.113.0/24",
     ] {
@@ -31,6 +31,27 @@ fn production_is_explained_without_its_secrets_at_hand() {
         countersign(&["config", "check", "--json", "--without-secrets", "examples/production.json"]).stdout();
     let effective: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(effective["partners"]["acme"]["token"]["lifetime_seconds_max"], 900);
+}
+
+#[test]
+fn keys_that_overlap_are_explained() {
+    let folder = Folder::new();
+    let document = r#"{ "version": 1, "environment": "sandbox",
+        "receipt": { "keys": [
+            { "id": "r1", "secret": { "name": "sandbox_r1" }, "not_after": "2026-01-15T00:00:00Z" },
+            { "id": "r2", "secret": { "name": "sandbox_r2" }, "not_before": "2026-01-01T00:00:00Z" },
+            { "id": "r3", "secret": { "name": "sandbox_r3" }, "not_before": "2999-01-01T00:00:00Z" }] } }"#;
+    let file = folder.file("countersign.json", document);
+    let said = countersign(&["config", "check", "--without-secrets", &file]).stdout();
+    for expected in [
+        "receipts        key r1, until 2026-01-15T00:00:00.000Z  repeats only",
+        "key r2, from 2026-01-01T00:00:00.000Z  signs now",
+        "key r3, from 2999-01-01T00:00:00.000Z  repeats only",
+        "hop             key hop:sandbox  signs now",
+        "sealed          no secret",
+    ] {
+        assert!(said.contains(expected), "{expected:?} is not in {said}");
+    }
 }
 
 #[test]

@@ -96,3 +96,77 @@ fn a_wrong_key_is_named_and_not_shown() {
             .run();
     assert!(said.code == 2 && said.stderr.contains("HS256"), "{said:?}");
 }
+
+#[test]
+fn a_sealed_secret_opens_in_a_configuration_and_nowhere_else() {
+    let folder = Folder::new();
+    let secrets = folder.path("").to_str().unwrap().to_owned();
+    let made = countersign(&["seal", "--new-key"]).run();
+    assert!(made.code == 0 && made.stdout.starts_with("base64:"), "{made:?}");
+    folder.file("sandbox_seal_key", &made.stdout);
+    let secret = countersign(&["keygen"]).stdout();
+    let sealed = countersign(&["seal", "sandbox_acme", "--secrets", &secrets]).input(&secret).run();
+    assert_eq!(sealed.code, 0, "{sealed:?}");
+    let member: serde_json::Value = serde_json::from_str(&sealed.stdout).unwrap();
+    assert_eq!(member["name"], "sandbox_acme");
+    assert!(!sealed.stdout.contains(secret.trim()) && !sealed.stderr.contains(secret.trim()));
+    let again = countersign(&["seal", "sandbox_acme", "--secrets", &secrets]).input(&secret).stdout();
+    assert_ne!(sealed.stdout, again, "each has a nonce of its own");
+
+    let document = |secret: &serde_json::Value| {
+        format!(
+            r#"{{ "version": 1, "environment": "sandbox", "partners": {{ "acme": {{
+                "signature": {{ "keys": [{{ "id": "k1", "secret": {secret} }}] }} }} }} }}"#
+        )
+    };
+    let file = folder.file("countersign.json", &document(&member));
+    let check = countersign(&["config", "check", &file, "--secrets", &secrets]).run();
+    assert_eq!(check.code, 0, "{check:?}");
+    assert!(check.stdout.contains("sealed          sandbox_acme"), "{check:?}");
+    // The same key, by its name and sealed: a signature of the one is accepted under the other.
+    let key = folder.file("key", &secret);
+    let headers = countersign(&["sign", "--key-file", &key]).input(DEPOSIT).stdout();
+    let verify =
+        ["verify", "--config", &file, "--partner", "acme", "-H", headers.trim(), "--secrets", &secrets];
+    assert_eq!(countersign(&verify).input(DEPOSIT).run().code, 0);
+    // Without the seal key only `--without-secrets` can say anything.
+    assert_eq!(countersign(&["config", "check", &file, "--without-secrets"]).run().code, 0);
+    let closed = countersign(&["config", "check", &file]).run();
+    assert!(
+        closed.code == 2 && closed.stderr.contains("needs the seal key \"sandbox_seal_key\""),
+        "{closed:?}"
+    );
+    let moved = document(&serde_json::json!({ "name": "sandbox_globex", "sealed": member["sealed"] }));
+    let moved = folder.file("moved.json", &moved);
+    let said = countersign(&["config", "check", &moved, "--secrets", &secrets]).run();
+    assert!(said.code == 2 && said.stderr.contains("secret.sealed cannot be opened"), "{said:?}");
+}
+
+#[test]
+fn what_cannot_be_sealed_is_said_without_showing_it() {
+    let folder = Folder::new();
+    let seal = |name: &str, key: &str, secret: &str| {
+        let call = countersign(&["seal", name]).input(secret);
+        call.env("countersign_seal_key", key).env("sandbox_seal_key", key).run()
+    };
+    let strong = "a text of thirty-two bytes or more";
+    for (name, key, secret, expected) in [
+        ("acme_key", strong, "Tr0ub4dor&3", "the secret has 11 bytes"),
+        ("acme_key", "short", strong, "the seal key has 5 bytes"),
+        ("acme_key", strong, "", "the secret is empty"),
+        ("acme_key", strong, " Tr0ub4dor&3 with a space before it", "white space"),
+        ("Tr0ub4dor&3", strong, strong, "NAME is not the name of a secret"),
+        ("countersign_seal_key", strong, strong, "NAME is not the name of a secret"),
+    ] {
+        let said = seal(name, key, secret);
+        assert_eq!((said.code, said.stdout.as_str()), (2, ""), "{name}: {said:?}");
+        assert!(said.stderr.contains(expected) && !said.stderr.contains("Tr0ub4dor"), "{name}: {said:?}");
+    }
+    let missing = countersign(&["seal", "acme_key"]).input(strong).run();
+    assert!(missing.code == 2 && missing.stderr.contains("countersign_seal_key is not there"), "{missing:?}");
+    // The name tells the environment: a sandbox's secret may be short, and has a seal key of its own.
+    assert_eq!(seal("sandbox_acme", "short", "short too").code, 0);
+    let file = folder.file("secret", &format!("{strong}\n"));
+    let said = countersign(&["seal", "acme_key", "--file", &file]).env("countersign_seal_key", strong).run();
+    assert_eq!(said.code, 0, "{said:?}");
+}

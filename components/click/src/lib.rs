@@ -32,7 +32,7 @@ async fn handle(request: spin_sdk::http::Request) -> impl IntoResponse {
     match start::instance(&STARTED, start).await {
         Ok(instance) => answer(&instance, request).await,
         Err(problem) => {
-            let reply = Gate::internal_error(problem.as_str());
+            let reply = Gate::internal_error(exchange::request_id(request.headers()), problem.as_str());
             log(&reply.facts.to_json());
             exchange::respond(*reply)
         }
@@ -84,8 +84,7 @@ async fn keep(instance: &Instance, click: Click) {
 }
 
 async fn start() -> Result<Instance, NotStarted> {
-    Ok(Instance {
-        redirector: ConfigurationText::read()?.redirector().await?,
-        clicks: Rc::new(Clicks::new("default")),
-    })
+    let document = ConfigurationText::read()?;
+    let redirector = document.redirector().await?;
+    Ok(Instance { redirector, clicks: Rc::new(Clicks::open("default", document.scope()?).await?) })
 }

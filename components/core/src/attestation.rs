@@ -25,6 +25,7 @@
 use core::fmt::Write as _;
 
 use crate::headers::decimal;
+use crate::keys::{self, Key};
 use crate::mac::{MacKey, Tag, equal, from_base64url, to_base64url};
 use crate::text::Text;
 use crate::time::Timestamp;
@@ -39,6 +40,8 @@ pub const AHEAD_MS_MAX: u64 = 60_000;
 pub enum AttestationReject {
     /// Not of the form `v1;t=<ms>;mac=<43 characters of base64url>`.
     Malformed,
+    /// No hop key is valid now.
+    NoKeyValid,
     /// Made with another key, or for another partner, event id, body or time.
     Mismatch,
     /// Genuine, and too old or too far ahead.
@@ -54,6 +57,7 @@ impl AttestationReject {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Malformed => "attestation is not v1;t=<ms>;mac=<base64url>",
+            Self::NoKeyValid => "no hop key is valid now",
             Self::Mismatch => "attestation is of another key, partner, event id, body or time",
             Self::Stale { .. } => "attestation is too old or too far ahead",
         }
@@ -96,6 +100,30 @@ pub fn verify(
         return Err(AttestationReject::Stale { skew_ms: at.skew_ms(now) });
     }
     Ok(at)
+}
+
+/// The hop key with which the request was attested, of those that are valid at `now`.
+///
+/// # Errors
+/// An [`AttestationReject`], as of [`verify`]: stale where it is that of any valid key.
+pub fn verify_any<'k>(
+    keys: &'k [Key<MacKey>],
+    header: &[u8],
+    partner: &str,
+    event_id: &str,
+    body_sha256: &[u8; 32],
+    now: Timestamp,
+) -> Result<&'k Key<MacKey>, AttestationReject> {
+    let mut reject = AttestationReject::NoKeyValid;
+    for key in keys::valid(keys, now) {
+        match verify(key.secret(), header, partner, event_id, body_sha256, now) {
+            Ok(_attested_at) => return Ok(key),
+            Err(AttestationReject::Mismatch) => reject = AttestationReject::Mismatch,
+            // No other key can say more.
+            Err(other) => return Err(other),
+        }
+    }
+    Err(reject)
 }
 
 fn parse(header: &[u8]) -> Option<(Timestamp, Tag)> {

@@ -35,6 +35,12 @@ pub struct Configuration {
     pub version: Whole<1, 1>,
     /// `production` or `sandbox`.
     pub environment: Environment,
+    /// Where the codes of answers are documented: the `type` of a refusal is this URL, `#` and the code. Absolute, `https:` (in
+    /// the sandbox `http:` too), without a `#`, at most 512 bytes. Default: `https://countersign.example/docs/rejects.md`.
+    pub documentation_url: Option<String>,
+    /// Name of what this document configures: 1 to 64 of `a-z`, `0-9`, `_` and `-`. With the environment it is the scope of
+    /// everything that is stored: documents of other scopes share nothing. Default: `default`.
+    pub name: Option<String>,
     /// Limits on requests, before anything is known of their sender.
     pub limits: Option<Limits>,
     /// Proxies whose `x-forwarded-for` and `x-forwarded-client-cert` are believed: addresses or CIDR networks, at most 64.
@@ -42,12 +48,14 @@ pub struct Configuration {
     pub trusted_proxies: Option<Vec<String>>,
     /// How claims are kept (source §8).
     pub dedup: Option<Dedup>,
+    /// What stands behind the gate.
+    pub upstream: Option<Upstream>,
     /// How a `click_id` proves that it is ours (source §3). Required in production.
     pub click_id: Option<ClickId>,
-    /// The key that signs receipts. Required in production.
-    pub receipt: Option<Mac>,
-    /// The hop key, which proves to the upstream that a request came through the gate. Required in production.
-    pub attestation: Option<Mac>,
+    /// The keys that sign receipts. Required in production.
+    pub receipt: Option<Keys>,
+    /// The hop keys, which prove to the upstream that a request came through the gate. Required in production.
+    pub attestation: Option<Keys>,
     /// Where clicks are sent on to (source §2). The tracker's reader has its members.
     pub campaigns: Option<Unread>,
     /// How clicks are redirected and logged (source §2). The tracker's reader has its members.
@@ -103,7 +111,17 @@ pub struct Dedup {
     pub lease_seconds: Option<Whole<1, 300>>,
 }
 
-/// A secret, by the name under which the host resolves it. The secret itself never stands in the document.
+/// What stands behind the gate.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Upstream {
+    /// Whether it takes an event that it has already for a repeat, however old: then the gate need not refuse what is older than
+    /// its own memory. Default: `true` in the sandbox, `false` in production.
+    pub idempotent: Option<bool>,
+}
+
+/// A secret: by the name under which the host resolves it, or sealed. It never stands in the document in the clear.
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -111,15 +129,34 @@ pub struct Secret {
     /// 1 to 64 of `a-z`, `0-9` and single `_`; first a letter, last no `_`. In the sandbox it begins with `sandbox_`, in
     /// production never.
     pub name: String,
+    /// The secret itself, encrypted: `cs-seal1_…`, as `countersign seal` prints it. Default: the host resolves the name.
+    pub sealed: Option<String>,
 }
 
-/// A key that is one secret.
+/// The keys of one use: one `secret`, which is always valid, or several `keys` that overlap.
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Mac {
+pub struct Keys {
+    /// The only key. Its id is the secret's name.
+    pub secret: Option<Secret>,
+    /// The keys, in place of `secret`: 1 to 8.
+    pub keys: Option<Vec<Key>>,
+}
+
+/// A key, and the time in which it is valid. Rotation is an overlap of two keys.
+#[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    /// 1 to 64 letters, digits, `.`, `_` and `-`; unique in its list.
+    pub id: String,
     /// The secret.
     pub secret: Secret,
+    /// First instant at which the key is valid, `2026-01-01T00:00:00Z`. Default: always.
+    pub not_before: Option<String>,
+    /// First instant at which the key is no longer valid. Default: never.
+    pub not_after: Option<String>,
 }
 
 /// How a `click_id` proves that it is ours (source §3).
@@ -127,21 +164,11 @@ pub struct Mac {
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ClickId {
-    /// Keys that may have minted it, the newest first; at most 8. May be left out where `verify` is `off`.
-    pub keys: Option<Vec<ClickKey>>,
+    /// Keys that mint it, one after the other; each recognises what it minted as long as it is listed. At most 8. May be left
+    /// out where `verify` is `off`.
+    pub keys: Option<Vec<Key>>,
     /// What becomes of an event whose `click_id` does not prove itself. Default: `require`.
     pub verify: Option<ClickVerify>,
-}
-
-/// A key that mints and seals click ids.
-#[derive(Clone, Debug, Deserialize)]
-#[cfg_attr(feature = "schema", derive(JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct ClickKey {
-    /// 1 to 64 letters, digits, `.`, `_` and `-`; unique among the click keys.
-    pub id: String,
-    /// The secret.
-    pub secret: Secret,
 }
 
 /// What becomes of an event whose `click_id` does not prove itself.
@@ -170,6 +197,9 @@ pub struct Partner {
     pub source: Option<Source>,
     /// The quota of verified events (source §5).
     pub rate: Option<Rate>,
+    /// How old an event may be that this gate does not know, in seconds; at most the retention where the upstream is not
+    /// idempotent. An inbox takes every age. Default: the retention; with an idempotent upstream any age.
+    pub ts_event_past_seconds_max: Option<TsEventPast>,
     /// The answer to an event that is being handed on at this moment: 503 or 409. Default: 503, which every sender retries.
     #[cfg_attr(feature = "schema", schemars(extend("enum" = [409, 503, null])))]
     pub in_flight_status: Option<Whole<409, 503>>,
@@ -197,7 +227,7 @@ pub struct Signature {
     /// How far the `webhook-timestamp` may be off, in seconds; only for `standard-webhooks`. Default: 300.
     pub tolerance_seconds: Option<Whole<1, 3_600>>,
     /// The keys: 1 to 8, at most 4 of them valid at once.
-    pub keys: Vec<SignatureKey>,
+    pub keys: Vec<Key>,
 }
 
 /// What is signed.
@@ -224,21 +254,6 @@ pub enum SignaturePlace {
     Body,
 }
 
-/// A key that signs payloads. Rotation is an overlap of two keys.
-#[derive(Clone, Debug, Deserialize)]
-#[cfg_attr(feature = "schema", derive(JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct SignatureKey {
-    /// 1 to 64 letters, digits, `.`, `_` and `-`; unique among the partner's signature keys. Metrics show its last use.
-    pub id: String,
-    /// The secret.
-    pub secret: Secret,
-    /// First instant at which the key is valid, `2026-01-01T00:00:00Z`. Default: always.
-    pub not_before: Option<String>,
-    /// First instant at which the key is no longer valid. Default: never.
-    pub not_after: Option<String>,
-}
-
 /// The tokens that must be presented (source §5): `Authorization: Bearer …`.
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
@@ -261,7 +276,8 @@ pub struct Token {
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TokenKey {
-    /// 1 to 64 letters, digits, `.`, `_` and `-`; unique among the partner's keys and tokens. A JWT may name it as `kid`.
+    /// The `kid` by which a JWT names it, any text of 1 to 128 bytes without control characters; unique among the partner's keys and
+    /// tokens.
     pub id: String,
     /// The only algorithm for which the key is used.
     pub algorithm: TokenAlgorithm,
@@ -310,13 +326,14 @@ pub struct PublicKey {
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OpaqueToken {
-    /// 1 to 64 letters, digits, `.`, `_` and `-`; unique among the partner's keys and tokens.
+    /// 1 to 128 bytes without control characters; unique among the partner's keys and tokens.
     pub id: String,
     /// SHA-256 of the token: 64 hex digits. The token has 32 random bytes or more, or its hash could be searched for.
     pub sha256: String,
     /// First instant at which the token is valid, `2026-01-01T00:00:00Z`. Default: always.
     pub not_before: Option<String>,
-    /// First instant at which the token is no longer valid. Default: never.
+    /// First instant at which the token is no longer valid, 400 days after `not_before` at the latest. Default: those 400 days; where
+    /// neither is written, never.
     pub not_after: Option<String>,
 }
 
@@ -358,6 +375,9 @@ pub struct EventRule {
 
 /// Length of a fallback window in seconds: at most 400 days, as the retention.
 pub type FallbackWindow = Whole<1, 34_560_000>;
+
+/// Age of an event in seconds: at most 400 days, as the retention.
+pub type TsEventPast = Whole<1, 34_560_000>;
 
 /// A declared event type: 1 to 64 of `a-z`, `0-9` and `_`.
 #[derive(Clone, Copy, Debug, Deserialize)]

@@ -1,18 +1,21 @@
 //! The event vocabulary (source §4, §8): types, required members, and what is wrong with an event that is refused.
 
+mod vocabulary;
+
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
+use crate::identifier::{self, IdentifierReject};
 use crate::json::{Document, Object, Str, Value};
 use crate::money::{Amount, AmountProblem, Currency};
 use crate::text::Text;
 use crate::time::{TimeProblem, Timestamp};
 
+pub use vocabulary::{CustomEvent, Demands, EventName, EventType, Original, Presence, Sign};
+
 /// An event's id: 1 to 128 visible ASCII characters, so that it can stand in a header field.
 pub type EventId = Text<128>;
-/// An event's type: 1 to 64 of `a-z`, `0-9` and `_`.
-pub type EventName = Text<64>;
 /// A click's id: 1 to 128 visible ASCII characters; one of ours has 44.
 pub type ClickId = Text<128>;
 
@@ -20,7 +23,7 @@ pub type ClickId = Text<128>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// The type: built in, or declared by the partner's rules.
-    pub event: EventName,
+    pub event: EventType,
     /// The event's own id, unique per partner.
     pub event_id: EventId,
     /// The click it belongs to; whether it is one of ours is for [`crate::click`] to say.
@@ -29,17 +32,13 @@ pub struct Event {
     pub ts_event: Timestamp,
     /// Its money, never below zero: what a refund or a chargeback takes away is positive too, and the type gives the sign.
     pub amount: Option<Amount>,
-    /// The event that a refund or a chargeback takes back. It may arrive later than they do.
+    /// The event that this one undoes ([`EventType::original`]). It may arrive later.
     pub original_event_id: Option<EventId>,
     /// Whether the sender takes the deposit for the player's first; the contract decides (source §8).
     pub is_ftd: Option<bool>,
     /// Whether the deposit was a bonus rather than the player's money, which makes it no first deposit (source §8).
     pub bonus: Option<bool>,
 }
-
-/// The event types that every partner may send.
-pub const BUILT_IN: [&str; 6] =
-    ["registration", "kyc_approved", "deposit_success", "refund", "chargeback", "install"];
 
 /// What one partner's events may look like.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,26 +47,6 @@ pub struct EventRules {
     pub custom: Vec<CustomEvent>,
     /// How far `ts_event` may be ahead of our clock, in milliseconds.
     pub ts_event_future_ms_max: u64,
-}
-
-/// An event type that a partner has beside the built-in ones.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CustomEvent {
-    /// Its name.
-    pub name: EventName,
-    /// Whether it carries `amount` and `currency`.
-    pub amount: Presence,
-}
-
-/// Whether an event type has a member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Presence {
-    /// It must not be there.
-    None,
-    /// It may be there.
-    Optional,
-    /// It must be there.
-    Required,
 }
 
 /// The most rejects that are listed of one event; later ones show once these are mended.
@@ -151,8 +130,9 @@ pub fn read(document: &Document<'_>, rules: &EventRules, now: Timestamp) -> Resu
 
     let event = rejects.note("/event", event_type(members.event, rules));
     let (event, demands) = event.map_or((None, Demands::PLAIN), |(event, demands)| (Some(event), demands));
-    let event_id = rejects.note("/event_id", identifier(members.event_id, EVENT_ID));
-    let click_id = rejects.note("/click_id", identifier(members.click_id, CLICK_ID));
+    let event_id = rejects.note("/event_id", filled(members.event_id, EVENT_ID));
+    // Whether that was filled in is for [`crate::click`] to say, with a code of its own.
+    let click_id = rejects.note("/click_id", visible(members.click_id, CLICK_ID));
     let ts_event = rejects.note("/ts_event", instant(members.ts_event));
     if let Some(ahead_ms) = ts_event.map(|ts_event| ts_event.since_ms(now))
         && ahead_ms > rules.ts_event_future_ms_max
@@ -167,7 +147,7 @@ pub fn read(document: &Document<'_>, rules: &EventRules, now: Timestamp) -> Resu
     let bonus = rejects.note("/bonus", members.bonus.map(|value| boolean(value, BONUS)).transpose());
     descriptions(&members, &mut rejects);
 
-    (rejects.event, rejects.event_id) = (event, event_id);
+    (rejects.event, rejects.event_id) = (event.map(|event| event.name()), event_id);
     match (event, event_id, click_id, ts_event, original_event_id, is_ftd, bonus) {
         (
             Some(event),
@@ -223,46 +203,30 @@ members! {
     install_id, geo, device, ip, ua, kyc_level, payment_method, aff_sub, campaign, creative_id, consent,
 }
 
-/// What an event type demands beyond the members that all of them have.
-#[derive(Clone, Copy)]
-struct Demands {
-    amount: Presence,
-    /// Takes back what another event brought: that event has to be named, and the amount is more than zero, since to take
-    /// back nothing is a mistake of the sender's.
-    takes_back: bool,
-}
-
-impl Demands {
-    const PLAIN: Self = Self { amount: Presence::Optional, takes_back: false };
-
-    fn of(event: &str, rules: &EventRules) -> Option<Self> {
-        match event {
-            "registration" | "kyc_approved" | "install" => Some(Self::PLAIN),
-            // Zero is an amount: the bonus "zero" replenishment of source §8 is an event, though never a first deposit.
-            "deposit_success" => Some(Self { amount: Presence::Required, takes_back: false }),
-            "refund" | "chargeback" => Some(Self { amount: Presence::Required, takes_back: true }),
-            custom => {
-                let declared = rules.custom.iter().find(|declared| declared.name.as_str() == custom)?;
-                Some(Self { amount: declared.amount, takes_back: false })
-            }
-        }
-    }
-}
-
-fn event_type(value: Option<Value<'_>>, rules: &EventRules) -> Result<(EventName, Demands), &'static str> {
+fn event_type(value: Option<Value<'_>>, rules: &EventRules) -> Result<(EventType, Demands), &'static str> {
     let name: EventName = value.and_then(string).and_then(|text| text.to_text()).ok_or(EVENT)?;
-    let demands = Demands::of(name.as_str(), rules).ok_or(EVENT)?;
-    Ok((name, demands))
+    let event = EventType::named(name);
+    let demands = event.demands(&rules.custom).ok_or(EVENT)?;
+    Ok((event, demands))
 }
 
-/// A text of visible ASCII, as long as its type.
-fn identifier<const N: usize>(
-    value: Option<Value<'_>>,
-    problem: &'static str,
-) -> Result<Text<N>, &'static str> {
+/// An id that the sender's system filled in.
+fn filled<const N: usize>(value: Option<Value<'_>>, problem: &'static str) -> Result<Text<N>, &'static str> {
+    let text = visible(value, problem)?;
+    identifier::check(text.as_str()).map_err(IdentifierReject::as_str)?;
+    Ok(text)
+}
+
+/// A text of visible ASCII, as long as its type. Where it is not, a cause that has a name is named.
+fn visible<const N: usize>(value: Option<Value<'_>>, problem: &'static str) -> Result<Text<N>, &'static str> {
     let text: Text<N> = value.and_then(string).and_then(|text| text.to_text()).ok_or(problem)?;
-    let visible = !text.is_empty() && text.as_str().bytes().all(|byte| byte.is_ascii_graphic());
-    if visible { Ok(text) } else { Err(problem) }
+    if text.is_empty() {
+        return Err(problem);
+    }
+    if text.as_str().bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(text);
+    }
+    Err(identifier::check(text.as_str()).err().map_or(problem, IdentifierReject::as_str))
 }
 
 fn instant(value: Option<Value<'_>>) -> Result<Timestamp, &'static str> {
@@ -309,10 +273,14 @@ fn amount(
         Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) => return Err(AMOUNT),
         None => return Err(AMOUNT_MISSING),
     };
+    // Where the body's bytes are signed, the reader lets such numbers pass; money means the same to everybody all the same.
+    if !number.is_exact() {
+        return Err(AMOUNT_INEXACT);
+    }
     let Some(currency) = currency else { return Ok(None) };
     let amount = Amount::parse(number.literal(), currency).map_err(AmountProblem::as_str)?;
     match amount.minor {
-        ..=0 if demands.takes_back => Err(AMOUNT_NOT_POSITIVE),
+        ..=0 if demands.original.is_some() => Err(AMOUNT_NOT_POSITIVE),
         ..0 => Err(AMOUNT_NEGATIVE),
         _ => Ok(Some(amount)),
     }
@@ -325,19 +293,23 @@ fn original(
     event_id: Option<&EventId>,
 ) -> Result<Option<EventId>, &'static str> {
     if value.is_none() {
-        return if demands.takes_back { Err(ORIGINAL_MISSING) } else { Ok(None) };
+        return if demands.original.is_some() { Err(ORIGINAL_MISSING) } else { Ok(None) };
     }
-    let original = identifier(value, ORIGINAL)?;
+    let original = filled(value, ORIGINAL)?;
     if event_id == Some(&original) { Err(ORIGINAL_IS_ITSELF) } else { Ok(Some(original)) }
 }
 
 /// Checks the members that say more of player and campaign. They are read where they are needed, from the payload.
 fn descriptions(members: &Members<'_>, rejects: &mut EventRejects) {
+    for (pointer, value) in [
+        ("/account_id", members.account_id),
+        ("/session_id", members.session_id),
+        ("/install_id", members.install_id),
+    ] {
+        let _noted = rejects.note(pointer, value.map_or(Ok(()), identified));
+    }
     type Check = fn(Str<'_>) -> bool;
-    let checks: [(&'static str, Option<Value<'_>>, Check, &'static str); 12] = [
-        ("/account_id", members.account_id, is_label, LABEL),
-        ("/session_id", members.session_id, is_label, LABEL),
-        ("/install_id", members.install_id, is_label, LABEL),
+    let checks: [(&'static str, Option<Value<'_>>, Check, &'static str); 9] = [
         ("/geo", members.geo, is_country, GEO),
         ("/device", members.device, is_label, LABEL),
         ("/ip", members.ip, is_address, IP),
@@ -360,6 +332,15 @@ fn descriptions(members: &Members<'_>, rejects: &mut EventRejects) {
             rejects.add("/consent", CONSENT);
         }
     }
+}
+
+/// Checks an id of others, which may be any text: everything that is said of one player hangs on it.
+fn identified(value: Value<'_>) -> Result<(), &'static str> {
+    let text: Text<LABEL_BYTES_MAX> = string(value).and_then(|text| text.to_text()).ok_or(LABEL)?;
+    if text.is_empty() {
+        return Err(LABEL);
+    }
+    identifier::check(text.as_str()).map_err(IdentifierReject::as_str)
 }
 
 /// Checks a consent: without its version nobody can say to what the player agreed (source §9).
@@ -422,8 +403,8 @@ pub const UA_BYTES_MAX: usize = 1024;
 const IP_BYTES_MAX: usize = 45;
 
 const DOCUMENT: &str = "send one event as a JSON object";
-const EVENT: &str = "send a known event type, such as registration, kyc_approved, deposit_success, refund, chargeback or \
-                     install, or one that was declared for you";
+const EVENT: &str = "send a known event type, such as registration, kyc_approved, deposit_success, refund, chargeback, \
+                     chargeback_reversed or install, or one that was declared for you";
 const EVENT_ID: &str = "send a string of 1 to 128 visible ASCII characters, unique for each event";
 const CLICK_ID: &str =
     "send the click_id as the redirect delivered it: a string of 1 to 128 visible ASCII characters";
@@ -431,6 +412,8 @@ const TS_EVENT_AHEAD: &str = "send the time at which the event happened; this is
                               that the time is UTC";
 const AMOUNT: &str = "send a JSON number such as 100.00";
 const AMOUNT_STRING: &str = "send a JSON number such as 100.00, not a string";
+const AMOUNT_INEXACT: &str = "send the amount with the currency's decimals, such as 19.90; a float that is printed in full, such as \
+                              19.899999999999999, is another number (PHP: serialize_precision = -1)";
 const AMOUNT_MISSING: &str = "send the amount too: a JSON number such as 100.00";
 const AMOUNT_NEGATIVE: &str =
     "send an amount of 0 or more; what takes money back is a refund or a chargeback";

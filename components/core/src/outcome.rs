@@ -11,6 +11,9 @@ use crate::event::{EventId, EventName};
 use crate::text::Text;
 use crate::time::Timestamp;
 
+/// What the sender and the operator call a request by: 1 to 64 letters, digits and `.`, `_`, `-`.
+pub type RequestId = Text<64>;
+
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $text:literal, $status:literal, $hint:literal;)*) => {
         /// Every answer of the gate, in the order of the checks (`docs/architecture.md`, source §5, §8, §14). Closed: a
@@ -48,7 +51,7 @@ codes! {
     Accepted = "accepted", 200, "";
     /// The same event was handed on before.
     Duplicate = "duplicate", 200, "";
-    /// Another event of the same click and type was handed on inside the window.
+    /// Another event of the same click and type was handed on that happened less than a window away.
     FallbackDuplicate = "fallback_duplicate", 200, "";
     /// Check 1: only `POST` is answered.
     MethodNotAllowed = "method_not_allowed", 405, "send the postback as POST";
@@ -75,7 +78,7 @@ codes! {
     /// Check 6: the token lives longer than the partner's maximum.
     TokenLifetimeTooLong = "token_lifetime_too_long", 401, "mint tokens with a shorter lifetime (exp - iat)";
     /// `/collect`: the attestation is missing, wrong, or too old.
-    AttestationInvalid = "attestation_invalid", 403, "send events to the gate; only a filter with the hop key may collect";
+    AttestationInvalid = "attestation_invalid", 503, "send events to /postback; only a filter with the hop key may collect";
     /// Check 7: not strict JSON.
     PayloadMalformed = "payload_malformed", 400, "send one JSON object: UTF-8, no duplicate members, exact numbers";
     /// Check 8: no signature, or not that of any valid key.
@@ -84,17 +87,19 @@ codes! {
     EventInvalid = "event_invalid", 422, "fix the members named in errors";
     /// Check 9: the click_id is not one of ours.
     ClickIdInvalid = "click_id_invalid", 422, "send the click_id exactly as the redirect delivered it";
-    /// Check 10: the partner's quota is spent.
+    /// Check 11: the event is not known, and too old to be told from a repeat.
+    EventTooOld = "event_too_old", 422, "this event is too old to be told from a repeat; do not resend it, report its event_id to the receiver";
+    /// Check 13: the partner's quota is spent.
     RateLimited = "rate_limited", 429, "slow down; retry after Retry-After";
-    /// Check 11: the event id was accepted with another payload.
+    /// Check 10: the event id was accepted with another payload.
     EventIdReused = "event_id_reused", 422, "use a new event_id for a new event; resend an old one unchanged";
-    /// Check 11: the same event is being handed on at this moment.
+    /// Check 10: the same event is being handed on at this moment.
     InFlight = "in_flight", 503, "the same event is being processed; retry after Retry-After";
-    /// Check 13: the upstream failed or did not answer.
+    /// Check 14: the upstream failed or did not answer.
     UpstreamUnavailable = "upstream_unavailable", 503, "nothing was lost; retry after Retry-After";
-    /// Check 13: the upstream answered with a redirect (source §5 forbids them).
+    /// Check 14: the upstream answered with a redirect (source §5 forbids them).
     UpstreamRedirectRefused = "upstream_redirect_refused", 502, "the receiver is misconfigured; retry later";
-    /// Check 13: the upstream refused the event; its own answer is passed on, with its own status.
+    /// Check 14: the upstream refused the event; its own answer is passed on, with its own status.
     UpstreamRefused = "upstream_refused", 400, "see the receiver's answer";
     /// Any check: the store could not answer.
     StoreUnavailable = "store_unavailable", 503, "nothing was accepted; retry after Retry-After";
@@ -109,6 +114,44 @@ impl Code {
     #[must_use]
     pub const fn is_success(self) -> bool {
         self.status() == 200
+    }
+
+    /// Whether the sender may read which clause of the check failed. It may where its own request is at fault: it needs the
+    /// cause to mend it, and whoever can read the answer has sent the request. What concerns the operator's side stays in the log.
+    #[must_use]
+    pub const fn tells_detail(self) -> bool {
+        match self {
+            Self::NotFound
+            | Self::ContentTypeUnsupported
+            | Self::PayloadTooLarge
+            | Self::TokenMissing
+            | Self::PartnerUnknown
+            | Self::SourceNotAllowed
+            | Self::CertificateNotAllowed
+            | Self::TokenInvalid
+            | Self::TokenExpired
+            | Self::TokenLifetimeTooLong
+            | Self::AttestationInvalid
+            | Self::PayloadMalformed
+            | Self::SignatureInvalid
+            | Self::EventTooOld
+            | Self::EventIdReused => true,
+            // Their bodies have the cause in members of their own.
+            Self::EventInvalid | Self::ClickIdInvalid => false,
+            Self::Accepted
+            | Self::Duplicate
+            | Self::FallbackDuplicate
+            | Self::MethodNotAllowed
+            | Self::SourceLimited
+            | Self::RateLimited
+            | Self::InFlight
+            | Self::UpstreamUnavailable
+            | Self::UpstreamRedirectRefused
+            | Self::UpstreamRefused
+            | Self::StoreUnavailable
+            | Self::FilterMisconfigured
+            | Self::InternalError => false,
+        }
     }
 
     /// A name that is unique among codes, for metrics and logs: the two `rate_limited` differ.
@@ -134,32 +177,51 @@ pub struct Reply {
 /// What metrics and logs may know of a request: nothing secret and no personal data.
 #[derive(Clone, Debug)]
 pub struct Facts {
+    /// Names the request; empty where the host has no id for it.
+    pub request_id: RequestId,
     /// The answer.
     pub code: Code,
     /// The partner, once known.
     pub partner: Option<Arc<str>>,
     /// The signature key that verified the payload.
     pub key_id: Option<Arc<str>>,
-    /// The key that verified the token.
+    /// The key that verified the token, or the name of the opaque token.
     pub token_key_id: Option<Arc<str>>,
-    /// The key with which the event's click id was minted.
+    /// The key that the click id was minted with.
     pub click_key_id: Option<Arc<str>>,
-    /// When the event happened, by its sender's clock, once read from a verified payload.
-    pub ts_event: Option<Timestamp>,
     /// The event's id, once read from a verified payload.
     pub event_id: Option<EventId>,
     /// The event's type, once read from a verified payload.
     pub event: Option<EventName>,
-    /// For the operator's log, never for the sender: which clause of the check failed.
+    /// When the event happened, by the sender's clock; once read from a verified payload.
+    pub ts_event: Option<Timestamp>,
+    /// Which clause of the check failed. The sender reads it too where [`Code::tells_detail`].
     pub detail: &'static str,
 }
 
 impl Facts {
+    /// What is known of a request before the first check.
+    pub(crate) const fn of_request(request_id: RequestId) -> Self {
+        Self {
+            request_id,
+            code: Code::InternalError,
+            partner: None,
+            key_id: None,
+            token_key_id: None,
+            click_key_id: None,
+            event_id: None,
+            event: None,
+            ts_event: None,
+            detail: "",
+        }
+    }
+
     /// One line of JSON for a log.
     #[must_use]
     pub fn to_json(&self) -> String {
         let mut line = String::from("{");
         let fields = [
+            ("request_id", Some(self.request_id.as_str()).filter(|id| !id.is_empty())),
             ("code", Some(self.code.metric())),
             ("detail", Some(self.detail).filter(|detail| !detail.is_empty())),
             ("partner", self.partner.as_deref()),

@@ -5,9 +5,11 @@
 
 pub mod check;
 mod compile;
+mod keys;
 mod minting;
 mod partner;
 pub mod sandbox;
+mod seal;
 mod secret;
 mod token;
 
@@ -19,37 +21,50 @@ use alloc::vec::Vec;
 use crate::click::ClickKey;
 use crate::dedup::TableSize;
 use crate::event::{EventName, EventRules};
+use crate::keys::Key;
 use crate::rate::Rate;
-use crate::receipt::MacKey;
+use crate::receipt::{MacKey, ReceiptKeys};
 use crate::signature::SignaturePolicy;
 use crate::source::{Cidr, SourcePolicy};
 use crate::token::TokenPolicy;
 
-pub use self::compile::{CLICK_KEYS_MAX, PARTNERS_MAX, TRUSTED_PROXIES_MAX};
+pub use self::compile::{PARTNERS_MAX, TRUSTED_PROXIES_MAX};
+pub use self::keys::own_keys;
 pub use self::minting::Minting;
 pub use self::partner::{CERTIFICATES_MAX, EVENT_RULES_MAX, NETWORKS_MAX, PARTNER_NAME_BYTES_MAX};
+pub use self::seal::{Place as SealPlace, SealKey};
 pub use self::secret::{Encoding as SecretEncoding, decode as decode_secret};
-pub use self::secret::{SECRET_BYTES_MAX, SECRET_BYTES_MIN, Secrets};
+pub use self::secret::{SECRET_BYTES_MAX, SECRET_BYTES_MIN, Secrets, names_asked_for, seal_place};
 pub use self::token::{ISSUER_BYTES_MAX, opaque_tokens};
 pub use crate::document::{ClickVerify, ConfigError, Environment};
+
+/// Where a document says nothing of it, and for answers without a document. The name is reserved (RFC 2606): it is nobody's site.
+pub const DOCUMENTATION_URL: &str = "https://countersign.example/docs/rejects.md";
 
 /// A validated configuration. Immutable: a new document makes a new policy.
 #[derive(Debug)]
 pub struct Policy {
     /// Whether real money moves. Production never shows a string-to-sign and knows no published key.
     pub environment: Environment,
-    /// RequestLimits on requests, before anything is known of their sender.
+    /// What its state belongs to: `production/default`. At most 75 characters.
+    pub scope: Arc<str>,
+    /// Where the codes of answers are documented; `type` in a refusal is this URL, `#` and the code.
+    pub documentation_url: Arc<str>,
+    /// Limits on requests, before anything is known of their sender.
     pub limits: RequestLimits,
     /// Proxies whose `x-forwarded-for` and `x-forwarded-client-cert` are believed; at most 64.
     pub trusted_proxies: Vec<Cidr>,
     /// How claims are kept.
     pub dedup: Dedup,
+    /// Whether what stands behind the gate knows repeats by itself, however old.
+    pub upstream_is_idempotent: bool,
     /// How a `click_id` proves that it is ours (source §3).
     pub click_id: ClickPolicy,
-    /// Signs receipts. Its value is of no other use, so no partner can make a receipt.
-    pub receipt: MacKey,
-    /// The hop key: signs `x-countersign-attestation` towards the upstream, and verifies it at `/collect`.
-    pub attestation: MacKey,
+    /// Sign receipts. Their secrets are of no other use, so no partner can make a receipt.
+    pub receipt: Arc<ReceiptKeys>,
+    /// The hop keys: they sign `x-countersign-attestation` towards the upstream, and verify it at `/collect`; at most 8, of which
+    /// at most 4 are valid at once. Each is named `hop:` and its id.
+    pub attestation: Vec<Key<MacKey>>,
     /// In the order of their names.
     partners: Vec<Partner>,
     /// Token issuer to name of its partner.
@@ -58,7 +73,7 @@ pub struct Policy {
     opaque_tokens: BTreeMap<[u8; 32], Arc<str>>,
 }
 
-/// RequestLimits on requests, before anything is known of their sender.
+/// Limits on requests, before anything is known of their sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestLimits {
     /// Longest body in bytes; 1,024 to 1,048,576.
@@ -81,7 +96,7 @@ pub struct Dedup {
 /// How a `click_id` proves that it is ours (source §3).
 #[derive(Debug)]
 pub struct ClickPolicy {
-    /// Keys that may have minted it; at most 8. Empty only where `verify` is [`ClickVerify::Off`].
+    /// Keys that may have minted it, whatever their dates; at most 8. Empty only where `verify` is [`ClickVerify::Off`].
     pub keys: Vec<ClickKey>,
     /// What becomes of an event whose `click_id` does not prove itself.
     pub verify: ClickVerify,
@@ -102,6 +117,8 @@ pub struct Partner {
     pub rate: Rate,
     /// The answer to an event that is being handed on at this moment.
     pub in_flight_status: InFlightStatus,
+    /// How old an event may be that a gate in front of an upstream does not know, in milliseconds; `None`: of any age.
+    pub ts_event_past_ms_max: Option<u64>,
     /// What its events may look like (source §4).
     pub events: EventRules,
     /// Event type to length of the fallback window in milliseconds.

@@ -6,7 +6,12 @@
 //! | `raw` | the body's bytes | `sha256=<64 hex digits>` in a header field |
 //! | `standard-webhooks` | `<webhook-id>.<webhook-timestamp>.<body>` | `v1,<base64>` in `webhook-signature`, several apart by spaces |
 //!
+//! Where none of the three `webhook-*` fields is there, `svix-id`, `svix-timestamp` and `svix-signature` are read in their place.
+//!
 //! A signature in a member covers the canonical payload without that member.
+//!
+//! Whatever is signed, an event is known again by the hash of its canonical payload. Where the body's bytes are signed, a number that
+//! RFC 8785 cannot write stands in it as it was written ([`crate::json::Numbers::AsWritten`]).
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -15,19 +20,25 @@ use core::fmt;
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD as ALPHABET;
-use base64::engine::general_purpose::{GeneralPurpose, PAD, STANDARD};
+use base64::engine::general_purpose::{GeneralPurpose, PAD};
 use sha2::{Digest as _, Sha256};
 
+use self::presented::{Covers, Presented};
 use crate::canonical::{self, PayloadHash, Sink};
-use crate::headers::{Headers, decimal};
-use crate::json::{Document, Value};
-use crate::mac::{Mac, MacKey, Tag, equal, from_hex};
-use crate::text::Text;
+use crate::headers::Headers;
+use crate::json::{Document, ReadLimits};
+use crate::keys::{self, KEYS_VALID_MAX, Key};
+use crate::mac::{Mac, MacKey, Tag, equal};
 use crate::time::Timestamp;
 use crate::validity::Validity;
 
+mod diagnosis;
+mod presented;
 mod sign;
 
+pub use diagnosis::{
+    DIAGNOSIS_BODY_BYTES_MAX, DIAGNOSIS_MACS_MAX, PUBLISHED_SECRET, SignatureCause, diagnose,
+};
 pub use sign::{Message, SignProblem, Signed, sign};
 
 /// How a partner signs.
@@ -37,7 +48,7 @@ pub struct SignaturePolicy {
     pub scheme: Scheme,
     /// Where the signature stands; of no meaning for [`Scheme::StandardWebhooks`].
     pub place: Place,
-    /// At most [`KEYS_MAX`], of which at most [`KEYS_VALID_MAX`] at once; any further are never tried.
+    /// At most [`keys::KEYS_MAX`], of which at most [`KEYS_VALID_MAX`] at once; any further are never tried.
     pub keys: Vec<SigningKey>,
     /// How far a `webhook-timestamp` may be from now, either way, in milliseconds; exactly so far is accepted.
     pub tolerance_ms: u64,
@@ -54,6 +65,17 @@ pub enum Scheme {
     StandardWebhooks,
 }
 
+impl Scheme {
+    /// How a payload that is signed so is read: only the canonical payload needs numbers that RFC 8785 can write.
+    #[must_use]
+    pub const fn read_limits(self) -> ReadLimits {
+        match self {
+            Self::Jcs => ReadLimits::POSTBACK,
+            Self::Raw | Self::StandardWebhooks => ReadLimits::BYTES_SIGNED,
+        }
+    }
+}
+
 /// Where a signature stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -63,10 +85,6 @@ pub enum Place {
     Body(Box<str>),
 }
 
-/// The most keys of one partner.
-pub const KEYS_MAX: usize = 8;
-/// The most keys of one partner that are valid at one time: each costs a MAC per request.
-pub const KEYS_VALID_MAX: usize = 4;
 /// The most `v1` entries in one `webhook-signature`.
 pub const WEBHOOK_TAGS_MAX: usize = 8;
 /// The longest `webhook-signature`, in bytes.
@@ -83,16 +101,36 @@ impl Place {
 
 /// A secret that signs, ready for use.
 #[derive(Clone)]
-pub struct SigningKey {
-    id: Arc<str>,
+pub struct SigningSecret {
     mac: MacKey,
-    validity: Validity,
+    /// For [`diagnose`], which tries what a sender may have made of it. It is worth no more than `mac`, which signs too.
+    bytes: Box<[u8]>,
 }
+
+impl SigningSecret {
+    /// Prepares the bytes of a key.
+    #[must_use]
+    pub fn new(secret: &[u8]) -> Self {
+        Self { mac: MacKey::new(secret), bytes: Box::from(secret) }
+    }
+
+    /// Begins a signature.
+    pub(crate) fn start(&self) -> Mac {
+        self.mac.start()
+    }
+}
+
+impl fmt::Debug for SigningSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SigningSecret(secret)")
+    }
+}
+
+/// A key that signs; its id names it in metrics and logs.
+pub type SigningKey = Key<SigningSecret>;
 
 impl SigningKey {
     /// Prepares a key that is accepted from `not_before` on and up to, not including, `not_after`.
-    ///
-    /// `id` names it in metrics and logs.
     #[must_use]
     pub fn new(
         id: Arc<str>,
@@ -100,28 +138,7 @@ impl SigningKey {
         not_before: Option<Timestamp>,
         not_after: Option<Timestamp>,
     ) -> Self {
-        Self { id, mac: MacKey::new(secret), validity: Validity { not_before, not_after } }
-    }
-
-    /// The key's name.
-    #[must_use]
-    pub fn id(&self) -> &Arc<str> {
-        &self.id
-    }
-
-    /// Whether the key is accepted at `now`.
-    #[must_use]
-    pub fn is_valid_at(&self, now: Timestamp) -> bool {
-        self.validity.contains(now)
-    }
-}
-
-impl fmt::Debug for SigningKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SigningKey")
-            .field("id", &self.id)
-            .field("validity", &self.validity)
-            .finish_non_exhaustive()
+        Self::with(id, SigningSecret::new(secret), Validity { not_before, not_after })
     }
 }
 
@@ -221,94 +238,8 @@ pub fn verify(
             return Err(SignatureReject::TimestampOutsideTolerance { skew_ms });
         }
     }
-    Ok(Verified { key_id: key.id.clone(), payload_hash })
+    Ok(Verified { key_id: Arc::clone(key.id()), payload_hash })
 }
-
-/// What a request says of its signature; nothing of it is believed yet.
-struct Presented<'a> {
-    tags: [Option<Tag>; WEBHOOK_TAGS_MAX],
-    covers: Covers<'a>,
-    sent_at: Option<Timestamp>,
-}
-
-/// The bytes under a signature.
-enum Covers<'a> {
-    Canonical { without: Option<&'a str> },
-    Body,
-    Webhook { id: &'a [u8], timestamp: &'a [u8] },
-}
-
-impl<'a> Presented<'a> {
-    fn read(
-        policy: &'a SignaturePolicy,
-        headers: Headers<'a>,
-        document: &Document<'_>,
-    ) -> Result<Self, SignatureReject> {
-        match (policy.scheme, &policy.place) {
-            (Scheme::Jcs, Place::Header(name)) => {
-                Self::one(field(headers, name)?, Covers::Canonical { without: None })
-            }
-            (Scheme::Raw, Place::Header(name)) => Self::one(field(headers, name)?, Covers::Body),
-            (Scheme::Jcs, Place::Body(name)) => {
-                let member = document.object().and_then(|object| object.get(name));
-                let Value::String(text) = member.ok_or(SignatureReject::Missing)? else {
-                    return Err(SignatureReject::Malformed);
-                };
-                let text: Text<HEX_FIELD> = text.to_text().ok_or(SignatureReject::Malformed)?;
-                Self::one(text.as_str().as_bytes(), Covers::Canonical { without: Some(name) })
-            }
-            // The configuration refuses a signature in the body over the body; without it, this fails closed.
-            (Scheme::Raw, Place::Body(_)) => Err(SignatureReject::Malformed),
-            (Scheme::StandardWebhooks, _) => Self::webhook(headers),
-        }
-    }
-
-    fn one(field: &[u8], covers: Covers<'a>) -> Result<Self, SignatureReject> {
-        let tag = field.strip_prefix(b"sha256=").and_then(from_hex).ok_or(SignatureReject::Malformed)?;
-        let mut tags = [None; WEBHOOK_TAGS_MAX];
-        tags[0] = Some(tag);
-        Ok(Self { tags, covers, sent_at: None })
-    }
-
-    fn webhook(headers: Headers<'a>) -> Result<Self, SignatureReject> {
-        let id = field(headers, "webhook-id")?;
-        let timestamp = field(headers, "webhook-timestamp")?;
-        let signature = field(headers, "webhook-signature")?;
-        let seconds = decimal(timestamp).filter(|seconds| *seconds <= Timestamp::MAX.as_seconds());
-        let seconds = seconds.filter(|_| is_message_id(id) && signature.len() <= WEBHOOK_SIGNATURE_BYTES_MAX);
-        let sent_at = Timestamp::from_ms(seconds.ok_or(SignatureReject::Malformed)?.saturating_mul(1000));
-        let mut tags = [None; WEBHOOK_TAGS_MAX];
-        let mut free = tags.iter_mut();
-        // Entries of other versions (`v1a` is asymmetric) and broken ones are passed over, as the libraries do.
-        for tag in signature.split(|byte| *byte == b' ').filter_map(webhook_tag) {
-            *free.next().ok_or(SignatureReject::Malformed)? = Some(tag);
-        }
-        if tags.iter().all(Option::is_none) {
-            return Err(SignatureReject::Malformed);
-        }
-        Ok(Self { tags, covers: Covers::Webhook { id, timestamp }, sent_at: Some(sent_at) })
-    }
-}
-
-/// The one header field of that name.
-fn field<'a>(headers: Headers<'a>, name: &str) -> Result<&'a [u8], SignatureReject> {
-    headers.single(name).map_err(|_| SignatureReject::Malformed)?.ok_or(SignatureReject::Missing)
-}
-
-/// Whether an id can stand under a signature. Without a full stop in the id and the time, `id.time.body` can be taken
-/// apart in one way only, so no message is also another one with a longer id and a shorter body.
-fn is_message_id(id: &[u8]) -> bool {
-    (1..=WEBHOOK_ID_BYTES_MAX).contains(&id.len())
-        && id.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'.')
-}
-
-fn webhook_tag(entry: &[u8]) -> Option<Tag> {
-    let mut tag = [0; 32];
-    (STANDARD.decode_slice(entry.strip_prefix(b"v1,")?, &mut tag) == Ok(32)).then_some(tag)
-}
-
-/// `sha256=` and 64 digits.
-const HEX_FIELD: usize = 71;
 
 /// Takes the canonical payload into its hash, the caller's copy, and, where it is what is signed, every MAC.
 struct Feed<'p, 'c> {
@@ -320,8 +251,8 @@ struct Feed<'p, 'c> {
 impl<'p, 'c> Feed<'p, 'c> {
     /// One MAC for each key that is valid at `now`; `None` where none is.
     fn start(policy: &'p SignaturePolicy, now: Timestamp, mut copy: Option<&'c mut Vec<u8>>) -> Option<Self> {
-        let mut valid = policy.keys.iter().take(KEYS_MAX).filter(|key| key.is_valid_at(now));
-        let macs = core::array::from_fn(|_| valid.next().map(|key| (key, key.mac.start())));
+        let mut valid = keys::valid(&policy.keys, now);
+        let macs = core::array::from_fn(|_| valid.next().map(|key| (key, key.secret().start())));
         if let Some(copy) = &mut copy {
             copy.clear();
         }

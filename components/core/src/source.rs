@@ -3,12 +3,19 @@
 //! What a header says of its sender is believed only from a proxy that the operator trusts, and only the part that this
 //! proxy wrote: everything further left may be the sender's own invention.
 
+mod certificate;
+mod x509;
+
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 
 use crate::headers::Headers;
+
+pub use self::certificate::{
+    FORWARDED_CERTIFICATE_BYTES_MAX, ForwardedCertificate, ForwardedProblem, forwarded_certificate,
+};
 
 /// Where a partner's requests must come from. An empty list demands nothing.
 #[derive(Clone, Debug, Default)]
@@ -167,8 +174,8 @@ pub const HOPS_MAX: usize = 32;
 /// trusted proxy vouches for the address that it appended. Several fields count as one list, and empty elements for nothing.
 /// Where every address is trusted, the leftmost is the client: the request began inside.
 ///
-/// `None` where the client cannot be known: no peer, an element that is no address (a port after it is allowed) where a
-/// proxy should have written one, or more than [`HOPS_MAX`] proxies. An allow-list is not met then.
+/// `None` where the client cannot be known: no peer, an element that is not an address (brackets around an IPv6 address and a
+/// port after it are allowed) where a proxy should have written one, or more than [`HOPS_MAX`] proxies. An allow-list is not met then.
 #[must_use]
 pub fn client_address(peer: Option<IpAddr>, trusted: &[Cidr], headers: Headers<'_>) -> Option<IpAddr> {
     let mut client = peer?.to_canonical();
@@ -186,110 +193,6 @@ pub fn client_address(peer: Option<IpAddr>, trusted: &[Cidr], headers: Headers<'
         client = forwarded_address(element)?;
     }
     None
-}
-
-/// The longest `x-forwarded-client-cert` that is read, in bytes.
-pub const FORWARDED_CERTIFICATE_BYTES_MAX: usize = 32_768;
-
-/// What a trusted proxy says of the certificate that its client presented: the URIs and the SHA-256 in the last element of
-/// `x-forwarded-client-cert` (the form that Envoy writes). Nothing where `peer` is not a trusted proxy.
-///
-/// # Security
-/// Only the last element is read: it is the one that the peer itself wrote, and a proxy that appends leaves in front of it
-/// whatever the client sent. Where proxies stand in a row, the inner ones therefore have to forward the header as it is
-/// (Envoy: `ALWAYS_FORWARD_ONLY`), not to append their own. The whole field must be well formed, quotes included: in one
-/// that is not, a client could have moved the border between its element and the proxy's. Then nothing is known. Several
-/// fields are one list, which a proxy may have joined: the last element of the last counts, and all must be well formed.
-pub fn forwarded_certificate<'a>(
-    peer: Option<IpAddr>,
-    trusted: &[Cidr],
-    headers: Headers<'a>,
-) -> impl Iterator<Item = Identity<'a>> + use<'a> {
-    let believed = peer.is_some_and(|peer| is_trusted(peer, trusted));
-    let mut fields = fields_from_last(headers, b"x-forwarded-client-cert").map(|field| {
-        Some(field).filter(|field| field.len() <= FORWARDED_CERTIFICATE_BYTES_MAX).and_then(last_element)
-    });
-    let nearest = fields.next().flatten().filter(|_| believed);
-    let mut rest = nearest.filter(|_| fields.all(|field| field.is_some())).unwrap_or_default();
-    core::iter::from_fn(move || {
-        let pair = Pair::read(rest)?;
-        rest = pair.rest;
-        Some(pair)
-    })
-    .filter_map(|pair| pair.identity())
-}
-
-/// The last element of an `x-forwarded-client-cert` field, where the whole field is well formed.
-fn last_element(field: &[u8]) -> Option<&[u8]> {
-    let mut element = field;
-    let mut rest = field;
-    loop {
-        let pair = Pair::read(rest)?;
-        rest = pair.rest;
-        match pair.separator {
-            None => return Some(element),
-            Some(b',') => element = rest,
-            Some(_) => {}
-        }
-    }
-}
-
-/// One `name=value` of an `x-forwarded-client-cert` field.
-struct Pair<'a> {
-    name: &'a [u8],
-    /// Without its quotes, and with its backslashes.
-    value: &'a [u8],
-    /// `;` before a pair of the same element, `,` before the next element, nothing at the end.
-    separator: Option<u8>,
-    rest: &'a [u8],
-}
-
-impl<'a> Pair<'a> {
-    /// Reads the pair at the beginning of `text`, and the separator after it.
-    fn read(text: &'a [u8]) -> Option<Self> {
-        let text = text.trim_ascii_start();
-        let name_length =
-            text.iter().position(|byte| !byte.is_ascii_alphanumeric()).filter(|length| *length > 0)?;
-        let (name, rest) = text.split_at_checked(name_length)?;
-        let (value, rest) = match rest {
-            [b'=', b'"', rest @ ..] => quoted(rest)?,
-            [b'=', rest @ ..] => {
-                let length = rest.iter().position(|byte| matches!(byte, b',' | b';' | b'"'));
-                rest.split_at_checked(length.unwrap_or(rest.len()))?
-            }
-            _ => return None,
-        };
-        let (separator, rest) = match rest {
-            [] => (None, rest),
-            // A separator promises something after it; `read` refuses an empty rest.
-            [separator @ (b',' | b';'), rest @ ..] => (Some(*separator), rest),
-            _ => return None,
-        };
-        Some(Self { name, value, separator, rest })
-    }
-
-    /// What the pair says of the certificate. A URI has no quotes and no backslashes, so there is nothing to unescape.
-    fn identity(&self) -> Option<Identity<'a>> {
-        if self.name.eq_ignore_ascii_case(b"uri") {
-            core::str::from_utf8(self.value).ok().filter(|uri| !uri.is_empty()).map(Identity::Uri)
-        } else if self.name.eq_ignore_ascii_case(b"hash") {
-            sha256_of_hex(self.value).map(Identity::Sha256)
-        } else {
-            None
-        }
-    }
-}
-
-/// Splits behind the closing quote; a backslash takes the next byte with it.
-fn quoted(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut escaped = false;
-    let length = text.iter().position(|byte| {
-        let closes = *byte == b'"' && !escaped;
-        escaped = *byte == b'\\' && !escaped;
-        closes
-    })?;
-    let (value, rest) = text.split_at_checked(length)?;
-    Some((value, rest.get(1..)?))
 }
 
 /// The digest that 64 hexadecimal digits of either case stand for, such as Envoy gives of a certificate.
@@ -320,11 +223,16 @@ fn is_trusted(address: IpAddr, trusted: &[Cidr]) -> bool {
     trusted.iter().any(|network| network.contains(address))
 }
 
-/// An address as proxies write it: alone, or with a port (`203.0.113.7:4711`, `[2001:db8::7]:4711`).
+/// An address as proxies write it: alone or with a port, an IPv6 address with brackets or without (`203.0.113.7:4711`,
+/// `2001:db8::7`, `[2001:db8::7]`, `[2001:db8::7]:4711`).
+///
+/// A zone (`fe80::1%2`) says something to the machine that wrote it and to nobody else: such an element is not an address.
 fn forwarded_address(element: &[u8]) -> Option<IpAddr> {
-    let text = core::str::from_utf8(element).ok()?;
-    let address = text.parse().or_else(|_| text.parse::<SocketAddr>().map(|socket| socket.ip()));
-    address.ok().map(|address| address.to_canonical())
+    let text = core::str::from_utf8(element).ok().filter(|text| !text.contains('%'))?;
+    let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
+    let with_port = || text.parse::<SocketAddr>().ok().map(|socket| socket.ip());
+    let address = text.parse().ok().or_else(bracketed).or_else(with_port)?;
+    Some(address.to_canonical())
 }
 
 /// A prefix length in plain decimal, without a sign or a leading zero.

@@ -8,9 +8,10 @@
 //!
 //! ```text
 //! absent ── claim ──▶ pending (lease) ── commit ──▶ committed ── retention ends ──▶ absent
-//!                        │  ├── release (a failure that is known) ──────────────▶ absent
-//!                        │  └── the lease runs out (an outcome that is not) ────▶ absent
-//!                        └─ inbox: the claim itself is the hand-on ─▶ committed at once
+//!   │                    │  ├── release (a failure that is known) ──────────────▶ absent
+//!   │                    │  └── the lease runs out (an outcome that is not) ────▶ absent
+//!   │                    └─ inbox: the claim itself is the hand-on ─▶ committed at once
+//!   └──── claim of a fallback duplicate ──▶ duplicate ── retention ends ──▶ absent
 //! ```
 //!
 //! * A second claim of a *pending* event is in flight. Were it fresh, two racing retries would both be handed on.
@@ -19,6 +20,48 @@
 //!   release of a first attempt would open the door beside a second attempt that is under way.
 //! * A commit marks the event even where its lease has run out: the hand-on is a fact by then.
 //! * Nothing unauthenticated writes to a store that grows: throttles live in a table of fixed size.
+//!
+//! # The order of a claim
+//!
+//! The first of these that has an answer gives it:
+//!
+//! 1. **The source**, where the claim asks about it ([`Claim::throttle`]).
+//! 2. **The event, where it is known**: seen, in flight, or a duplicate that was recorded. A known event costs no quota. Were
+//!    it to cost one, a partner whose answers were lost could not fetch its receipts while its quota is spent. What an
+//!    attacker gains: somebody who holds captured requests can repeat them as often as the network allows. Each repeat costs
+//!    the store one read and no write. It has passed every check before, so the source throttle never counts it. It reveals
+//!    the answer that the sender has already, and it cannot spend the partner's quota. Limit connections in front of the gate
+//!    against a flood of them.
+//! 3. **Its age** ([`Freshness`]). Were it not asked, a request that was captured long ago would become a new event as soon as
+//!    the store has forgotten the first one.
+//! 4. **The fallback identity** ([`Fallback`]): a duplicate, or in flight behind the event that would be its original.
+//! 5. **The quota**, spent by what writes: by a fresh claim, and by the first record of a fallback duplicate. A limited claim
+//!    changes nothing. Refusals never spend: only a verified event can exhaust its partner's quota.
+//! 6. **Fresh**: the claim is written.
+//!
+//! # Fallback duplicates
+//!
+//! * Two events are one where their fallback names are equal and their `ts_event`s are less than a window apart. The moment of
+//!   arrival means nothing: a backlog that arrives in two seconds holds events of two hours.
+//! * Only an accepted event holds an identity (while it is pending: conditionally). A duplicate holds none, so a chain of
+//!   duplicates does not stretch the window.
+//! * Several events of one identity stand side by side where their `ts_event`s are a window or more apart. Of several that an
+//!   event would duplicate, the one that was accepted first is named; a committed one counts before a pending one.
+//! * An identity is remembered for retention and window, counted from its commit: the last event that could be its duplicate
+//!   may come a retention late.
+//! * A duplicate is recorded under its own id with its payload hash. Its verdict never changes: sent again, it is a duplicate
+//!   again, even where the original is forgotten (then without its id). Were it not recorded, the same event would be refused
+//!   today and counted tomorrow. With another payload it is [`ClaimAnswer::Seen`] with `same_payload: false`.
+//!
+//! # Receipts
+//!
+//! A committed event keeps the mark of the receipt key that was in force at its claim ([`Claim::receipt_key`]). Were it not kept,
+//! a repeat after a rotation would get another receipt than the first answer, and two receipts of one event look like a forgery.
+//!
+//! # Scopes
+//!
+//! A store belongs to one scope: the document's environment and name (`production/default`). Nothing that one scope stored is
+//! read by another. Were it read, a sandbox event could swallow a production deposit of the same id behind a 200.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -78,23 +121,36 @@ pub trait AsyncStore {
 pub type Fingerprint = [u8; 16];
 
 /// Who a source is for the throttle: an IPv4 address, or an IPv6 /64, because one sender commands a whole /64.
+///
+/// Where an IPv6 address is the other spelling of an IPv4 address, the IPv4 address counts. Behind a translator (NAT64) or a
+/// Teredo server strangers share a /64, and one of them could shut out all others; by 6to4 one IPv4 address has 65,536 of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SourceKey([u8; 8]);
 
 impl SourceKey {
-    /// The key of an address; an IPv4-mapped IPv6 address has that of its IPv4 address.
+    /// The key of an address.
+    ///
+    /// | addresses | key |
+    /// |---|---|
+    /// | IPv4; IPv4-mapped, `::ffff:0:0/96` | the IPv4 address |
+    /// | NAT64, `64:ff9b::/96` (RFC 6052) and each /96 of `64:ff9b:1::/48` (RFC 8215) | the IPv4 address in the last 32 bits |
+    /// | 6to4, `2002::/16` (RFC 3056) | the IPv4 address behind the prefix |
+    /// | Teredo, `2001::/32` (RFC 4380) | the client's IPv4 address: the last 32 bits, inverted |
+    /// | other IPv6 | the /64 |
     #[must_use]
     pub fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(v4) => {
-                let [a, b, c, d] = v4.octets();
-                // ::/64 carries no routed traffic, so the IPv4 keys collide with no IPv6 network.
-                Self([0, 0, 0, 0, a, b, c, d])
-            }
-            IpAddr::V6(v6) => {
-                let [a, b, c, d, e, f, g, h, ..] = v6.octets();
-                Self([a, b, c, d, e, f, g, h])
-            }
+        // ::/64 carries no routed traffic, so the IPv4 keys collide with no IPv6 network.
+        let v4 = |[a, b, c, d]: [u8; 4]| Self([0, 0, 0, 0, a, b, c, d]);
+        let v6 = match address.to_canonical() {
+            IpAddr::V4(address) => return v4(address.octets()),
+            IpAddr::V6(address) => address.octets(),
+        };
+        match v6 {
+            [0x00, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d]
+            | [0x00, 0x64, 0xff, 0x9b, 0, 1, _, _, _, _, _, _, a, b, c, d]
+            | [0x20, 0x02, a, b, c, d, ..] => v4([a, b, c, d]),
+            [0x20, 0x01, 0, 0, .., a, b, c, d] => v4([!a, !b, !c, !d]),
+            [a, b, c, d, e, f, g, h, ..] => Self([a, b, c, d, e, f, g, h]),
         }
     }
 
@@ -145,10 +201,7 @@ pub enum HandOn {
     WithClaim,
 }
 
-/// Spends the partner's quota and claims an event, in one operation.
-///
-/// The order is part of the contract: the source where it is asked about, then the quota (limited answers claim nothing and spend
-/// nothing), then the event, then the fallback.
+/// Claims an event, and spends the partner's quota where something is written. One operation, in the order that stands above.
 #[derive(Clone, Debug)]
 pub struct Claim {
     /// What to ask about the source beforehand (`count` is `false`); `None` where nobody is to be throttled, or the throttle was
@@ -156,19 +209,23 @@ pub struct Claim {
     pub throttle: Option<Throttle>,
     /// The event's partner, as named in the configuration.
     pub partner: Arc<str>,
-    /// The quota to spend; `None` for attested events, which spent it at the filter.
+    /// The quota to spend, where something is written; `None` for attested events, which spent it at the filter.
     pub quota: Option<Rate>,
     /// What is claimed.
     pub key: ClaimKey,
     /// Decides between *seen* and *reused for another payload*.
     pub payload_hash: PayloadHash,
+    /// Mark of the receipt key that is in force: kept with the event, and told to whoever repeats it.
+    pub receipt_key: u8,
     /// How a fresh claim becomes durable.
     pub hand_on: HandOn,
     /// How long a committed event is remembered, in milliseconds.
     pub retention_ms: u64,
     /// The second, weaker identity of the event (source §8), where the partner has it for this event type.
     pub fallback: Option<Fallback>,
-    /// What an inbox keeps.
+    /// How old an event may be that is not known.
+    pub freshness: Freshness,
+    /// What an inbox keeps. [`InboxRow::ts_event`] is what [`freshness`](Self::freshness) speaks of.
     pub row: InboxRow,
     /// The instant of the request.
     pub now: Timestamp,
@@ -183,13 +240,31 @@ pub struct ClaimKey {
     pub lease_until: Timestamp,
 }
 
-/// `(click_id, event type, window)`: an event inside the window of another with the same click and type is its duplicate.
+/// The second, weaker identity of an event (source §8): an event is the duplicate of another with the same name whose `ts_event`
+/// is less than the window away, before or after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fallback {
-    /// Name of the pair of click and event type.
+    /// Name of partner, event type and click; of currency and amount as well, for events with money.
     pub fingerprint: Fingerprint,
-    /// Length of the window in milliseconds, from the first event's receipt.
+    /// When the event happened, by the sender's clock.
+    pub ts_event: Timestamp,
+    /// Length of the window in milliseconds: the shortest distance at which two events are different ones.
     pub window_ms: u64,
+}
+
+/// How old an event may be that the store does not know. Where memory ends, a captured request must not become a new event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Freshness {
+    /// An unknown event of an earlier `ts_event` is [`ClaimAnswer::TooOld`].
+    pub ts_event_min: Timestamp,
+    /// Whether the store's own memory is a bound as well: its start, and what an eviction has forgotten since. `false` where what
+    /// stands behind the gate knows repeats by itself, and for an inbox, which remembers as long as its ledger.
+    pub own_memory: bool,
+}
+
+impl Freshness {
+    /// Any age will do.
+    pub const ANY: Self = Self { ts_event_min: Timestamp::from_ms(0), own_memory: false };
 }
 
 /// A verified event, as an inbox keeps it.
@@ -238,15 +313,22 @@ pub enum ClaimAnswer {
         /// Milliseconds until that lease ends.
         retry_after_ms: u64,
     },
-    /// The event is committed.
+    /// The event is committed; or it is a recorded duplicate and had another payload.
     Seen {
         /// Whether it had this payload.
         same_payload: bool,
+        /// Mark of the receipt key that was in force at its claim.
+        receipt_key: u8,
     },
-    /// Another event of the same click and type is committed inside the window.
+    /// The event is not known, and too old to be told from a repeat of one that is forgotten.
+    TooOld {
+        /// The earliest `ts_event` that would be taken.
+        ts_event_min: Timestamp,
+    },
+    /// Another event holds the fallback identity; this one is recorded as its duplicate.
     DuplicateOf {
-        /// That other event.
-        event_id: EventId,
+        /// That other event; `None` where its record is gone.
+        event_id: Option<EventId>,
     },
 }
 
@@ -259,9 +341,14 @@ pub struct Settlement {
     pub key: ClaimKey,
     /// What was handed on. A commit after its lease may find nothing, or the claim of another payload: it writes its own.
     pub payload_hash: PayloadHash,
+    /// [`Claim::receipt_key`] of the claim.
+    pub receipt_key: u8,
+    /// When the event happened, by the sender's clock.
+    pub ts_event: Timestamp,
     /// The fallback that was claimed with it.
     pub fallback: Option<Fallback>,
-    /// How long a committed event is remembered, in milliseconds.
+    /// How long a committed event is remembered, in milliseconds, from now or from a later `ts_event`. Counted from now alone, an
+    /// event of a fast clock would be forgotten while its age still passes.
     pub retention_ms: u64,
     /// The instant of the settlement.
     pub now: Timestamp,

@@ -17,6 +17,13 @@ impl Validity {
         self.not_before.is_none_or(|start| start <= now) && self.not_after.is_none_or(|end| now < end)
     }
 
+    /// The first instant at which none of `validities` is inside any more: a gap between two of them, or the end of all. It is
+    /// the end of one of them. The time before the first begins is not looked at.
+    pub(crate) fn first_gap<'v>(validities: impl Iterator<Item = &'v Self> + Clone) -> Option<Timestamp> {
+        let ends = validities.clone().filter_map(|validity| validity.not_after);
+        ends.filter(|end| !validities.clone().any(|validity| validity.contains(*end))).min()
+    }
+
     /// How many of `validities` overlap at the worst instant. That is the start of one of them.
     pub(crate) fn most_at_once<'v>(validities: impl Iterator<Item = &'v Self> + Clone) -> usize {
         let starts = validities.clone().map(|validity| validity.not_before.unwrap_or_default());

@@ -8,7 +8,7 @@ use allocation_counter::{AllocationInfo, measure};
 use countersign_core::click::{self, ClickKey};
 use countersign_core::dedup::{MemoryTable, TableStore};
 use countersign_core::drive::drive_now;
-use countersign_core::gate::{Body, Delivery, Gate, Mode, Outcome, Peer, Request, Scratch};
+use countersign_core::gate::{Body, Delivery, Gate, Mode, Outcome, Peer, Request, Scratch, request_id};
 use countersign_core::headers::Headers;
 use countersign_core::json::{self, ReadLimits, Tape};
 use countersign_core::outcome::Reply;
@@ -61,6 +61,7 @@ fn send(world: &mut World, number: u64) -> (AllocationInfo, AllocationInfo, Box<
     let mut claimed = None;
     let decided = measure(|| {
         let request = Request {
+            id: request_id(Some(b"r-1"), || 0),
             method: b"POST",
             path: b"/postback/acme",
             headers: Headers(&headers),
@@ -87,7 +88,7 @@ fn send(world: &mut World, number: u64) -> (AllocationInfo, AllocationInfo, Box<
 #[test]
 fn warm_request_allocates_its_reply_and_nothing_else() {
     let policy = Policy::compile(DOCUMENT, &mut |_| Some(SECRET.to_vec())).unwrap();
-    let store = TableStore::new(MemoryTable::default(), policy.dedup.size);
+    let store = TableStore::new(MemoryTable::default(), &policy.scope, policy.dedup.size);
     let mut world = World { gate: Gate::new(policy, Mode::Forward), store, scratch: Scratch::default() };
     let (cold, _, _) = send(&mut world, 0);
     assert!(cold.count_total > 0, "the counter counts");

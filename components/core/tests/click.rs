@@ -56,6 +56,7 @@ fn every_other_character_in_every_place_of_a_sealed_id_is_refused() {
             changed[place] = other;
             let changed = String::from_utf8(changed).unwrap();
             let expected = match other {
+                _ if changed.eq_ignore_ascii_case(sealed.as_str()) => ClickReject::LetterCase,
                 b'0'..=b'9' | b'a'..=b'h' | b'j' | b'k' | b'm' | b'n' | b'p'..=b't' | b'v'..=b'z' => {
                     ClickReject::Forged
                 }
@@ -94,7 +95,10 @@ fn every_other_character_in_every_place_is_refused() {
             let changed = String::from_utf8(changed).unwrap();
             let expected = match (place, other) {
                 // A sealed one by its prefix.
-                (2, b's') => ClickReject::Truncated { length: LENGTH, whole: SEALED_LENGTH },
+                (2, b's' | b'S') => ClickReject::Truncated { length: LENGTH, whole: SEALED_LENGTH },
+                _ if changed.eq_ignore_ascii_case(id.as_str()) => ClickReject::LetterCase,
+                // Another separator, or a name in front of an id without its prefix.
+                (3, b'-' | b'.' | b'+' | b' ' | b'~' | b'=' | b':') => ClickReject::Respelled,
                 (..4, _) => ClickReject::Foreign,
                 (_, b'0'..=b'9' | b'a'..=b'h' | b'j' | b'k' | b'm' | b'n' | b'p'..=b't' | b'v'..=b'z') => {
                     ClickReject::Forged
@@ -135,14 +139,14 @@ fn wrong_ids_are_told_apart() {
         ("__CLICKID__", ClickReject::Macro),
         ("%7Bclick_id%7d", ClickReject::Macro),
         ("%5B%5Bclick_id%5D%5D", ClickReject::Macro),
-        ("", ClickReject::Foreign),
+        ("", ClickReject::Nothing),
         ("{", ClickReject::Foreign),
-        ("{}", ClickReject::Foreign),
+        ("{}", ClickReject::Nothing),
         ("%", ClickReject::Foreign),
         ("%%", ClickReject::Foreign),
-        ("null", ClickReject::Foreign),
+        ("null", ClickReject::Nothing),
         ("clk", ClickReject::Foreign),
-        ("CLK_06D0EN1Q30A020G30G2GC1R8W6EM8ZYSNK5Z46Y5", ClickReject::Foreign),
+        ("CLK_06D0EN1Q30A020G30G2GC1R8W6EM8ZYSNK5Z46Y5", ClickReject::LetterCase),
         ("123e4567-e89b-12d3-a456-426614174000", ClickReject::Foreign),
         ("clk_", ClickReject::Truncated { length: 4, whole: 44 }),
         ("clk_123...", ClickReject::Truncated { length: 10, whole: 44 }),
@@ -151,9 +155,10 @@ fn wrong_ids_are_told_apart() {
         // One form under the other's name.
         (&format!("cls_{}", genuine.split_at(4).1), ClickReject::Truncated { length: 44, whole: 92 }),
         (&format!("clk_{}", sealed.split_at(4).1), ClickReject::TooLong { length: 92, whole: 44 }),
-        (&sealed.to_uppercase(), ClickReject::Foreign),
+        (&sealed.to_uppercase(), ClickReject::LetterCase),
         (genuine.split_at(43).0, ClickReject::Truncated { length: 43, whole: 44 }),
-        ("clk_06D0EN1Q30A020G30G2GC1R8W6EM8ZYSNK5Z46Y5", ClickReject::Alphabet),
+        ("clk_06D0EN1Q30A020G30G2GC1R8W6EM8ZYSNK5Z46Y5", ClickReject::LetterCase),
+        ("clk_06D0EN1Q30A020G30G2GC1R8W6EM8ZYSNK5Z46Y4", ClickReject::Alphabet),
         ("clk_06d0en1q30a020g30g2gc1r8w6em8zysnk5z4\u{e9}y", ClickReject::Alphabet),
         ("clk_0000000000000000000000000000000000000000", ClickReject::Forged),
     ];
@@ -166,7 +171,83 @@ fn wrong_ids_are_told_apart() {
         inspect(&keys(), &format!("{genuine}&sub=1")),
         Err(ClickReject::TooLong { length: 50, whole: 44 })
     );
-    assert_eq!(inspect(&keys(), &format!(" {genuine}")), Err(ClickReject::Foreign));
+}
+
+#[test]
+fn what_claims_to_be_ours_in_any_spelling_must_be_ours() {
+    use ClickReject::{Encoded, Foreign, Forged, LetterCase, Quoted, Respelled};
+
+    let genuine = mint(&keys()[0], AT, RANDOM);
+    let (genuine, digits) = (genuine.as_str(), genuine.as_str().split_at(4).1);
+    let sealed = seal(&keys()[0], AT, RANDOM, NONCE);
+    let sealed_digits = sealed.as_str().split_at(4).1;
+    for (id, expected) in [
+        (genuine.to_uppercase(), LetterCase),
+        (format!("Clk_{digits}"), LetterCase),
+        (format!("cLK_{digits}"), LetterCase),
+        (format!("clk_{}", digits.to_uppercase()), LetterCase),
+        (sealed.as_str().to_uppercase(), LetterCase),
+        (format!("CLS_{sealed_digits}"), LetterCase),
+        (format!("click_id={genuine}"), Respelled),
+        (format!("CID={}", genuine.to_uppercase()), Respelled),
+        (format!("click_id: {genuine}"), Respelled),
+        (format!("https://t.example/?a=b&cid={genuine}"), Respelled),
+        (format!("\"{genuine}\""), Quoted),
+        (format!("'{genuine}'"), Quoted),
+        (format!("\\\"{genuine}\\\""), Quoted),
+        (format!("\"\"{genuine}\"\""), Quoted),
+        (format!("&quot;{genuine}&quot;"), Quoted),
+        (format!("\"{}\"", genuine.to_uppercase()), Quoted),
+        (format!(" {genuine}"), Quoted),
+        (format!("\t{genuine}\r\n"), Quoted),
+        (format!("\u{feff}{genuine}\u{200b}"), Quoted),
+        (format!("clk%5F{digits}"), Encoded),
+        (format!("clk%5f{digits}"), Encoded),
+        (format!("clk%255F{digits}"), Encoded),
+        (format!("%22{genuine}%22"), Encoded),
+        (format!("click_id%3D{genuine}"), Encoded),
+        (format!("{genuine}%0A"), Encoded),
+        (format!("clk-{digits}"), Respelled),
+        (format!("CLK-{}", digits.to_uppercase()), Respelled),
+        (format!("clk {digits}"), Respelled),
+        (format!("clk{digits}"), Respelled),
+        (digits.to_owned(), Respelled),
+        (digits.to_uppercase(), Respelled),
+        (sealed_digits.to_owned(), Respelled),
+        (format!("cls-{sealed_digits}"), Respelled),
+    ] {
+        let found = inspect(&keys(), &id);
+        // What was appended has a name of its own.
+        if let Err(ClickReject::TooLong { .. }) = found {
+            assert!(id.starts_with(genuine), "{id:?}");
+            continue;
+        }
+        assert_eq!(found, Err(expected), "{id:?}");
+        assert!(expected.is_certain(), "{id:?}");
+    }
+    let other = mint(&key("c1", b"a key that nobody here knows, ok"), AT, RANDOM);
+    let (other, digits) = (other.as_str(), other.as_str().split_at(4).1);
+    for (id, expected) in [
+        (other.to_owned(), Forged),
+        (other.to_uppercase(), Forged),
+        (format!("\"{other}\""), Forged),
+        (format!("clk%5F{digits}"), Forged),
+        (format!("clk-{digits}"), Forged),
+        (format!("cid={other}"), Forged),
+        // As long as ours and in our alphabet, as a SHA-1 is too: of another tracker's, for all that is known.
+        (digits.to_owned(), Foreign),
+        ("da39a3ee5e6b4b0d3255bfef95601890afd80708".to_owned(), Foreign),
+        ("wCLK7D3RA".to_owned(), Foreign),
+        ("t2_clk_0123".to_owned(), Foreign),
+        ("clk-7d3ra".to_owned(), Foreign),
+        ("click_id".to_owned(), ClickReject::Macro),
+        ("EAIaIQobChMI".to_owned(), Foreign),
+    ] {
+        assert_eq!(inspect(&keys(), &id), Err(expected), "{id:?}");
+        assert_eq!(expected.is_certain(), expected == ClickReject::Macro);
+    }
+    let short = ClickReject::Truncated { length: 8, whole: LENGTH };
+    assert_eq!(inspect(&keys(), "CLK_0123"), Err(short));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use countersign_core::click::{self, ClickKey};
 use countersign_core::dedup::{MemoryTable, TableSize, TableStore};
 use countersign_core::drive::drive_now;
-use countersign_core::gate::{Body, Delivery, Gate, Mode, Outcome, Peer, Request, Scratch};
+use countersign_core::gate::{Body, Delivery, Gate, Mode, Outcome, Peer, Request, Scratch, request_id};
 use countersign_core::headers::Headers;
 use countersign_core::json::{self, ReadLimits, Tape};
 use countersign_core::outcome::Reply;
@@ -30,7 +30,7 @@ impl Bench {
         let policy = Policy::compile(document, &mut |_| None).unwrap();
         Self {
             gate: Gate::new(policy, Mode::Forward),
-            store: TableStore::new(MemoryTable::default(), TableSize::default()),
+            store: TableStore::new(MemoryTable::default(), "sandbox/default", TableSize::default()),
             scratch: Scratch::default(),
         }
     }
@@ -54,6 +54,7 @@ impl Bench {
         headers.extend(signature.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
         headers.extend(keys.iter().map(|key| (&b"idempotency-key"[..], key.as_bytes())));
         let request = Request {
+            id: request_id(Some(b"r-1"), || 0),
             method: b"POST",
             path: b"/postback/sandbox",
             headers: Headers(&headers),

@@ -4,7 +4,7 @@
 mod third_party;
 
 use countersign_core::event::{
-    BUILT_IN, CustomEvent, Event, EventName, EventRejects, EventRules, FAULTS_MAX, LABEL_BYTES_MAX, MEMBERS,
+    CustomEvent, Event, EventName, EventRejects, EventRules, EventType, FAULTS_MAX, LABEL_BYTES_MAX, MEMBERS,
     Presence, UA_BYTES_MAX, read,
 };
 use countersign_core::json::{self, ReadLimits, Tape};
@@ -90,7 +90,7 @@ fn the_sources_events_are_read() {
 #[test]
 fn every_built_in_type_is_read_with_all_its_members() {
     let consent = r#"{"version": "2025-10", "analytics": true, "ads": false, "channel": "web"}"#;
-    for event in BUILT_IN {
+    for event in EventType::BUILT_IN.iter().map(EventType::as_str) {
         let all = [
             ("amount", "12.50"),
             USD,
@@ -117,6 +117,23 @@ fn every_built_in_type_is_read_with_all_its_members() {
         assert_eq!(read.original_event_id.unwrap().as_str(), "d1", "{event}");
         assert_eq!((read.is_ftd, read.bonus), (Some(false), Some(true)), "{event}");
     }
+}
+
+#[test]
+fn a_type_is_known_by_its_name_and_by_nothing_else() {
+    let name = |text: &str| EventName::new(text).unwrap();
+    for event in EventType::BUILT_IN {
+        assert_eq!((EventType::named(event.name()), event.name()), (*event, name(event.as_str())));
+        // What undoes another event says by how much, and which way.
+        let demands = event.demands(&[]).unwrap();
+        assert_eq!(event.sign().is_some(), demands.amount == Presence::Required, "{event:?}");
+        assert!(demands.original.is_none() || event.sign().is_some(), "{event:?}");
+    }
+    let tip = EventType::named(name("tip"));
+    assert_eq!(
+        (tip, tip.name(), tip.sign(), tip.demands(&[])),
+        (EventType::Custom(name("tip")), name("tip"), None, None)
+    );
 }
 
 #[test]
@@ -191,9 +208,12 @@ fn money_that_is_not_exact_or_not_whole_is_refused() {
         ("refund", "-5", "\"USD\"", &[POSITIVE]),
         ("chargeback", "0.00", "\"USD\"", &[POSITIVE]),
         ("chargeback", "-100", "\"USD\"", &[POSITIVE]),
+        ("chargeback_reversed", "0", "\"USD\"", &[POSITIVE]),
+        ("chargeback_reversed", "-100", "\"USD\"", &[POSITIVE]),
         ("deposit_success", "", "", &[AMOUNT_TOO, CURRENCY_TOO]),
         ("refund", "", "", &[AMOUNT_TOO, CURRENCY_TOO]),
         ("chargeback", "", "", &[AMOUNT_TOO, CURRENCY_TOO]),
+        ("chargeback_reversed", "", "", &[AMOUNT_TOO, CURRENCY_TOO]),
         ("bonus_payout", "", "", &[AMOUNT_TOO, CURRENCY_TOO]),
         ("deposit_success", "100", "", &[CURRENCY_TOO]),
         ("deposit_success", "", "\"USD\"", &[AMOUNT_TOO]),
@@ -219,11 +239,19 @@ fn money_that_is_not_exact_or_not_whole_is_refused() {
 #[test]
 fn a_required_member_that_is_missing_or_wrong_is_refused() {
     const EVENT: &str = "/event: send a known event type, such as registration, kyc_approved, deposit_success, refund, \
-                         chargeback or install, or one that was declared for you";
+                         chargeback, chargeback_reversed or install, or one that was declared for you";
     const EVENT_ID: &str =
         "/event_id: send a string of 1 to 128 visible ASCII characters, unique for each event";
     const CLICK_ID: &str = "/click_id: send the click_id as the redirect delivered it: a string of 1 to 128 visible ASCII \
                             characters";
+    const BLANKS: &str =
+        "/event_id: send the id without white space or control characters in it or around it";
+    const CLICK_BLANKS: &str =
+        "/click_id: send the id without white space or control characters in it or around it";
+    const NOTHING: &str = "/event_id: the sender's system printed nothing here, such as null, 0 or undefined; send the id \
+                           itself, and leave a member out that is optional where there is none";
+    const MACRO: &str = "/event_id: this is a placeholder that was never filled in; check the macro's name in the sender's \
+                         system";
     const FORM: &str = "/ts_event: send an RFC 3339 date and time in UTC, such as 2025-10-21T15:12:31Z";
     const UTC: &str =
         "/ts_event: send UTC with a closing Z, such as 2025-10-21T15:12:31Z, not an offset or a local time";
@@ -240,14 +268,18 @@ fn a_required_member_that_is_missing_or_wrong_is_refused() {
         ("event_id", "7", EVENT_ID),
         ("event_id", "\"\"", EVENT_ID),
         ("event_id", "\"a b\"", EVENT_ID),
-        ("event_id", "\"a\\nb\"", EVENT_ID),
-        ("event_id", "\"a\\u007f\"", EVENT_ID),
+        ("event_id", "\"a\\nb\"", BLANKS),
+        ("event_id", "\"a\\u007f\"", BLANKS),
+        ("event_id", "\" a\"", BLANKS),
+        ("event_id", "\"0\"", NOTHING),
+        ("event_id", "\"{event_id}\"", MACRO),
         ("event_id", "\"\u{fc}\"", EVENT_ID),
         ("event_id", &longer, EVENT_ID),
         ("click_id", "", CLICK_ID),
         ("click_id", "[]", CLICK_ID),
         ("click_id", "\"\"", CLICK_ID),
-        ("click_id", "\"c\\u00001\"", CLICK_ID),
+        ("click_id", "\"c\\u00001\"", CLICK_BLANKS),
+        ("click_id", "\"c1\\t\"", CLICK_BLANKS),
         ("click_id", &longer, CLICK_ID),
         ("ts_event", "", FORM),
         ("ts_event", "1761059551", FORM),
@@ -275,7 +307,7 @@ fn a_reversal_names_another_event() {
         "/original_event_id: send the event_id of the event that is taken back, not this event's own";
     const FORM: &str = "/original_event_id: send the event_id of the event that is taken back: a string of 1 to 128 \
                         visible ASCII characters";
-    for event in ["refund", "chargeback"] {
+    for event in ["refund", "chargeback", "chargeback_reversed"] {
         for (json, expected) in
             [("", MISSING), ("null", FORM), ("\"\"", FORM), ("\"d 1\"", FORM), ("\"e1\"", ITSELF)]
         {
@@ -482,4 +514,30 @@ fn every_currency_takes_its_decimals_and_not_one_more() {
         assert_eq!(read(&exact).unwrap().amount.unwrap().to_string(), shown);
         assert!(faults(read(&finer))[0].contains("nothing is rounded"), "{finer} {code}");
     }
+}
+
+#[test]
+fn an_identifier_that_nobody_filled_in_is_refused() {
+    const MEMBERS: [&str; 4] = ["account_id", "session_id", "install_id", "original_event_id"];
+    for member in MEMBERS {
+        for (id, hint) in [
+            ("null", "printed nothing here"),
+            ("0", "printed nothing here"),
+            ("00000000-0000-0000-0000-000000000000", "printed nothing here"),
+            ("[object Object]", "printed nothing here"),
+            ("{account_id}", "never filled in"),
+            ("acc-{{user.id}}", "never filled in"),
+            ("%7Buser%7D", "never filled in"),
+            ("u_1 ", "white space"),
+        ] {
+            let found = faults(read_event("registration", &[(member, &format!("{id:?}"))]));
+            assert_eq!(found.len(), 1, "{member} {id}");
+            assert!(found[0].starts_with(&format!("/{member}: ")) && found[0].contains(hint), "{found:?}");
+        }
+        assert_eq!(read_event("registration", &[(member, "\"none-1\"")]).map(|_| ()), Ok(()), "{member}");
+    }
+    // Whether a click id was filled in is for another check to say, with a code of its own.
+    assert_eq!(read_event("registration", &[("click_id", "\"null\"")]).map(|_| ()), Ok(()));
+    // Nothing hangs on these.
+    assert_eq!(read_event("registration", &[("campaign", "\"none\"")]).map(|_| ()), Ok(()));
 }

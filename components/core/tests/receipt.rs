@@ -1,6 +1,7 @@
 //! Receipts and attestations: what each of them binds, to the bit and to the millisecond.
 
 use countersign_core::attestation::{self, AGE_MS_MAX, AHEAD_MS_MAX, AttestationReject};
+use countersign_core::keys::Key;
 use countersign_core::receipt::{self, MacKey};
 use countersign_core::time::Timestamp;
 
@@ -129,4 +130,43 @@ fn an_attestation_has_one_spelling() {
     let bytes = [b"v1;t=1761059551000;mac=".as_slice(), &[0xff; 43]].concat();
     let answer = attestation::verify(&key(), &bytes, "acme", "dep_9aa", &HASH, AT);
     assert_eq!(answer, Err(AttestationReject::Malformed));
+}
+
+#[test]
+fn an_attestation_of_any_valid_hop_key_is_believed_and_the_key_is_named() {
+    let (end, begin) = (Timestamp::from_ms(AT.as_ms() + 1_000), AT);
+    let old = Key::<MacKey>::new("hop:old".into(), b"the old hop key", None, Some(end));
+    let new = Key::<MacKey>::new("hop:new".into(), b"the new hop key", Some(begin), None);
+    let keys = [old, new];
+    let verify = |by: usize, ms: u64| {
+        let now = Timestamp::from_ms(ms);
+        let field = attestation::attest(keys[by].secret(), "acme", "dep_9aa", &HASH, now);
+        attestation::verify_any(&keys, field.as_str().as_bytes(), "acme", "dep_9aa", &HASH, now)
+            .map(|key| key.id().to_string())
+    };
+    let (begin, end) = (begin.as_ms(), end.as_ms());
+    let mismatch = Err(AttestationReject::Mismatch);
+    for (by, ms, expected) in [
+        (0, begin - 1, Ok("hop:old".to_owned())),
+        (1, begin - 1, mismatch.clone()),
+        (0, begin, Ok("hop:old".to_owned())),
+        (1, begin, Ok("hop:new".to_owned())),
+        (0, end - 1, Ok("hop:old".to_owned())),
+        (0, end, mismatch),
+        (1, end, Ok("hop:new".to_owned())),
+    ] {
+        assert_eq!(verify(by, ms), expected, "key {by} at {ms}");
+    }
+    let stale = attestation::attest(keys[0].secret(), "acme", "dep_9aa", &HASH, Timestamp::from_ms(begin));
+    let late = Timestamp::from_ms(begin + AGE_MS_MAX + 1);
+    let old_alone = [Key::<MacKey>::new("hop:old".into(), b"the old hop key", None, None), keys[1].clone()];
+    assert!(matches!(
+        attestation::verify_any(&old_alone, stale.as_str().as_bytes(), "acme", "dep_9aa", &HASH, late),
+        Err(AttestationReject::Stale { .. })
+    ));
+    assert_eq!(
+        attestation::verify_any(&keys[1..], b"", "acme", "dep_9aa", &HASH, Timestamp::from_ms(begin - 1))
+            .err(),
+        Some(AttestationReject::NoKeyValid)
+    );
 }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use countersign_core::headers::Headers;
 use countersign_core::json::{Document, ReadLimits, Tape, read};
+use countersign_core::keys::KEYS_MAX;
 use countersign_core::signature::{
-    KEYS_MAX, Message, Place, Scheme, SignProblem, SignaturePolicy, SignatureReject, Signed, SigningKey,
-    Verified, sign, verify,
+    Message, Place, Scheme, SignProblem, SignaturePolicy, SignatureReject, Signed, SigningKey, Verified,
+    sign, verify,
 };
 use countersign_core::time::Timestamp;
 

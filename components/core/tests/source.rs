@@ -1,4 +1,4 @@
-//! Networks, client addresses and certificates: by table, by the JSON-Schema address cases, by Envoy's own examples.
+//! Networks and client addresses: by table, by the JSON-Schema address cases, by Envoy's own examples.
 #![cfg(test)]
 
 mod third_party;
@@ -7,9 +7,9 @@ use std::net::IpAddr;
 
 use countersign_core::headers::Headers;
 use countersign_core::source::{
-    Cidr, CidrProblem, FORWARDED_CERTIFICATE_BYTES_MAX, HOPS_MAX, Identity, SourcePolicy, SourceReject,
-    check, client_address, forwarded_certificate,
+    Cidr, CidrProblem, HOPS_MAX, Identity, SourcePolicy, SourceReject, check, client_address,
 };
+use countersign_core::store::SourceKey;
 use serde_json::Value;
 
 fn ip(text: &str) -> IpAddr {
@@ -138,7 +138,24 @@ fn the_client_is_the_nearest_address_that_is_not_a_trusted_proxy() {
         ("2001:db8::1", &["2001:db9::9"], Some("2001:db9::9")),
         ("10.0.0.1", &["203.0.113.9:4711"], Some("203.0.113.9")),
         ("10.0.0.1", &["[2001:db9::9]:4711"], Some("2001:db9::9")),
-        // A trusted proxy vouches for something that is no address: nobody knows the client.
+        ("10.0.0.1", &["[2001:db9::9]"], Some("2001:db9::9")),
+        ("10.0.0.1", &["[::ffff:203.0.113.9]"], Some("203.0.113.9")),
+        ("10.0.0.1", &["[::ffff:203.0.113.9]:4711"], Some("203.0.113.9")),
+        ("10.0.0.1", &["203.0.113.9,[2001:db8::1]"], Some("203.0.113.9")),
+        ("10.0.0.1", &["203.0.113.9,[2001:db8::1]:80"], Some("203.0.113.9")),
+        ("10.0.0.1", &["[2001:db9::9], 10.1.2.3"], Some("2001:db9::9")),
+        // A trusted proxy vouches for something that is not an address: nobody knows the client.
+        ("10.0.0.1", &["[203.0.113.9]"], None),
+        ("10.0.0.1", &["[2001:db9::9"], None),
+        ("10.0.0.1", &["2001:db9::9]"], None),
+        ("10.0.0.1", &["[[2001:db9::9]]"], None),
+        ("10.0.0.1", &["[ 2001:db9::9 ]"], None),
+        ("10.0.0.1", &["[]"], None),
+        ("10.0.0.1", &["[2001:db9::9]:"], None),
+        ("10.0.0.1", &["[2001:db9::9]:65536"], None),
+        ("10.0.0.1", &["2001:db9::9%1"], None),
+        ("10.0.0.1", &["[fe80::9%eth0]"], None),
+        ("10.0.0.1", &["[fe80::9%1]:80"], None),
         ("10.0.0.1", &["unknown"], None),
         ("10.0.0.1", &["203.0.113.9, unknown, 10.0.0.2"], None),
         ("10.0.0.1", &["203.0.113.9;"], None),
@@ -190,89 +207,11 @@ fn envoys_examples_hold() {
     }
 }
 
-const HEX: &str = "468ed33be74eee6556d90c0149c1309e9ba61d6425303443c0748a02dd8de688";
 const DIGEST: [u8; 32] = [
     0x46, 0x8e, 0xd3, 0x3b, 0xe7, 0x4e, 0xee, 0x65, 0x56, 0xd9, 0x0c, 0x01, 0x49, 0xc1, 0x30, 0x9e, 0x9b,
     0xa6, 0x1d, 0x64, 0x25, 0x30, 0x34, 0x43, 0xc0, 0x74, 0x8a, 0x02, 0xdd, 0x8d, 0xe6, 0x88,
 ];
 const ACME: Identity<'static> = Identity::Uri("spiffe://acme/postbacks");
-
-/// What `x-forwarded-client-cert` tells of the client; `{hash}` stands for [`HEX`].
-fn identities(peer: &str, fields: &[String]) -> Vec<String> {
-    let fields =
-        fields.iter().map(|value| (&b"X-Forwarded-Client-Cert"[..], value.as_bytes())).collect::<Vec<_>>();
-    let found = forwarded_certificate(Some(ip(peer)), &networks(&["10.0.0.0/8"]), Headers(&fields));
-    found
-        .map(|identity| match identity {
-            Identity::Uri(uri) => uri.to_owned(),
-            Identity::Sha256(digest) => {
-                assert_eq!(digest, DIGEST);
-                "hash".to_owned()
-            }
-        })
-        .collect()
-}
-
-#[test]
-fn a_forwarded_certificate_is_the_last_element_of_a_well_formed_field() {
-    for (field, expected) in [
-        ("By=http://front;Hash={hash};URI=spiffe://acme/postbacks", &["hash", "spiffe://acme/postbacks"][..]),
-        ("Hash={HASH}", &["hash"]),
-        ("hash={hash};uri=a;URI=b", &["hash", "a", "b"]),
-        ("By=;Hash={hash};Subject=\"\";URI=", &["hash"]),
-        ("Hash={hash};Subject=\"/C=US/ST=CA/L=San \\\"F,r;\\\\\";URI=a=b", &["hash", "a=b"]),
-        ("URI=\"a,b;c\"", &["a,b;c"]),
-        ("Hash={hash};Cert=\"-----BEGIN%20CERT\";DNS=acme.example;DNS=www.acme.example", &["hash"]),
-        ("URI=spiffe://evil,By=x;URI=spiffe://acme/postbacks", &["spiffe://acme/postbacks"]),
-        ("URI=spiffe://acme/postbacks, By=x;Hash={hash}", &["hash"]),
-        ("URI=spiffe://acme/postbacks,By=x;Subject=\"CN=a\"", &[]),
-        // Not a digest.
-        ("Hash={hash}0;URI=a", &["a"]),
-        ("Hash=468ed33b;URI=a", &["a"]),
-        ("Hash=z{hash};URI=a", &["a"]),
-        // Not well formed, so that nobody knows where an element ends: nothing is known.
-        ("", &[]),
-        ("URI", &[]),
-        ("=a", &[]),
-        ("URI=a;", &[]),
-        ("URI=a,", &[]),
-        (",URI=a", &[]),
-        ("URI=a;;Hash={hash}", &[]),
-        ("URI=\"a", &[]),
-        ("URI=\"a\\\"", &[]),
-        ("URI=\"a\"b", &[]),
-        ("URI=a\"b\"", &[]),
-        ("U RI=a", &[]),
-        // A client that opens a quote cannot swallow the proxy's element: its first quote closes it, and then comes no `;`.
-        ("By=\"x,Hash={hash};Subject=\"CN=evil\";URI=spiffe://acme/postbacks", &[]),
-        ("By=\"x,Hash={hash};URI=spiffe://evil", &[]),
-    ] {
-        let field = field.replace("{hash}", HEX).replace("{HASH}", &HEX.to_uppercase());
-        assert_eq!(identities("10.0.0.1", std::slice::from_ref(&field)), expected, "{field}");
-        assert_eq!(
-            identities("203.0.113.9", std::slice::from_ref(&field)),
-            [""; 0],
-            "{field} from a peer that is not trusted"
-        );
-    }
-}
-
-#[test]
-fn of_several_certificate_fields_the_last_one_is_read() {
-    let fields = ["URI=spiffe://evil".to_owned(), "URI=spiffe://acme/postbacks".to_owned()];
-    assert_eq!(identities("10.0.0.1", &fields), ["spiffe://acme/postbacks"]);
-    let fields = ["URI=spiffe://acme/postbacks".to_owned(), "\"".to_owned()];
-    assert_eq!(identities("10.0.0.1", &fields), [""; 0]);
-    assert_eq!(forwarded_certificate(None, &networks(&["0.0.0.0/0"]), Headers(&[])).count(), 0);
-}
-
-#[test]
-fn a_certificate_field_longer_than_the_maximum_is_not_read() {
-    let field =
-        |length: usize| format!("URI=a;Cert={}", "x".repeat(length.saturating_sub("URI=a;Cert=".len())));
-    assert_eq!(identities("10.0.0.1", &[field(FORWARDED_CERTIFICATE_BYTES_MAX)]), ["a"]);
-    assert_eq!(identities("10.0.0.1", &[field(FORWARDED_CERTIFICATE_BYTES_MAX.saturating_add(1))]), [""; 0]);
-}
 
 #[test]
 fn a_source_must_meet_every_list_that_is_not_empty() {
@@ -314,5 +253,36 @@ fn a_source_must_meet_every_list_that_is_not_empty() {
         (&by_all, outside, &[], address),
     ] {
         assert_eq!(check(policy, from, identities.iter().copied()), expected, "{from:?} {identities:?}");
+    }
+}
+
+#[test]
+fn a_source_is_whoever_has_the_address() {
+    let key = |text: &str| SourceKey::of(ip(text));
+    for (address, same) in [
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("64:ff9b::cb00:7107", "203.0.113.7"),
+        ("64:ff9b:1::cb00:7107", "203.0.113.7"),
+        ("64:ff9b:1:abcd:ef01:2345:cb00:7107", "203.0.113.7"),
+        ("2002:cb00:7107::1", "203.0.113.7"),
+        ("2002:cb00:7107:ffff::1", "203.0.113.7"),
+        // RFC 4380 §4: the client's address has every bit inverted.
+        ("2001:0:4136:e378:8000:63bf:3fff:fdd2", "192.0.2.45"),
+        ("2001:db8::1", "2001:db8:0:0:ffff::2"),
+    ] {
+        assert_eq!(key(address), key(same), "{address}");
+    }
+    for (one, other) in [
+        ("64:ff9b::cb00:7107", "64:ff9b::c633:6401"),
+        ("64:ff9b:1::cb00:7107", "64:ff9b:1::c633:6401"),
+        ("2002:cb00:7107::1", "2002:cb00:7108::1"),
+        ("2001:0:4136:e378:8000:63bf:3fff:fdd2", "2001:0:4136:e378:8000:63bf:3fff:fdd3"),
+        ("2001:db8::1", "2001:db8:0:1::1"),
+        // Networks of nobody's translator.
+        ("64:ff9b:0:1::cb00:7107", "203.0.113.7"),
+        ("64:ff9b:2::cb00:7107", "203.0.113.7"),
+        ("2001:1::3fff:fdd2", "192.0.2.45"),
+    ] {
+        assert_ne!(key(one), key(other), "{one}");
     }
 }

@@ -13,7 +13,7 @@ mod store;
 use std::cell::Cell;
 
 use countersign_core::drive;
-use countersign_core::gate::{self as core_gate, Body, Mode, Peer, Scratch};
+use countersign_core::gate::{self as core_gate, Body, Mode, Peer, Scratch, UpstreamAnswer};
 use countersign_core::headers::Headers;
 use countersign_core::outcome;
 use countersign_core::policy::Policy;
@@ -81,6 +81,7 @@ impl GuestGate for OpenGate {
         let mut scratch = self.scratch.take();
         let step = self.gate.begin(
             core_gate::Request {
+                id: core_gate::request_id(Some(request.id.as_bytes()), || 0),
                 method: &request.method,
                 path: &request.path,
                 headers: Headers(&headers),
@@ -117,14 +118,17 @@ impl GuestClaimed for OpenClaim {
     }
 
     fn settle(this: Claimed, delivery: Delivery, now: u64) -> Reply {
-        let delivery = match delivery {
-            Delivery::Acknowledged(replayed) => core_gate::Delivery::Acknowledged { replayed },
-            Delivery::Refused => core_gate::Delivery::Refused,
-            Delivery::Redirected => core_gate::Delivery::Redirected,
-            Delivery::Failed => core_gate::Delivery::Failed,
+        let Self(claimed) = this.into_inner();
+        let delivery = match &delivery {
+            Delivery::Answered(answer) => claimed.delivery(&UpstreamAnswer {
+                status: answer.status,
+                replayed: answer.replayed,
+                duplicate_of: answer.duplicate_of.as_deref(),
+                not_accepted: answer.not_accepted.as_deref(),
+            }),
+            Delivery::NotDelivered => core_gate::Delivery::Failed,
             Delivery::Unknown => core_gate::Delivery::Unknown,
         };
-        let Self(claimed) = this.into_inner();
         let settled = claimed.settle(delivery, Timestamp::from_ms(now));
         if let Some(settlement) = &settled.settlement {
             // The answer stands whether or not the claim could be settled: its lease ends it.

@@ -6,6 +6,7 @@ use countersign_core::store::{
     Claim, ClaimAnswer, ClaimKey, End, Fallback, HandOn, Settlement, Store, StoreFault, Throttle,
     ThrottleAnswer,
 };
+use countersign_core::time::Timestamp;
 
 use crate::bindings::countersign::gate::store as wit;
 
@@ -36,9 +37,14 @@ impl Store for Imported {
             quota: claim.quota.map(rate),
             key: key(claim.key),
             payload_hash: claim.payload_hash.to_vec(),
+            receipt_key: claim.receipt_key,
             lease_ms,
             retention_ms: claim.retention_ms,
             fallback: claim.fallback.map(fallback),
+            freshness: wit::Freshness {
+                ts_event_min: claim.freshness.ts_event_min.as_ms(),
+                own_memory: claim.freshness.own_memory,
+            },
             event_id: claim.row.event_id.as_str().to_owned(),
             event: claim.row.event.as_str().to_owned(),
             click_id: claim.row.click_id.as_str().to_owned(),
@@ -59,6 +65,8 @@ impl Store for Imported {
             },
             key: key(settlement.key),
             payload_hash: settlement.payload_hash.to_vec(),
+            receipt_key: settlement.receipt_key,
+            ts_event: settlement.ts_event.as_ms(),
             fallback: settlement.fallback.map(fallback),
             retention_ms: settlement.retention_ms,
             now: settlement.now.as_ms(),
@@ -82,11 +90,17 @@ fn believe(claim: &Claim, answer: wit::ClaimAnswer) -> Option<ClaimAnswer> {
             },
         },
         wit::ClaimAnswer::InFlight(retry_after_ms) => ClaimAnswer::InFlight { retry_after_ms },
-        wit::ClaimAnswer::Seen(same_payload) => ClaimAnswer::Seen { same_payload },
-        wit::ClaimAnswer::DuplicateOf(event_id) => {
-            claim.fallback?;
+        wit::ClaimAnswer::Seen(seen) => {
+            ClaimAnswer::Seen { same_payload: seen.same_payload, receipt_key: seen.receipt_key }
+        }
+        wit::ClaimAnswer::TooOld(ts_event_min) => {
+            ClaimAnswer::TooOld { ts_event_min: Timestamp::from_ms(ts_event_min) }
+        }
+        wit::ClaimAnswer::DuplicateOf(None) => ClaimAnswer::DuplicateOf { event_id: None },
+        wit::ClaimAnswer::DuplicateOf(Some(event_id)) => {
+            // A duplicate that was recorded before its event type lost its window still names its original.
             let visible = !event_id.is_empty() && event_id.bytes().all(|byte| byte.is_ascii_graphic());
-            ClaimAnswer::DuplicateOf { event_id: EventId::new(&event_id).filter(|_| visible)? }
+            ClaimAnswer::DuplicateOf { event_id: Some(EventId::new(&event_id).filter(|_| visible)?) }
         }
     })
 }
@@ -110,7 +124,11 @@ fn key(key: ClaimKey) -> wit::ClaimKey {
 }
 
 fn fallback(fallback: Fallback) -> wit::Fallback {
-    wit::Fallback { fingerprint: fallback.fingerprint.to_vec(), window_ms: fallback.window_ms }
+    wit::Fallback {
+        fingerprint: fallback.fingerprint.to_vec(),
+        ts_event: fallback.ts_event.as_ms(),
+        window_ms: fallback.window_ms,
+    }
 }
 
 fn fault(fault: wit::StoreFault) -> StoreFault {

@@ -14,11 +14,12 @@ use std::rc::Rc;
 use countersign_core::drive;
 use countersign_core::gate::{Body, Gate, Mode, Outcome, Peer, Request, Scratch};
 use countersign_core::headers::Headers;
-use countersign_core::outcome::{Code, Reply};
+use countersign_core::outcome::{Code, Reply, RequestId};
 use countersign_spin::config::{self, ConfigurationText};
 use countersign_spin::exchange::{self, Received, Response};
 use countersign_spin::host::{log, now};
 use countersign_spin::inbox::Inbox;
+use countersign_spin::opening::Found;
 use countersign_spin::rejections::Rejections;
 use countersign_spin::start::{self, NotStarted, Started};
 use spin_sdk::http::IntoResponse;
@@ -52,7 +53,7 @@ async fn answer(request: spin_sdk::http::Request) -> Response {
             after(&instance, &reply, source);
             reply
         }
-        Err(problem) => Gate::internal_error(problem.as_str()),
+        Err(problem) => Gate::internal_error(exchange::request_id(request.headers()), problem.as_str()),
     };
     log(&reply.facts.to_json());
     exchange::respond(*reply)
@@ -70,24 +71,26 @@ fn after(instance: &Instance, reply: &Reply, source: Option<IpAddr>) {
 }
 
 async fn reply(instance: &Instance, request: spin_sdk::http::Request) -> (Box<Reply>, Option<IpAddr>) {
+    let id = exchange::request_id(request.headers());
     let Ok(received) = exchange::receive(request, &instance.gate).await else {
-        return (Gate::internal_error("the request broke off before its end"), None);
+        return (Gate::internal_error(id, "the request broke off before its end"), None);
     };
     let mut scratch = SCRATCH.with_borrow_mut(Vec::pop).unwrap_or_default();
-    let outcome = decide(instance, &received, &mut scratch).await;
+    let outcome = decide(instance, id, &received, &mut scratch).await;
     SCRATCH.with_borrow_mut(|kept| kept.push(scratch));
     let reply = match outcome {
         Outcome::Answer(answer) => answer.reply,
         // `Mode::Inbox` never forwards: the claim is the hand-on.
-        Outcome::Forward(_) => Gate::internal_error("an event without a hand-on"),
+        Outcome::Forward(_) => Gate::internal_error(id, "an event without a hand-on"),
     };
     (reply, received.peer)
 }
 
-async fn decide(instance: &Instance, received: &Received, scratch: &mut Scratch) -> Outcome {
+async fn decide(instance: &Instance, id: RequestId, received: &Received, scratch: &mut Scratch) -> Outcome {
     let headers: Vec<(&[u8], &[u8])> =
         received.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_slice())).collect();
     let request = Request {
+        id,
         method: received.method.as_bytes(),
         path: received.path.as_bytes(),
         headers: Headers(&headers),
@@ -102,9 +105,10 @@ async fn decide(instance: &Instance, received: &Received, scratch: &mut Scratch)
 async fn start() -> Result<Instance, NotStarted> {
     // The database first, for whose answers it waits like a request: the host gives it further ones meanwhile. While it reads the
     // document it takes none, and for each that comes the host would make another instance.
-    let inbox = Inbox::open("default", now).await?;
+    let found = Found::at("default").await?;
     let document = ConfigurationText::read()?;
     let (policy, rules) = (document.policy().await?, document.rules().await?);
+    let inbox = Inbox::open(found, &document.scope()?, 0, now).await?;
     let inbox = Minimised::new(inbox, &policy, &rules);
     let worker = config::worker_url().await;
     let rejections = Rc::new(Rejections::new("default"));

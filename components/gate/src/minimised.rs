@@ -16,14 +16,14 @@ use countersign_spin::inbox::Inbox;
 pub(crate) struct Minimised {
     inbox: Inbox,
     /// The rules of each partner that has any.
-    rules: BTreeMap<Arc<str>, minimise::Rules>,
+    rules: BTreeMap<Arc<str>, minimise::MinimiseRules>,
 }
 
 impl Minimised {
     /// The inbox under these rules.
     pub(crate) fn new(inbox: Inbox, policy: &Policy, rules: &rules::Rules) -> Self {
         let of = |partner: &countersign_core::policy::Partner| {
-            let mut kept = rules.partner(&partner.name).minimise.clone()?;
+            let mut kept = rules.agreement(&partner.name).minimise.clone()?;
             if let Place::Body(member) = &partner.signature.place {
                 kept.signature = Some(member.clone());
             }
@@ -42,8 +42,8 @@ impl AsyncStore for Minimised {
         let Some(rules) = self.rules.get(&claim.partner) else { return self.inbox.claim(claim).await };
         let mut claim = claim.clone();
         // What the gate verified is a JSON object.
-        claim.row.payload =
-            minimise(&claim.row.payload, rules, &mut Tape::default()).map_err(|_| StoreFault::Unavailable)?;
+        claim.row.payload = minimise(&claim.row.payload, rules, claim.now, &mut Tape::default())
+            .map_err(|_| StoreFault::Unavailable)?;
         self.inbox.claim(&claim).await
     }
 

@@ -4,17 +4,19 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use countersign_core::event::EventType;
 use countersign_core::money::Amount;
 use countersign_core::time::Timestamp;
 
+use crate::attribution::{Attribution, Touch};
 use crate::fx::RateTable;
 use crate::payload::Payload;
+use crate::posting_row::PostingRow;
 use crate::probable;
-use crate::settlement::PostingRow;
 
 /// An event of the inbox that is to be posted.
 #[derive(Clone, Debug)]
-pub struct Arrival {
+pub struct QueuedEvent {
     /// Its row in the inbox, and its entry's id.
     pub id: i64,
     /// Who sent it.
@@ -22,7 +24,7 @@ pub struct Arrival {
     /// Its own id.
     pub event_id: String,
     /// Its type.
-    pub event: String,
+    pub event: EventType,
     /// Its click, plain.
     pub click_id: String,
     /// When it happened, by the sender's clock.
@@ -46,8 +48,8 @@ pub struct Book {
     pub accounts: BTreeMap<(String, String), Account>,
     /// Installs, by partner and install id.
     pub installs: BTreeMap<(String, String), Install>,
-    /// Clicks that an event may be matched with, by its row in the inbox: what [`crate::trace::search`] asks for.
-    pub nearby: BTreeMap<i64, Vec<probable::Candidate>>,
+    /// Clicks that an event may be matched with, by its row in the inbox: found by what `trace::search` asks for.
+    pub nearby: BTreeMap<i64, Vec<probable::NearbyClick>>,
     /// Those of them, by partner and click, that a player has already.
     pub taken: BTreeSet<(String, String)>,
     /// Entries, by partner and event id.
@@ -56,15 +58,6 @@ pub struct Book {
     pub purged: BTreeMap<(String, String), [u8; 32]>,
     /// Exchange rates.
     pub rates: RateTable,
-}
-
-/// The click that something is traced back to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Touch {
-    /// The click's plain id.
-    pub click_id: String,
-    /// Its campaign, where it is known.
-    pub campaign: Option<String>,
 }
 
 /// An install on a device.
@@ -90,7 +83,7 @@ pub struct Account {
     /// The first deposit.
     pub first_deposit: Option<FirstDeposit>,
     /// Deposits that may still become the first, once the player is registered or known.
-    pub candidates: Vec<Candidate>,
+    pub candidates: Vec<DepositMade>,
 }
 
 /// A player's first deposit.
@@ -108,7 +101,7 @@ pub struct FirstDeposit {
 
 /// A deposit that is not the first one only because something about its player is not known yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Candidate {
+pub struct DepositMade {
     /// Its entry.
     pub id: i64,
     /// Its own id.
@@ -129,8 +122,8 @@ impl FirstDeposit {
     }
 
     /// A deposit as the first one, with what it brings.
-    pub(crate) fn new(deposit: &Candidate, price: Option<PostingRow>) -> Self {
-        let Candidate { id, ref event_id, ts_event, .. } = *deposit;
+    pub(crate) fn new(deposit: &DepositMade, price: Option<PostingRow>) -> Self {
+        let DepositMade { id, ref event_id, ts_event, .. } = *deposit;
         Self { id, event_id: event_id.clone(), ts_event, price }
     }
 
@@ -141,7 +134,7 @@ impl FirstDeposit {
     }
 }
 
-impl Candidate {
+impl DepositMade {
     /// Where it stands among its player's deposits. Of two at one time the id decides, which is the same in whatever order they come.
     #[must_use]
     pub const fn place(&self) -> (Timestamp, &String) {
@@ -157,11 +150,14 @@ pub struct Posted {
     /// SHA-256 of its canonical payload.
     pub payload_hash: [u8; 32],
     /// Its type.
-    pub event: String,
+    pub event: EventType,
     /// When it happened.
     pub ts_event: Timestamp,
-    /// The money of a deposit, and what was taken back of it so far, in minor units.
+    /// Its money, never below zero, and how much of that was undone so far, in minor units: of a deposit by refunds and
+    /// chargebacks, less what of these was won back; of a chargeback by what was won back.
     pub money: Option<(Amount, i64)>,
+    /// The event that it undoes; `None` also where that is over its retention and gone.
+    pub original_event_id: Option<String>,
     /// Whose player it was.
     pub account_id: Option<String>,
     /// Its campaign.
@@ -170,58 +166,4 @@ pub struct Posted {
     pub attribution: Attribution,
     /// Whether it was a bonus, not the player's money.
     pub bonus: bool,
-}
-
-/// How an event is traced back to a click (source §3, §10).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attribution {
-    /// By its own click.
-    Click,
-    /// By its player's registration.
-    Account,
-    /// By its install.
-    Install,
-    /// By resemblance to a click. Billed only where the contract says so.
-    Probable {
-        /// How close, in thousandths.
-        score_permille: u32,
-    },
-    /// Not at all.
-    None,
-}
-
-impl Attribution {
-    /// Its name on an entry.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Click => "click",
-            Self::Account => "account",
-            Self::Install => "install",
-            Self::Probable { .. } => "probable",
-            Self::None => "none",
-        }
-    }
-
-    /// How close, in thousandths, where that is a matter of probability.
-    #[must_use]
-    pub const fn score(self) -> Option<u32> {
-        match self {
-            Self::Probable { score_permille } => Some(score_permille),
-            Self::Click | Self::Account | Self::Install | Self::None => None,
-        }
-    }
-
-    /// The attribution of that name.
-    #[must_use]
-    pub fn of(name: &str, score: Option<u32>) -> Option<Self> {
-        Some(match name {
-            "click" => Self::Click,
-            "account" => Self::Account,
-            "install" => Self::Install,
-            "probable" => Self::Probable { score_permille: score? },
-            "none" => Self::None,
-            _ => return None,
-        })
-    }
 }

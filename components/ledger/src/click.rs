@@ -17,6 +17,7 @@ use core::net::IpAddr;
 use countersign_core::click;
 use countersign_core::document::ConfigError;
 use countersign_core::headers::Headers;
+use countersign_core::keys;
 use countersign_core::policy::Minting;
 use countersign_core::text::Text;
 use countersign_core::time::Timestamp;
@@ -98,7 +99,7 @@ pub enum Refusal {
     MethodNotAllowed,
     /// No campaign of that name.
     CampaignUnknown,
-    /// The document has campaigns and no key of click ids. [`Redirector::compile`] refuses such a document.
+    /// No key of click ids is valid yet: the clock is wrong. [`Redirector::compile`] refuses a document without any key.
     NoKey,
 }
 
@@ -149,7 +150,7 @@ impl Redirector {
             .strip_prefix(PATH)
             .and_then(|name| self.campaigns.get_key_value(name))
             .ok_or(Refusal::CampaignUnknown)?;
-        let key = self.minting.keys.first().ok_or(Refusal::NoKey)?;
+        let key = keys::current(&self.minting.keys, now).ok_or(Refusal::NoKey)?;
         let click_id = click::mint(key, now, random.id);
         let location = match campaign.click_id {
             CampaignClick::Plain => campaign.landing_with(click_id.as_str()),
@@ -221,6 +222,7 @@ impl Click {
         for (name, parameters) in [
             ("unreplaced", &self.parameters.unreplaced),
             ("personal", &self.parameters.personal),
+            ("joined", &self.parameters.joined),
             ("cut", &self.cut()),
         ] {
             if !parameters.is_empty() {

@@ -10,8 +10,9 @@ use core::fmt;
 use countersign_core::event::LABEL_BYTES_MAX;
 use countersign_core::money::{Amount, AmountProblem, Currency};
 
-use crate::csv::{CsvProblem, Faults, lines};
+use crate::csv::{CsvReject, FileRejects, table};
 use crate::fx::Date;
+use crate::spreadsheet::Changed;
 
 /// What a campaign cost on one day.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,46 +28,46 @@ pub struct Cost {
 /// Reads a whole file, in the order of its lines.
 ///
 /// # Errors
-/// [`Faults`] where any line is bad; nothing should be imported then. Where the header is bad, it is the only one listed.
-pub fn read(file: &[u8]) -> Result<Vec<Cost>, Faults<CostProblem>> {
-    let mut lines = lines(file).map_err(|problem| Faults::one(1, problem.into()))?;
-    let (number, header) = lines.next().ok_or_else(|| Faults::one(1, CostProblem::Header))?;
-    match header {
-        Ok(header) if header == HEADER => {}
-        Ok(_) => return Err(Faults::one(number, CostProblem::Header)),
-        Err(problem) => return Err(Faults::one(number, problem.into())),
-    }
+/// [`FileRejects`] where any line is bad; nothing should be imported then. Where the header is bad, it is the only one listed.
+pub fn read(file: &[u8]) -> Result<Vec<Cost>, FileRejects<CostReject>> {
+    let table = table(file, |cells| cells == HEADER).map_err(|reject| FileRejects::one(1, reject.into()))?;
+    let mut rejects = FileRejects::of(table.rejects);
+    let number = match table.header {
+        Some((number, Ok(header))) if header == HEADER => number,
+        Some((number, Ok(_))) => return Err(rejects.and(number, CostReject::Header)),
+        Some((number, Err(reject))) => return Err(rejects.and(number, reject.into())),
+        None => return Err(rejects.and(1, CostReject::Header)),
+    };
 
-    let mut faults = Faults::NONE;
     let mut costs = Vec::new();
     let mut seen = BTreeMap::new();
-    for (number, cells) in lines {
-        match cells.map_err(CostProblem::from).and_then(|cells| cost(&cells)) {
+    for (number, cells) in table.lines {
+        match cells.map_err(CostReject::from).and_then(|cells| cost(&cells)) {
             Ok(cost) => match seen.entry((cost.date, cost.campaign.clone(), cost.amount.currency)) {
                 Entry::Vacant(place) => {
                     place.insert(number);
                     costs.push(cost);
                 }
                 Entry::Occupied(first) => {
-                    faults.add(number, CostProblem::Duplicate { first_line: *first.get() });
+                    rejects.add(number, CostReject::Duplicate { first_line: *first.get() });
                 }
             },
-            Err(problem) => faults.add(number, problem),
+            Err(reject) => rejects.add(number, reject),
         }
     }
-    if costs.is_empty() && faults.count() == 0 {
-        faults.add(number, CostProblem::Empty);
+    if costs.is_empty() && rejects.count() == 0 {
+        rejects.add(number, CostReject::Empty);
     }
-    faults.none_or(costs)
+    rejects.none_or(costs)
 }
 
 const HEADER: [&str; 4] = ["date", "campaign", "amount", "currency"];
 
 /// Why a line of costs is not one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CostProblem {
+pub enum CostReject {
     /// Its cells cannot be told.
-    Csv(CsvProblem),
+    Csv(CsvReject),
     /// The file's first line is not the header.
     Header,
     /// No line follows the header.
@@ -84,6 +85,8 @@ pub enum CostProblem {
     Currency,
     /// The third cell is no amount in the currency.
     Amount(AmountProblem),
+    /// A spreadsheet changed the date or the amount.
+    Changed(Changed),
     /// The amount is less than zero.
     Negative,
     /// Date, campaign and currency have a line already.
@@ -93,22 +96,26 @@ pub enum CostProblem {
     },
 }
 
-impl From<CsvProblem> for CostProblem {
-    fn from(problem: CsvProblem) -> Self {
-        Self::Csv(problem)
+impl From<CsvReject> for CostReject {
+    fn from(reject: CsvReject) -> Self {
+        Self::Csv(reject)
     }
 }
 
-impl fmt::Display for CostProblem {
+impl fmt::Display for CostReject {
     /// What to write instead; public text.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Csv(problem) => problem.as_str(),
+            Self::Csv(reject) => reject.as_str(),
             Self::Header => "the first line must be date,campaign,amount,currency",
             Self::Empty => "there are no costs in the file; write a line for each day and campaign",
+            Self::Cells { found: 5 } => {
+                "there are 5 cells; write 4: date, campaign, amount, currency (an amount with a comma is two cells: write 10.00)"
+            }
             Self::Cells { found } => {
                 return write!(f, "there are {found} cells; write 4: date, campaign, amount, currency");
             }
+            Self::Changed(how) => how.as_str(),
             Self::Date => "write the date as YYYY-MM-DD",
             Self::Campaign => {
                 "write the campaign in 1 to 256 bytes, without control characters or blanks around it"
@@ -132,21 +139,25 @@ impl fmt::Display for CostProblem {
     }
 }
 
-fn cost(cells: &[Cow<'_, str>]) -> Result<Cost, CostProblem> {
+fn cost(cells: &[Cow<'_, str>]) -> Result<Cost, CostReject> {
     let [date, campaign, amount, currency] = cells else {
-        return Err(CostProblem::Cells { found: cells.len() });
+        return Err(CostReject::Cells { found: cells.len() });
     };
-    let date = Date::parse(date).ok_or(CostProblem::Date)?;
+    let date =
+        Date::parse(date).ok_or_else(|| Changed::date(date).map_or(CostReject::Date, CostReject::Changed))?;
     let is_name = (1..=LABEL_BYTES_MAX).contains(&campaign.len())
         && campaign.trim() == campaign
         && !campaign.chars().any(char::is_control);
     if !is_name {
-        return Err(CostProblem::Campaign);
+        return Err(CostReject::Campaign);
     }
-    let currency = Currency::of(currency).ok_or(CostProblem::Currency)?;
-    let amount = Amount::parse(amount, currency).map_err(CostProblem::Amount)?;
+    let currency = Currency::of(currency).ok_or(CostReject::Currency)?;
+    if let Some(how) = Changed::number(amount) {
+        return Err(CostReject::Changed(how));
+    }
+    let amount = Amount::parse(amount, currency).map_err(CostReject::Amount)?;
     if amount.minor < 0 {
-        return Err(CostProblem::Negative);
+        return Err(CostReject::Negative);
     }
     Ok(Cost { date, campaign: String::from(&**campaign), amount })
 }

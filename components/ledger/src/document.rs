@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use countersign_core::document::{Environment, OpaqueToken, Secret, Unread, Whole};
+use countersign_core::document::{Environment, Key, OpaqueToken, Secret, Unread, Whole};
 
 #[cfg(feature = "schema")]
 pub use schema::schema;
@@ -115,7 +115,7 @@ pub struct Ledger {
     pub report_currency: Option<String>,
     /// Seconds for which an event waits for its click to be known before it is posted as unattributed. Default: 60.
     pub unknown_click_seconds: Option<Whole<0, 604_800>>,
-    /// Days for which a refund or chargeback waits for its deposit before it becomes a dead letter. Default: 30.
+    /// Days for which a refund or chargeback waits for its deposit, and a reversed chargeback for its chargeback, before it becomes a dead letter. Default: 30.
     pub unknown_original_days: Option<Whole<1, 400>>,
     /// Days for which an event waits for its exchange rate before it becomes a dead letter. Default: 30.
     pub unknown_rate_days: Option<Whole<1, 400>>,
@@ -140,9 +140,39 @@ pub struct Matching {
 #[serde(deny_unknown_fields)]
 pub struct Privacy {
     /// The salt of hashed members. Required where a partner's `hash` names any.
-    pub salt: Option<Secret>,
+    pub salt: Option<Salt>,
     /// How long each class of data is kept.
     pub retention: Option<Retention>,
+}
+
+/// The salt of hashed members: one secret, or several `keys`, of which the newest valid one hashes.
+#[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Salt {
+    /// The name of the only salt, as of every secret.
+    pub name: Option<String>,
+    /// The only salt itself, encrypted: `cs-seal1_…`. Default: the host resolves the name.
+    pub sealed: Option<String>,
+    /// The salts, in place of `name`: 1 to 8. A value that is hashed with another salt is another pseudonym.
+    pub keys: Option<Vec<Key>>,
+}
+
+impl Salt {
+    /// The only salt.
+    pub(crate) fn lone(&self) -> Option<Secret> {
+        let sealed = self.sealed.clone();
+        match &self.name {
+            Some(name) => Some(Secret { name: name.clone(), sealed }),
+            // Without a name nothing can be opened: the check of names says so.
+            None => sealed.map(|sealed| Secret { name: String::new(), sealed: Some(sealed) }),
+        }
+    }
+
+    /// Every salt.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = Secret> {
+        self.lone().into_iter().chain(self.keys.iter().flatten().map(|key| key.secret.clone()))
+    }
 }
 
 /// How long each class of data is kept, in days (source §9).

@@ -3,51 +3,56 @@
 //! The first line is `Date` and a currency's code for each column; every other line is a day, in any order, with the units
 //! of each currency for one euro, or `N/A`. The bank ends each line with a comma; here it may be left out.
 
+use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::csv::{CsvProblem, Faults, lines};
+use crate::csv::{CsvReject, FileRejects, table};
 use crate::fx::{Code, Date, Day, Quote, QuoteProblem};
+use crate::spreadsheet::Changed;
 
 /// Reads a whole file: its days, the earliest first, with the quotes in the order of the columns.
 ///
 /// A currency need not be an active one: the history has withdrawn ones. A day on which every cell is `N/A` is a day.
 ///
 /// # Errors
-/// [`Faults`] where any line is bad; nothing should be imported then. Where the header is bad, it is the only one listed.
-pub fn read(file: &[u8]) -> Result<Vec<Day>, Faults<EcbProblem>> {
-    let mut lines = lines(file).map_err(|problem| Faults::one(1, problem.into()))?;
-    let (number, header) = lines.next().ok_or_else(|| Faults::one(1, EcbProblem::Empty))?;
-    let codes = header.map_err(EcbProblem::from).and_then(|header| codes(&header));
-    let codes = codes.map_err(|problem| Faults::one(number, problem))?;
+/// [`FileRejects`] where any line is bad; nothing should be imported then. Where the header is bad, it is the only one listed.
+pub fn read(file: &[u8]) -> Result<Vec<Day>, FileRejects<EcbReject>> {
+    let is_header = |cells: &[Cow<'_, str>]| matches!(cells, [date, _, ..] if date == "Date");
+    let table = table(file, is_header).map_err(|reject| FileRejects::one(1, reject.into()))?;
+    let mut rejects = FileRejects::of(table.rejects);
+    let Some((number, header)) = table.header else { return Err(rejects.and(1, EcbReject::Empty)) };
+    let codes = match header.map_err(EcbReject::from).and_then(|header| codes(&header)) {
+        Ok(codes) => codes,
+        Err(reject) => return Err(rejects.and(number, reject)),
+    };
 
-    let mut faults = Faults::NONE;
     let mut days = BTreeMap::new();
-    for (number, cells) in lines {
-        let day = cells.map_err(EcbProblem::from).and_then(|cells| day(&cells, &codes));
+    for (number, cells) in table.lines {
+        let day = cells.map_err(EcbReject::from).and_then(|cells| day(&cells, &codes));
         match day.map(|day| (days.entry(day.date), day)) {
             Ok((Entry::Vacant(place), day)) => {
                 place.insert((number, day));
             }
             Ok((Entry::Occupied(first), _)) => {
-                faults.add(number, EcbProblem::DuplicateDate { first_line: first.get().0 });
+                rejects.add(number, EcbReject::DuplicateDate { first_line: first.get().0 });
             }
-            Err(problem) => faults.add(number, problem),
+            Err(reject) => rejects.add(number, reject),
         }
     }
-    if days.is_empty() && faults.count() == 0 {
-        faults.add(number, EcbProblem::Empty);
+    if days.is_empty() && rejects.count() == 0 {
+        rejects.add(number, EcbReject::Empty);
     }
-    faults.none_or(days.into_values().map(|(_, day)| day).collect())
+    rejects.none_or(days.into_values().map(|(_, day)| day).collect())
 }
 
 /// Why a line of rates is not one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EcbProblem {
+pub enum EcbReject {
     /// Its cells cannot be told.
-    Csv(CsvProblem),
+    Csv(CsvReject),
     /// The file has no header, or no day after it.
     Empty,
     /// The header is not `Date` and at least one code.
@@ -78,19 +83,28 @@ pub enum EcbProblem {
         /// What is wrong with it.
         problem: QuoteProblem,
     },
+    /// A spreadsheet changed a quote.
+    QuoteChanged {
+        /// The currency of its column.
+        code: Code,
+        /// How.
+        how: Changed,
+    },
+    /// A spreadsheet changed the date.
+    DateChanged,
 }
 
-impl From<CsvProblem> for EcbProblem {
-    fn from(problem: CsvProblem) -> Self {
-        Self::Csv(problem)
+impl From<CsvReject> for EcbReject {
+    fn from(reject: CsvReject) -> Self {
+        Self::Csv(reject)
     }
 }
 
-impl fmt::Display for EcbProblem {
+impl fmt::Display for EcbReject {
     /// What to write instead; public text.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Csv(problem) => problem.fmt(f),
+            Self::Csv(reject) => reject.fmt(f),
             Self::Empty => f.write_str("there are no rates in the file; take the bank's eurofxref-hist.csv"),
             Self::Header => {
                 f.write_str("the first line must be Date and currency codes, as in eurofxref-hist.csv")
@@ -106,38 +120,44 @@ impl fmt::Display for EcbProblem {
             Self::DuplicateDate { first_line } => {
                 write!(f, "line {first_line} has the same date; keep one of them")
             }
+            Self::QuoteChanged { code, how } => write!(f, "{code}: {}", how.as_str()),
+            Self::DateChanged => f.write_str(Changed::Date.as_str()),
             Self::Quote { code, problem } => write!(f, "{code}: {}", problem.as_str()),
         }
     }
 }
 
 /// The currencies of a header's columns.
-fn codes<S: AsRef<str>>(header: &[S]) -> Result<Vec<Code>, EcbProblem> {
-    let ["Date", columns @ ..] = &without_trailing_comma(header)[..] else { return Err(EcbProblem::Header) };
+fn codes<S: AsRef<str>>(header: &[S]) -> Result<Vec<Code>, EcbReject> {
+    let ["Date", columns @ ..] = &without_trailing_comma(header)[..] else { return Err(EcbReject::Header) };
     if columns.is_empty() {
-        return Err(EcbProblem::Header);
+        return Err(EcbReject::Header);
     }
     let mut codes = Vec::with_capacity(columns.len());
     for (column, text) in (2..).zip(columns) {
         let is_code = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase()) && *text != "EUR";
         let code = Code::new(text).filter(|code| is_code && !codes.contains(code));
-        codes.push(code.ok_or(EcbProblem::HeaderCode { column })?);
+        codes.push(code.ok_or(EcbReject::HeaderCode { column })?);
     }
     Ok(codes)
 }
 
-fn day<S: AsRef<str>>(cells: &[S], codes: &[Code]) -> Result<Day, EcbProblem> {
+fn day<S: AsRef<str>>(cells: &[S], codes: &[Code]) -> Result<Day, EcbReject> {
     let cells = without_trailing_comma(cells);
     let expected = codes.len().saturating_add(1);
-    let [date, columns @ ..] = &cells[..] else { return Err(EcbProblem::Date) };
+    let [date, columns @ ..] = &cells[..] else { return Err(EcbReject::Date) };
     if cells.len() != expected {
-        return Err(EcbProblem::Cells { expected, found: cells.len() });
+        return Err(EcbReject::Cells { expected, found: cells.len() });
     }
-    let date = Date::parse(date).ok_or(EcbProblem::Date)?;
+    let date = Date::parse(date)
+        .ok_or_else(|| Changed::date(date).map_or(EcbReject::Date, |_| EcbReject::DateChanged))?;
     let mut quotes = Vec::with_capacity(columns.len());
     for (code, cell) in codes.iter().zip(columns) {
+        if let Some(how) = Changed::number(cell) {
+            return Err(EcbReject::QuoteChanged { code: *code, how });
+        }
         if *cell != "N/A" {
-            let quote = Quote::parse(cell).map_err(|problem| EcbProblem::Quote { code: *code, problem })?;
+            let quote = Quote::parse(cell).map_err(|problem| EcbReject::Quote { code: *code, problem })?;
             quotes.push((*code, quote));
         }
     }

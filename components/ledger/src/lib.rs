@@ -7,6 +7,7 @@
 
 extern crate alloc;
 
+pub mod attribution;
 pub mod book;
 pub mod click;
 pub mod client;
@@ -17,13 +18,16 @@ pub mod document;
 pub mod ecb;
 pub mod fx;
 pub mod minimise;
+mod names;
 pub mod payload;
 pub mod poster;
 pub mod posting;
+pub mod posting_row;
 pub mod probable;
 pub mod redecide;
 pub mod retry;
 pub mod rules;
 pub mod schema;
-pub mod settlement;
+pub mod settling;
+pub mod spreadsheet;
 pub mod trace;

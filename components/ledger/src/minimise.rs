@@ -10,9 +10,11 @@ use core::net::IpAddr;
 
 use countersign_core::canonical;
 use countersign_core::json::{Malformed, Member, Object, ReadLimits, Str, Tape, Value, read};
+use countersign_core::keys::{self, Key};
 use countersign_core::receipt::MacKey;
 use countersign_core::signature::Place;
 use countersign_core::text::Text;
+use countersign_core::time::Timestamp;
 
 use crate::client::{reduce_user_agent, truncate_ip};
 
@@ -30,7 +32,7 @@ pub const NEEDED: [&str; 10] = [
     "consent",
 ];
 
-/// The most names in each list of [`Rules`].
+/// The most names in each list of [`MinimiseRules`].
 pub const NAMES_MAX: usize = 64;
 
 /// What to keep of the top-level members that are not [`NEEDED`].
@@ -38,7 +40,7 @@ pub const NAMES_MAX: usize = 64;
 /// By default everything is kept but the signature, which is of no use once it was checked. A member's value is hashed where
 /// `hash` names it, else truncated where `truncate` does, else kept where `keep` does.
 #[derive(Clone, Debug, Default)]
-pub struct Rules {
+pub struct MinimiseRules {
     /// Members that stay as they are; `None` for all. Where this is a list, a consent keeps its own three members only.
     pub keep: Option<Vec<Box<str>>>,
     /// Members whose value becomes its [`pseudonym`].
@@ -46,8 +48,8 @@ pub struct Rules {
     /// Members whose value is shortened: `ip` to its network, `ua` to product and system, any other text to its first
     /// [`TRUNCATED_CHARACTERS`]. What cannot be shortened, such as a number, is left out.
     pub truncate: Vec<Box<str>>,
-    /// The key of the pseudonyms. Without one, what should be hashed is left out.
-    pub salt: Option<MacKey>,
+    /// The keys of the pseudonyms, of which the newest valid one hashes. Where none is valid, what should be hashed is left out.
+    pub salts: Vec<Key<MacKey>>,
     /// The member that carries the signature, where it is not [`Place::MEMBER`], which is left out in any case.
     pub signature: Option<Box<str>>,
 }
@@ -55,20 +57,20 @@ pub struct Rules {
 /// How much of a text is left where a rule truncates it.
 pub const TRUNCATED_CHARACTERS: usize = 4;
 
-/// A rule that cannot mean what it says.
+/// A mistake in the configuration: a rule that cannot mean what it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RuleFault {
+pub struct MinimiseConfigError {
     /// The list: `keep`, `hash` or `truncate`.
     pub list: &'static str,
     /// The name's place in it, counted from 0.
     pub index: usize,
     /// What is wrong.
-    pub problem: RuleProblem,
+    pub mistake: MinimiseMistake,
 }
 
-/// What is wrong with a rule.
+/// What is wrong with such a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RuleProblem {
+pub enum MinimiseMistake {
     /// The list has more than [`NAMES_MAX`] names.
     TooMany,
     /// The member is the signature.
@@ -81,7 +83,7 @@ pub enum RuleProblem {
     SaltMissing,
 }
 
-impl RuleProblem {
+impl MinimiseMistake {
     /// What to write instead; for the operator.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -95,19 +97,19 @@ impl RuleProblem {
     }
 }
 
-impl Rules {
-    /// How a member's text is stored where the rules hash it; `None` where they do not.
-    #[must_use]
-    pub fn pseudonym(&self, member: &str, text: &str) -> Option<Text<24>> {
+impl MinimiseRules {
+    /// How a member's text may be stored where the rules hash it: one pseudonym for each salt that is listed, valid or not.
+    pub fn pseudonyms(&self, member: &str, text: &str) -> impl Iterator<Item = Text<24>> {
         let is_hashed = self.hash.iter().any(|name| **name == *member);
-        self.salt.as_ref().filter(|_| is_hashed).map(|salt| pseudonym(salt, member, text))
+        let salts = self.salts.iter().filter(move |_| is_hashed);
+        salts.map(move |salt| pseudonym(salt.secret(), member, text))
     }
 
     /// Checks that every rule can mean what it says. [`minimise`] is safe without: what it then does is the stricter thing.
     ///
     /// # Errors
-    /// The first [`RuleFault`], in the order of the fields.
-    pub fn check(&self) -> Result<(), RuleFault> {
+    /// The first [`MinimiseConfigError`], in the order of the fields.
+    pub fn check(&self) -> Result<(), MinimiseConfigError> {
         let lists = [
             ("keep", self.keep.as_deref().unwrap_or_default()),
             ("hash", &self.hash[..]),
@@ -116,21 +118,21 @@ impl Rules {
         let mut names: Vec<&str> = Vec::new();
         for (list, members) in lists {
             for (index, name) in members.iter().enumerate() {
-                let problem = if index >= NAMES_MAX {
-                    RuleProblem::TooMany
+                let mistake = if index >= NAMES_MAX {
+                    MinimiseMistake::TooMany
                 } else if self.is_signature(name) {
-                    RuleProblem::Signature
+                    MinimiseMistake::Signature
                 } else if list != "keep" && NEEDED.contains(&&**name) {
-                    RuleProblem::Needed
+                    MinimiseMistake::Needed
                 } else if names.contains(&&**name) {
-                    RuleProblem::Twice
-                } else if list == "hash" && self.salt.is_none() {
-                    RuleProblem::SaltMissing
+                    MinimiseMistake::Twice
+                } else if list == "hash" && self.salts.is_empty() {
+                    MinimiseMistake::SaltMissing
                 } else {
                     names.push(name);
                     continue;
                 };
-                return Err(RuleFault { list, index, problem });
+                return Err(MinimiseConfigError { list, index, mistake });
             }
         }
         Ok(())
@@ -169,17 +171,23 @@ enum Rule {
     Truncate,
 }
 
-/// The canonical form (RFC 8785) of what the rules leave of a payload. The names, and their order, stay.
+/// The canonical form (RFC 8785) of what the rules leave of a payload that was received at `now`. The names, and their order, stay.
 ///
 /// # Errors
-/// [`NotAnEvent`] where the payload is no JSON object within [`ReadLimits::POSTBACK`]; the gate lets none of these through.
-pub fn minimise(payload: &[u8], rules: &Rules, tape: &mut Tape) -> Result<Vec<u8>, NotAnEvent> {
-    let document = read(payload, tape, ReadLimits::POSTBACK).map_err(NotAnEvent::Malformed)?;
+/// [`NotAnEvent`] where the payload is no JSON object within [`ReadLimits::BYTES_SIGNED`]; the gate lets none of these through.
+pub fn minimise(
+    payload: &[u8],
+    rules: &MinimiseRules,
+    now: Timestamp,
+    tape: &mut Tape,
+) -> Result<Vec<u8>, NotAnEvent> {
+    let salt = keys::current(&rules.salts, now).map(Key::secret);
+    let document = read(payload, tape, ReadLimits::BYTES_SIGNED).map_err(NotAnEvent::Malformed)?;
     let mut whole = Vec::with_capacity(payload.len());
     canonical::write(&document, Some(Place::MEMBER), &mut whole);
 
     // What was written in canonical form can be taken over member by member as it stands.
-    let document = read(&whole, tape, ReadLimits::POSTBACK).map_err(NotAnEvent::Malformed)?;
+    let document = read(&whole, tape, ReadLimits::BYTES_SIGNED).map_err(NotAnEvent::Malformed)?;
     let mut members = Members { output: Vec::with_capacity(whole.len()) };
     for member in document.object().ok_or(NotAnEvent::NotAnObject)?.written() {
         match rules.of(member.name) {
@@ -187,7 +195,7 @@ pub fn minimise(payload: &[u8], rules: &Rules, tape: &mut Tape) -> Result<Vec<u8
             Rule::Keep => members.add(member.name_written, &[member.value_written]),
             Rule::Consent => members.add(member.name_written, &[&consent(member)]),
             Rule::Hash => {
-                if let Some(salt) = &rules.salt {
+                if let Some(salt) = salt {
                     let hashed = hashed(salt, member);
                     members.add(member.name_written, &[b"\"", hashed.as_str().as_bytes(), b"\""]);
                 }
@@ -224,7 +232,7 @@ pub enum NotAnEvent {
 /// with lengths in bytes and decimal. Where the value is no text, `4:json` and its canonical form take the place of the last
 /// two lines.
 ///
-/// Equal values of one member have equal pseudonyms, so an account can still be counted, and found again by who has the salt.
+/// Equal values of one member have equal pseudonyms under one salt, so an account can still be counted, and found again by who has the salt.
 ///
 /// # Security
 /// Without the salt a value cannot be found by trying all there are, as with a plain hash of an address or a telephone number.

@@ -37,7 +37,7 @@ impl Payload {
     /// Reads a payload; `None` where it is no JSON object, which no payload in an undamaged inbox is.
     #[must_use]
     pub fn read(payload: &[u8], tape: &mut Tape) -> Option<Self> {
-        let document: Document<'_> = json::read(payload, tape, ReadLimits::POSTBACK).ok()?;
+        let document: Document<'_> = json::read(payload, tape, ReadLimits::BYTES_SIGNED).ok()?;
         let object = document.object()?;
         Some(Self {
             amount: amount(object),

@@ -3,16 +3,17 @@
 use countersign_core::money::{Amount, Currency};
 use countersign_core::time::Timestamp;
 
-use crate::book::{Account, Attribution, Candidate};
+use crate::attribution::Attribution;
+use crate::book::{Account, DepositMade};
 use crate::decision::Verdict;
 use crate::document::{Kyc, Probable};
 use crate::fx::{Conversion, Date, RateTable, Unconverted};
-use crate::rules::{Partner, Rules, Terms};
-use crate::settlement::PostingRow;
+use crate::posting_row::{PostingKind, PostingRow};
+use crate::rules::{Agreement, Rules, Terms};
 
 /// What all postings of one cause share.
 pub(crate) struct Poster<'p> {
-    partner: &'p Partner,
+    agreement: &'p Agreement,
     report_currency: Currency,
     rates: &'p RateTable,
     /// What brings the postings about.
@@ -33,11 +34,11 @@ static NO_CONTRACT: Terms = Terms {
 impl<'p> Poster<'p> {
     pub(crate) fn new(rules: &'p Rules, partner: &str, rates: &'p RateTable, cause: i64) -> Self {
         let report_currency = rules.report_currency;
-        Self { partner: rules.partner(partner), report_currency, rates, cause }
+        Self { agreement: rules.agreement(partner), report_currency, rates, cause }
     }
 
     fn terms(&self, instant: Timestamp) -> &Terms {
-        self.partner.terms_at(instant).unwrap_or(&NO_CONTRACT)
+        self.agreement.terms_at(instant).unwrap_or(&NO_CONTRACT)
     }
 
     /// An amount in another currency, by the rate of a date.
@@ -49,7 +50,7 @@ impl<'p> Poster<'p> {
     pub(crate) fn posting(
         &self,
         entry: i64,
-        kind: &'static str,
+        kind: PostingKind,
         amount: Amount,
         instant: Timestamp,
     ) -> Result<PostingRow, Unconverted> {
@@ -60,11 +61,11 @@ impl<'p> Poster<'p> {
     /// Whether a deposit is its player's first, as far as the player and the deposits before it are known.
     pub(crate) fn judge(
         &self,
-        deposit: &Candidate,
+        deposit: &DepositMade,
         bonus: bool,
         account: Option<&Account>,
     ) -> Result<Verdict, Unconverted> {
-        let Candidate { ts_event, amount, .. } = *deposit;
+        let DepositMade { ts_event, amount, .. } = *deposit;
         let terms = self.terms(ts_event);
         if bonus {
             return Ok(Verdict::Bonus);
@@ -97,11 +98,11 @@ impl<'p> Poster<'p> {
     }
 
     /// The price of a first deposit, where one is agreed.
-    pub(crate) fn cpa(&self, deposit: &Candidate) -> Result<Option<PostingRow>, Unconverted> {
-        let Candidate { id, ts_event, attribution, .. } = *deposit;
+    pub(crate) fn cpa(&self, deposit: &DepositMade) -> Result<Option<PostingRow>, Unconverted> {
+        let DepositMade { id, ts_event, attribution, .. } = *deposit;
         let terms = self.terms(ts_event);
         let price = terms.cpa.filter(|price| price.minor > 0 && is_billed(attribution, terms));
-        price.map(|price| self.posting(id, "cpa", price, ts_event)).transpose()
+        price.map(|price| self.posting(id, PostingKind::Cpa, price, ts_event)).transpose()
     }
 
     /// The share of what the net revenue of one deposit grew by, `before` to `after`, for the entry that changed it at `instant`. Taken
@@ -122,7 +123,7 @@ impl<'p> Poster<'p> {
         let share = |minor| share(minor, terms.revenue_share_bp);
         let minor = share(after.minor).saturating_sub(share(before));
         let grown = (minor != 0).then_some(Amount { minor, ..after });
-        grown.map(|amount| self.posting(entry, "revenue_share", amount, instant)).transpose()
+        grown.map(|amount| self.posting(entry, PostingKind::RevenueShare, amount, instant)).transpose()
     }
 }
 

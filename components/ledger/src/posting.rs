@@ -2,7 +2,7 @@
 //! are the same in whatever order the events arrive; docs/ledger.md lists the few things that are not.
 //!
 //! [`decide`] reads a [`Book`] with all that is known around a batch of events, and notes in it what it decides, so that the next
-//! event of the batch finds it there. What it decides is written into a [`Settlement`], whose rows are those of the SQL view
+//! event of the batch finds it there. What it decides is written into a [`SettlingRows`], whose rows are those of the SQL view
 //! `settling`.
 
 use alloc::borrow::ToOwned as _;
@@ -10,40 +10,43 @@ use alloc::collections::btree_map::Entry;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use countersign_core::event::{EventType, Original};
 use countersign_core::money::Amount;
 use countersign_core::time::Timestamp;
 
-use crate::book::{Account, Arrival, Book, Candidate, FirstDeposit, Install, Posted, Touch};
-use crate::decision::{Dead, Decision, Verdict, Wait};
+use crate::attribution::Touch;
+use crate::book::{Account, Book, DepositMade, FirstDeposit, Install, Posted, QueuedEvent};
+use crate::decision::{DeadCause, Decision, Verdict, Wait, WaitReason};
 use crate::fx::Unconverted;
 use crate::poster::Poster;
+use crate::posting_row::{PostingKind, PostingRow, signed};
 use crate::rules::Rules;
-use crate::settlement::{PostingRow, Settlement};
+use crate::settling::SettlingRows;
 use crate::trace::{Traced, trace};
 
 /// Decides one event at `now`, notes what it decides in `book`, and writes its rows.
 pub fn decide(
     rules: &Rules,
     book: &mut Book,
-    arrival: &Arrival,
+    queued: &QueuedEvent,
     now: Timestamp,
-    rows: &mut Settlement,
+    rows: &mut SettlingRows,
 ) -> Decision {
-    let decision = match post(rules, book, arrival, now) {
+    let decision = match post(rules, book, queued, now) {
         Ok(None) => Decision::Repeat,
         Ok(Some(plan)) => {
-            plan.carry_out(book, arrival, rows);
+            plan.carry_out(book, queued, rows);
             Decision::Post
         }
         Err(Refused::Wait(wait)) => Decision::Wait(wait),
         Err(Refused::Dead(dead)) => Decision::Dead(dead),
-        Err(Refused::Unconverted(problem)) => unconverted(rules, arrival, now, problem),
+        Err(Refused::Unconverted(problem)) => unconverted(rules, queued, now, problem),
     };
     match &decision {
-        Decision::Post | Decision::Repeat => rows.done.push(arrival.id),
+        Decision::Post | Decision::Repeat => rows.done.push(queued.id),
         Decision::Dead(dead) => {
-            rows.done.push(arrival.id);
-            rows.dead.push((arrival.id, dead.as_str(), dead.detail(), arrival.attempts));
+            rows.done.push(queued.id);
+            rows.dead.push((queued.id, *dead, dead.detail(), queued.attempts));
         }
         // When it is due again is the caller's: that takes a random number.
         Decision::Wait(_) => {}
@@ -52,15 +55,15 @@ pub fn decide(
 }
 
 /// Without a rate the event waits; a sum that is too large stays so.
-fn unconverted(rules: &Rules, arrival: &Arrival, now: Timestamp, problem: Unconverted) -> Decision {
+fn unconverted(rules: &Rules, queued: &QueuedEvent, now: Timestamp, problem: Unconverted) -> Decision {
     match problem {
-        Unconverted::OutOfRange => Decision::Dead(Dead::AmountOutOfRange),
+        Unconverted::OutOfRange => Decision::Dead(DeadCause::AmountOutOfRange),
         Unconverted::NoDay | Unconverted::NoQuote { .. } => {
-            let until = arrival.received_at.plus_ms(rules.patience.rate_ms);
+            let until = queued.received_at.plus_ms(rules.patience.rate_ms);
             if now < until {
-                Decision::Wait(Wait { reason: "rate_unknown", waits_for: "rate".to_owned(), until })
+                Decision::Wait(Wait { reason: WaitReason::RateUnknown, waits_for: "rate".to_owned(), until })
             } else {
-                Decision::Dead(Dead::RateUnknown)
+                Decision::Dead(DeadCause::RateUnknown)
             }
         }
     }
@@ -68,7 +71,7 @@ fn unconverted(rules: &Rules, arrival: &Arrival, now: Timestamp, problem: Unconv
 
 enum Refused {
     Wait(Wait),
-    Dead(Dead),
+    Dead(DeadCause),
     /// It needs a rate, and there is none; or the sum is too large.
     Unconverted(Unconverted),
 }
@@ -79,8 +82,8 @@ impl From<Wait> for Refused {
     }
 }
 
-impl From<Dead> for Refused {
-    fn from(dead: Dead) -> Self {
+impl From<DeadCause> for Refused {
+    fn from(dead: DeadCause) -> Self {
         Self::Dead(dead)
     }
 }
@@ -95,86 +98,122 @@ impl From<Unconverted> for Refused {
 struct Plan {
     traced: Traced,
     account_id: Option<String>,
-    original: Option<(String, i64, i64)>,
+    reversal: Option<Reversal>,
     postings: Vec<PostingRow>,
     verdicts: Vec<(i64, Verdict)>,
     /// The first deposit, and the one that was it so far.
     first: Option<(i64, Option<i64>)>,
     account: Option<Account>,
-    candidate: Option<Candidate>,
+    candidate: Option<DepositMade>,
 }
 
-fn post(rules: &Rules, book: &Book, arrival: &Arrival, now: Timestamp) -> Result<Option<Plan>, Refused> {
-    let name = (arrival.partner.clone(), arrival.event_id.clone());
+fn post(rules: &Rules, book: &Book, queued: &QueuedEvent, now: Timestamp) -> Result<Option<Plan>, Refused> {
+    let name = (queued.partner.clone(), queued.event_id.clone());
     let posted = book.entries.get(&name).map(|posted| &posted.payload_hash);
     if let Some(payload_hash) = posted.or_else(|| book.purged.get(&name)) {
-        return if *payload_hash == arrival.payload_hash {
+        return if *payload_hash == queued.payload_hash {
             Ok(None)
         } else {
-            Err(Dead::EventIdReused.into())
+            Err(DeadCause::EventIdReused.into())
         };
     }
     let account_name =
-        arrival.payload.account_id.clone().map(|account_id| (arrival.partner.clone(), account_id));
+        queued.payload.account_id.clone().map(|account_id| (queued.partner.clone(), account_id));
     let account = account_name.as_ref().and_then(|name| book.accounts.get(name));
-    // What takes back a deposit is booked where the deposit is, or net revenue would go below zero there and stay too high here.
-    let taken_back = match arrival.event.as_str() {
-        "refund" | "chargeback" => Some(original(rules, book, arrival, now)?),
-        _ => None,
-    };
-    let traced = match taken_back {
-        Some(deposit) => Traced {
-            touch: Touch { click_id: arrival.click_id.clone(), campaign: deposit.campaign.clone() },
+    // What undoes a deposit is booked where the deposit is, or net revenue would go below zero there and stay too high here.
+    let undone = undone(rules, book, queued, now)?;
+    let traced = match &undone {
+        Some(Undone { deposit, .. }) => Traced {
+            touch: Touch { click_id: queued.click_id.clone(), campaign: deposit.campaign.clone() },
             attribution: deposit.attribution,
             matched_by: None,
         },
-        None => trace(rules, book, arrival, now)?,
+        None => trace(rules, book, queued, now)?,
     };
-    let account_id = taken_back.map_or(&arrival.payload.account_id, |deposit| &deposit.account_id).clone();
+    let account_id =
+        undone.as_ref().map_or(&queued.payload.account_id, |undone| &undone.deposit.account_id).clone();
     let mut plan = Plan {
         traced,
         account_id,
-        original: None,
+        reversal: None,
         postings: Vec::new(),
         verdicts: Vec::new(),
         first: None,
         account: None,
         candidate: None,
     };
-    let poster = Poster::new(rules, &arrival.partner, &book.rates, arrival.id);
-    match (arrival.event.as_str(), taken_back) {
-        (_, Some(deposit)) => plan.take_back(&poster, arrival, deposit)?,
-        ("registration" | "kyc_approved", None) => plan.meet(&poster, arrival, account)?,
-        ("deposit_success", None) => plan.deposit(&poster, arrival, account)?,
-        ("install", None) => {}
-        (_, None) => plan.custom(&poster, arrival)?,
+    let poster = Poster::new(rules, &queued.partner, &book.rates, queued.id);
+    match (queued.event, undone) {
+        (_, Some(undone)) => plan.reverse(&poster, queued, &undone)?,
+        (EventType::Registration | EventType::KycApproved, None) => plan.meet(&poster, queued, account)?,
+        (EventType::DepositSuccess, None) => plan.deposit(&poster, queued, account)?,
+        (EventType::Install, None) => {}
+        (EventType::Custom(_), None) => plan.custom(&poster, queued)?,
+        // These undo something, or they have been refused.
+        (EventType::Refund | EventType::Chargeback | EventType::ChargebackReversed, None) => {
+            return Err(DeadCause::RowDamaged.into());
+        }
     }
     Ok(Some(plan))
 }
 
-/// What a refund or a chargeback takes back; it waits for it.
-fn original<'b>(
+/// What an event undoes.
+struct Undone<'b> {
+    what: Original,
+    /// The event that it names: the deposit, or a chargeback of it.
+    original: &'b Posted,
+    /// Its event id.
+    original_id: &'b String,
+    deposit: &'b Posted,
+    /// The deposit's event id.
+    deposit_id: &'b String,
+}
+
+/// What an event undoes, where it is of a type that does; it waits for it.
+fn undone<'b>(
     rules: &Rules,
     book: &'b Book,
-    arrival: &Arrival,
+    queued: &'b QueuedEvent,
     now: Timestamp,
-) -> Result<&'b Posted, Refused> {
-    let (Some(_), Some(original_id)) = (arrival.payload.amount, &arrival.payload.original_event_id) else {
-        return Err(Dead::RowDamaged.into());
+) -> Result<Option<Undone<'b>>, Refused> {
+    let Some(what) = queued.event.original() else { return Ok(None) };
+    let (Some(_), Some(original_id)) = (queued.payload.amount, &queued.payload.original_event_id) else {
+        return Err(DeadCause::RowDamaged.into());
     };
-    let name = (arrival.partner.clone(), original_id.clone());
-    if let Some(original) = book.entries.get(&name) {
-        return Ok(original);
-    }
-    if book.purged.contains_key(&name) {
-        return Err(Dead::OriginalPurged.into());
-    }
-    let until = arrival.received_at.plus_ms(rules.patience.original_ms);
-    if now >= until {
-        return Err(Dead::OriginalUnknown.into());
-    }
-    let waits_for = ["event:", &arrival.partner, ":", original_id].concat();
-    Err(Refused::Wait(Wait { reason: "original_unknown", waits_for, until }))
+    let name = |event_id: &String| (queued.partner.clone(), event_id.clone());
+    let Some(original) = book.entries.get(&name(original_id)) else {
+        if book.purged.contains_key(&name(original_id)) {
+            return Err(DeadCause::OriginalPurged.into());
+        }
+        let until = queued.received_at.plus_ms(rules.patience.original_ms);
+        if now >= until {
+            return Err(DeadCause::OriginalUnknown.into());
+        }
+        let waits_for = ["event:", &queued.partner, ":", original_id].concat();
+        return Err(Refused::Wait(Wait { reason: WaitReason::OriginalUnknown, waits_for, until }));
+    };
+    let (deposit, deposit_id) = match (what, original.event) {
+        (Original::Deposit, EventType::DepositSuccess) => (original, original_id),
+        (Original::Deposit, _) => return Err(DeadCause::OriginalIsNoDeposit.into()),
+        (Original::Chargeback, EventType::Chargeback) => {
+            // A chargeback has its deposit, unless that is over its retention.
+            let deposit_id = original.original_event_id.as_ref().ok_or(DeadCause::OriginalPurged)?;
+            let deposit = book.entries.get(&name(deposit_id)).ok_or(DeadCause::OriginalPurged)?;
+            (deposit, deposit_id)
+        }
+        (Original::Chargeback, _) => return Err(DeadCause::OriginalIsNoChargeback.into()),
+    };
+    Ok(Some(Undone { what, original, original_id, deposit, deposit_id }))
+}
+
+/// How an event changes what is left of what it undoes.
+struct Reversal {
+    /// The entry that it names.
+    original: i64,
+    /// The chargeback's event id, where it undoes one, and by how much, above zero.
+    chargeback: Option<(String, i64)>,
+    /// The deposit's event id, and by how much more of it is left; below zero for a refund or a chargeback.
+    deposit: (String, i64),
 }
 
 impl Plan {
@@ -182,22 +221,22 @@ impl Plan {
     fn meet(
         &mut self,
         poster: &Poster<'_>,
-        arrival: &Arrival,
+        queued: &QueuedEvent,
         account: Option<&Account>,
     ) -> Result<(), Refused> {
-        if arrival.payload.account_id.is_none() {
+        if queued.payload.account_id.is_none() {
             return Ok(());
         }
         let before = account;
         let mut account = account.cloned().unwrap_or_default();
-        if arrival.event == "registration" {
-            account.registered_at = account.registered_at.or(Some(arrival.ts_event));
+        if queued.event == EventType::Registration {
+            account.registered_at = account.registered_at.or(Some(queued.ts_event));
             if account.touch.is_none() {
                 account.touch = Some(self.traced.touch.clone());
                 account.attribution = Some(self.traced.attribution);
             }
         } else {
-            account.kyc_at = account.kyc_at.or(Some(arrival.ts_event));
+            account.kyc_at = account.kyc_at.or(Some(queued.ts_event));
         }
         let mut candidates = core::mem::take(&mut account.candidates);
         candidates.sort_by(|one, other| one.place().cmp(&other.place()));
@@ -220,35 +259,34 @@ impl Plan {
     fn deposit(
         &mut self,
         poster: &Poster<'_>,
-        arrival: &Arrival,
+        queued: &QueuedEvent,
         account: Option<&Account>,
     ) -> Result<(), Refused> {
         // The gate lets no deposit pass without its money.
-        let Some(amount) = arrival.payload.amount else { return Err(Dead::RowDamaged.into()) };
-        let kind = if arrival.payload.bonus { "bonus" } else { "deposit" };
-        self.postings.push(poster.posting(arrival.id, kind, amount, arrival.ts_event)?);
-        let mut account = match (&arrival.payload.account_id, account) {
+        let Some(amount) = queued.payload.amount else { return Err(DeadCause::RowDamaged.into()) };
+        self.money(poster, queued, amount, queued.payload.bonus)?;
+        let mut account = match (&queued.payload.account_id, account) {
             (Some(_), account) => Some(account.cloned().unwrap_or_default()),
             (None, _) => None,
         };
-        let deposit = Candidate {
-            id: arrival.id,
-            event_id: arrival.event_id.clone(),
-            ts_event: arrival.ts_event,
+        let deposit = DepositMade {
+            id: queued.id,
+            event_id: queued.event_id.clone(),
+            ts_event: queued.ts_event,
             amount,
             attribution: self.traced.attribution,
         };
-        let verdict = poster.judge(&deposit, arrival.payload.bonus, account.as_ref())?;
-        self.verdicts.push((arrival.id, verdict));
+        let verdict = poster.judge(&deposit, queued.payload.bonus, account.as_ref())?;
+        self.verdicts.push((queued.id, verdict));
         if let (Verdict::First, Some(account)) = (verdict, &mut account) {
             self.crown(poster, account, &deposit)?;
             self.account = Some(account.clone());
         } else if verdict.may_change() {
             self.candidate = Some(deposit);
         }
-        if !arrival.payload.bonus {
-            let of = (arrival.ts_event, self.traced.attribution);
-            self.postings.extend(poster.revenue_share(of, arrival.id, arrival.ts_event, 0, amount)?);
+        if !queued.payload.bonus {
+            let of = (queued.ts_event, self.traced.attribution);
+            self.postings.extend(poster.revenue_share(of, queued.id, queued.ts_event, 0, amount)?);
         }
         Ok(())
     }
@@ -258,7 +296,7 @@ impl Plan {
         &mut self,
         poster: &Poster<'_>,
         account: &mut Account,
-        deposit: &Candidate,
+        deposit: &DepositMade,
     ) -> Result<(), Refused> {
         let price = poster.cpa(deposit)?;
         let before = account.first_deposit.replace(FirstDeposit::new(deposit, price.clone()));
@@ -271,82 +309,103 @@ impl Plan {
         Ok(())
     }
 
-    /// A refund or a chargeback: negative income, linked to the deposit. What was counted as a conversion stays one.
-    fn take_back(
+    /// A refund, a chargeback, or a chargeback that was won back: income that changes sign, linked to what it undoes. What was
+    /// counted as a conversion stays one.
+    fn reverse(
         &mut self,
         poster: &Poster<'_>,
-        arrival: &Arrival,
-        original: &Posted,
+        queued: &QueuedEvent,
+        undone: &Undone<'_>,
     ) -> Result<(), Refused> {
-        let (Some(amount), Some(original_id)) = (arrival.payload.amount, &arrival.payload.original_event_id)
+        let Undone { what, original, deposit, .. } = undone;
+        let (Some(amount), Some((whole, gone)), Some((paid, taken_back))) =
+            (queued.payload.amount, original.money, deposit.money)
         else {
-            return Err(Dead::RowDamaged.into());
+            return Err(DeadCause::RowDamaged.into());
         };
-        let Some((paid, taken_back)) = original.money.filter(|_| original.event == "deposit_success") else {
-            return Err(Dead::OriginalIsNoDeposit.into());
-        };
-        if paid.currency != amount.currency {
-            return Err(Dead::CurrencyDiffers.into());
+        if whole.currency != amount.currency {
+            return Err(DeadCause::CurrencyDiffers.into());
         }
-        // Neither is below zero, and what is taken back is never more than what was paid.
-        let left = paid.minor.saturating_sub(taken_back);
-        if amount.minor > left {
-            return Err(Dead::OverRefund.into());
+        // Neither is below zero, and what is undone is never more than what there was.
+        if amount.minor > whole.minor.saturating_sub(gone) {
+            return Err(match what {
+                Original::Deposit => DeadCause::OverRefund.into(),
+                Original::Chargeback => DeadCause::OverReversal.into(),
+            });
         }
-        // A bonus was no income, so it is no loss either.
-        let kind = match (original.bonus, arrival.event.as_str()) {
-            (true, _) => "bonus",
-            (false, "refund") => "refund",
-            (false, _) => "chargeback",
-        };
-        let negative = Amount { minor: 0_i64.saturating_sub(amount.minor), currency: amount.currency };
-        self.postings.push(poster.posting(arrival.id, kind, negative, arrival.ts_event)?);
-        if !original.bonus {
-            let after = Amount { minor: left.saturating_sub(amount.minor), ..amount };
-            let of = (original.ts_event, self.traced.attribution);
-            self.postings.extend(poster.revenue_share(of, arrival.id, arrival.ts_event, left, after)?);
+        self.money(poster, queued, amount, deposit.bonus)?;
+        let change = signed(&queued.event, amount).minor;
+        if !deposit.bonus {
+            let left = paid.minor.saturating_sub(taken_back);
+            let after = Amount { minor: left.saturating_add(change), ..amount };
+            let of = (deposit.ts_event, deposit.attribution);
+            self.postings.extend(poster.revenue_share(of, queued.id, queued.ts_event, left, after)?);
         }
-        self.original = Some((original_id.clone(), original.id, amount.minor));
+        self.reversal = Some(Reversal {
+            original: original.id,
+            chargeback: match what {
+                Original::Deposit => None,
+                Original::Chargeback => Some((undone.original_id.clone(), amount.minor)),
+            },
+            deposit: (undone.deposit_id.clone(), change),
+        });
         Ok(())
     }
 
     /// An event of a declared type: its money, where it has any, is kept and is no revenue.
-    fn custom(&mut self, poster: &Poster<'_>, arrival: &Arrival) -> Result<(), Refused> {
-        if let Some(amount) = arrival.payload.amount {
-            self.postings.push(poster.posting(arrival.id, "custom", amount, arrival.ts_event)?);
+    fn custom(&mut self, poster: &Poster<'_>, queued: &QueuedEvent) -> Result<(), Refused> {
+        match queued.payload.amount {
+            Some(amount) => self.money(poster, queued, amount, false),
+            None => Ok(()),
+        }
+    }
+
+    /// The money of an event, with the sign and the kind that its type gives it.
+    fn money(
+        &mut self,
+        poster: &Poster<'_>,
+        queued: &QueuedEvent,
+        amount: Amount,
+        bonus: bool,
+    ) -> Result<(), Refused> {
+        if let Some(kind) = PostingKind::of_event(&queued.event, bonus) {
+            let amount = signed(&queued.event, amount);
+            self.postings.push(poster.posting(queued.id, kind, amount, queued.ts_event)?);
         }
         Ok(())
     }
 
     /// Notes the event in the book, and writes its rows.
-    fn carry_out(self, book: &mut Book, arrival: &Arrival, rows: &mut Settlement) {
+    fn carry_out(self, book: &mut Book, queued: &QueuedEvent, rows: &mut SettlingRows) {
         let Traced { touch, attribution, matched_by } = self.traced;
         rows.entries.push((
-            arrival.id,
+            queued.id,
             touch.campaign.clone(),
-            attribution.as_str(),
+            attribution.name(),
             attribution.score(),
             matched_by,
             self.account_id.clone(),
-            self.original.as_ref().map(|(_, id, _)| *id),
-            arrival.payload.is_ftd.map(u8::from),
+            self.reversal.as_ref().map(|reversal| reversal.original),
+            queued.payload.is_ftd.map(u8::from),
         ));
         rows.postings.extend(self.postings);
-        rows.verdicts
-            .extend(self.verdicts.into_iter().map(|(entry, verdict)| (entry, arrival.id, verdict.as_str())));
-        if let Some((original_id, _, minor)) = self.original
-            && let Some(original) = book.entries.get_mut(&(arrival.partner.clone(), original_id))
-            && let Some((_, taken_back)) = &mut original.money
-        {
-            *taken_back = taken_back.saturating_add(minor);
+        rows.verdicts.extend(self.verdicts.into_iter().map(|(entry, verdict)| (entry, queued.id, verdict)));
+        if let Some(Reversal { chargeback, deposit, .. }) = self.reversal {
+            let gone = chargeback.into_iter().chain([(deposit.0, 0_i64.saturating_sub(deposit.1))]);
+            for (event_id, minor) in gone {
+                let name = (queued.partner.clone(), event_id);
+                if let Some((_, gone)) = book.entries.get_mut(&name).and_then(|entry| entry.money.as_mut()) {
+                    *gone = gone.saturating_add(minor);
+                }
+            }
         }
-        if let Some(account_id) = &arrival.payload.account_id {
-            let name = (arrival.partner.clone(), account_id.clone());
+        if let Some(account_id) = &queued.payload.account_id {
+            let name = (queued.partner.clone(), account_id.clone());
             if let Some((entry, before)) = self.first {
                 rows.crown(&name, entry, before);
             }
             if let Some(account) = self.account {
-                if arrival.event != "deposit_success" {
+                if queued.event != EventType::DepositSuccess {
                     rows.accounts.push(account.row(&name));
                 }
                 if let Some(touch) = account.touch.as_ref().filter(|touch| touch.campaign.is_some()) {
@@ -358,8 +417,8 @@ impl Plan {
                 book.accounts.entry(name).or_default().candidates.push(candidate);
             }
         }
-        if let (Some(install_id), "install") = (&arrival.payload.install_id, arrival.event.as_str()) {
-            let name = (arrival.partner.clone(), install_id.clone());
+        if let (Some(install_id), EventType::Install) = (&queued.payload.install_id, queued.event) {
+            let name = (queued.partner.clone(), install_id.clone());
             // The first touch stands.
             if let Entry::Vacant(vacant) = book.installs.entry(name) {
                 let install = Install { touch: touch.clone(), attribution };
@@ -368,16 +427,17 @@ impl Plan {
             }
         }
         let posted = Posted {
-            id: arrival.id,
-            payload_hash: arrival.payload_hash,
-            event: arrival.event.clone(),
-            ts_event: arrival.ts_event,
-            money: arrival.payload.amount.map(|amount| (amount, 0)),
+            id: queued.id,
+            payload_hash: queued.payload_hash,
+            event: queued.event,
+            ts_event: queued.ts_event,
+            money: queued.payload.amount.map(|amount| (amount, 0)),
+            original_event_id: queued.event.original().and(queued.payload.original_event_id.clone()),
             account_id: self.account_id,
             campaign: touch.campaign,
             attribution,
-            bonus: arrival.payload.bonus,
+            bonus: queued.payload.bonus,
         };
-        book.entries.insert((arrival.partner.clone(), arrival.event_id.clone()), posted);
+        book.entries.insert((queued.partner.clone(), queued.event_id.clone()), posted);
     }
 }

@@ -15,7 +15,7 @@ use crate::client::{DeviceClass, truncate_ip};
 
 /// What is known of who clicked, or of where an event came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Trace {
+pub struct Traits {
     /// The address, or the network that was kept of it: only [`truncate_ip`] of it is compared.
     pub network: Option<IpAddr>,
     /// The device class.
@@ -28,16 +28,16 @@ pub struct Trace {
 
 /// A click that an event may belong to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Candidate {
+pub struct NearbyClick {
     /// The click's id.
     pub click_id: ClickId,
     /// The click's campaign.
     pub campaign: String,
     /// What is known of it.
-    pub trace: Trace,
+    pub traits: Traits,
 }
 
-/// Points for what two traces have in common, in permille. What is unknown on either side is worth nothing.
+/// Points for what two of them have in common, in permille. What is unknown on either side is worth nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Weights {
     /// For the same network (/24 or /48).
@@ -79,16 +79,16 @@ impl Matcher {
     /// `threshold` permille (1 to 1000).
     ///
     /// # Errors
-    /// A [`MatcherProblem`]; weights must have the sum 1000.
-    pub fn new(weights: Weights, threshold: u16, window_ms: u64) -> Result<Self, MatcherProblem> {
+    /// A [`MatcherConfigError`]; weights must have the sum 1000.
+    pub fn new(weights: Weights, threshold: u16, window_ms: u64) -> Result<Self, MatcherConfigError> {
         if weights.sum() != 1000 {
-            return Err(MatcherProblem::Weights);
+            return Err(MatcherConfigError::Weights);
         }
         if !(1..=1000).contains(&threshold) {
-            return Err(MatcherProblem::Threshold);
+            return Err(MatcherConfigError::Threshold);
         }
         if !(1..=WINDOW_MS_MAX).contains(&window_ms) {
-            return Err(MatcherProblem::Window);
+            return Err(MatcherConfigError::Window);
         }
         Ok(Self { weights, threshold, window_ms })
     }
@@ -99,30 +99,30 @@ impl Matcher {
         self.window_ms
     }
 
-    /// The best of the candidates, whatever their order. One that clicked after the event or more than the window before it is
+    /// The best of the clicks, whatever their order. One that clicked after the event or more than the window before it is
     /// none, nor is a bot.
     ///
     /// # Errors
     /// [`NoMatch`]: no answer is better than a wrong one.
     pub fn best<'c>(
         &self,
-        event: &Trace,
-        candidates: impl IntoIterator<Item = &'c Candidate>,
+        event: &Traits,
+        clicks: impl IntoIterator<Item = &'c NearbyClick>,
     ) -> Result<Probable<'c>, NoMatch> {
         let mut best: Option<Probable<'c>> = None;
         let mut tied = false;
-        for found in candidates.into_iter().filter_map(|candidate| self.weigh(event, candidate)) {
+        for found in clicks.into_iter().filter_map(|click| self.weigh(event, click)) {
             let order = best.map_or(Ordering::Greater, |best| found.score().cmp(&best.score()));
             match order {
                 Ordering::Greater => (best, tied) = (Some(found), false),
                 // One click that is listed twice does not compete with itself.
                 Ordering::Equal => {
-                    tied |= best.is_some_and(|best| best.candidate.click_id != found.candidate.click_id);
+                    tied |= best.is_some_and(|best| best.click.click_id != found.click.click_id);
                 }
                 Ordering::Less => {}
             }
         }
-        let best = best.ok_or(NoMatch::NoCandidate)?;
+        let best = best.ok_or(NoMatch::NoClick)?;
         let score = best.score();
         if score < self.threshold {
             Err(NoMatch::BelowThreshold { score })
@@ -133,27 +133,27 @@ impl Matcher {
         }
     }
 
-    fn weigh<'c>(&self, event: &Trace, candidate: &'c Candidate) -> Option<Probable<'c>> {
-        let click = &candidate.trace;
-        let elapsed_ms = event.at.as_ms().checked_sub(click.at.as_ms())?;
+    fn weigh<'c>(&self, event: &Traits, click: &'c NearbyClick) -> Option<Probable<'c>> {
+        let seen = &click.traits;
+        let elapsed_ms = event.at.as_ms().checked_sub(seen.at.as_ms())?;
         let left_ms = self.window_ms.checked_sub(elapsed_ms)?;
-        if click.device == DeviceClass::Bot || event.device == DeviceClass::Bot {
+        if seen.device == DeviceClass::Bot || event.device == DeviceClass::Bot {
             return None;
         }
-        let network = |trace: &Trace| trace.network.map(truncate_ip);
+        let network = |traits: &Traits| traits.network.map(truncate_ip);
         let given = |weight, is_same| if is_same { weight } else { 0 };
         let time = u64::from(self.weights.time).saturating_mul(left_ms).checked_div(self.window_ms);
         let points = Weights {
-            network: given(self.weights.network, event.network.is_some() && network(event) == network(click)),
+            network: given(self.weights.network, event.network.is_some() && network(event) == network(seen)),
             device: given(
                 self.weights.device,
-                event.device != DeviceClass::Unknown && event.device == click.device,
+                event.device != DeviceClass::Unknown && event.device == seen.device,
             ),
-            geo: given(self.weights.geo, event.geo.is_some() && event.geo == click.geo),
+            geo: given(self.weights.geo, event.geo.is_some() && event.geo == seen.geo),
             // At most the weight, since what is left is at most the window.
             time: time.and_then(|time| u16::try_from(time).ok()).unwrap_or(0),
         };
-        Some(Probable { candidate, points, elapsed_ms })
+        Some(Probable { click, points, elapsed_ms })
     }
 }
 
@@ -167,7 +167,7 @@ impl Default for Matcher {
 
 /// Why a matcher cannot be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MatcherProblem {
+pub enum MatcherConfigError {
     /// The sum of the weights is not 1000.
     Weights,
     /// The threshold is not from 1 to 1000.
@@ -176,7 +176,7 @@ pub enum MatcherProblem {
     Window,
 }
 
-impl MatcherProblem {
+impl MatcherConfigError {
     /// What to write instead; for the operator.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -192,7 +192,7 @@ impl MatcherProblem {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Probable<'c> {
     /// The click, with what was compared of it.
-    pub candidate: &'c Candidate,
+    pub click: &'c NearbyClick,
     /// The points it was given for each; at most the weights.
     pub points: Weights,
     /// Milliseconds from the click to the event.
@@ -211,7 +211,7 @@ impl Probable<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoMatch {
     /// No click in the window.
-    NoCandidate,
+    NoClick,
     /// The best one has too few points.
     BelowThreshold {
         /// Its score, in permille.

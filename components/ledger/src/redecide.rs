@@ -11,12 +11,12 @@ use countersign_core::money::Amount;
 use countersign_core::time::Timestamp;
 use serde::Serialize;
 
-use crate::book::{Account, Candidate, FirstDeposit};
+use crate::book::{Account, DepositMade, FirstDeposit};
 use crate::decision::Verdict;
 use crate::fx::{RateTable, Unconverted};
 use crate::poster::Poster;
+use crate::posting_row::PostingRow;
 use crate::rules::Rules;
-use crate::settlement::PostingRow;
 
 /// Deposits that are decided together: all of one player, of which one is the first; or one that names no player.
 #[derive(Clone, Debug, Default)]
@@ -37,7 +37,7 @@ pub struct Player {
 #[derive(Clone, Debug)]
 pub struct Deposit {
     /// The deposit itself.
-    pub made: Candidate,
+    pub made: DepositMade,
     /// Whether it was a bonus, not the player's money.
     pub bonus: bool,
     /// The last verdict on it.
@@ -46,18 +46,18 @@ pub struct Deposit {
     pub price: Option<PostingRow>,
     /// The share that stands.
     pub share: Option<PostingRow>,
-    /// What was taken back of it, in the order in which that was posted.
+    /// What was taken back of it and won back, in the order in which that was posted.
     pub reversals: Vec<Reversal>,
 }
 
-/// A refund or a chargeback as the ledger has it.
+/// A refund, a chargeback, or a chargeback that was won back, as the ledger has it.
 #[derive(Clone, Debug)]
 pub struct Reversal {
     /// Its entry.
     pub id: i64,
     /// When it happened.
     pub ts_event: Timestamp,
-    /// What it takes back, in minor units; not below zero.
+    /// What it takes back of the deposit, in minor units; below zero where it brings something back.
     pub minor: i64,
     /// The share that stands.
     pub share: Option<PostingRow>,
@@ -136,7 +136,7 @@ pub fn redecide(
 impl Deposit {
     /// What changes of it. Those before it have been decided, so that `account` knows whether there is a first one.
     fn decide(&self, poster: &Poster<'_>, account: &mut Option<Account>) -> Result<Change, Unconverted> {
-        let Candidate { id, ref event_id, ts_event, amount, attribution } = self.made;
+        let DepositMade { id, ref event_id, ts_event, amount, attribution } = self.made;
         let mut corrections = Vec::new();
         let mut correct = |stands: &Option<PostingRow>, holds: Option<PostingRow>| {
             let money = |posting: &Option<PostingRow>| posting.as_ref().map(|posting| posting.amount);
@@ -185,7 +185,7 @@ pub struct Redecision {
     /// What is taken back, and what is posted in its place.
     pub postings: Vec<PostingRow>,
     /// Entry, cause, verdict.
-    pub verdicts: Vec<(i64, i64, &'static str)>,
+    pub verdicts: Vec<(i64, i64, Verdict)>,
     /// Entries that are the first deposit no more.
     pub lost: Vec<i64>,
     /// Partner, account id, entry; and no entry before, which `lost` has.
@@ -200,7 +200,7 @@ impl Redecision {
         let says = takes_back.saturating_sub(1);
         for change in difference.changes {
             if change.verdict.0 != change.verdict.1 {
-                self.verdicts.push((change.entry, says, change.verdict.1.as_str()));
+                self.verdicts.push((change.entry, says, change.verdict.1));
             }
             for (stands, holds) in change.corrections {
                 self.postings.extend(stands.map(|posting| posting.reversed(takes_back)));

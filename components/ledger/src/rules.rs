@@ -9,15 +9,16 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use countersign_core::document::{ConfigError, ConfigErrors, Environment, Path, Whole, read, read_leniently};
+use countersign_core::keys::Key;
 use countersign_core::money::{Amount, Currency};
 use countersign_core::policy::check::{count, timestamp, whole};
-use countersign_core::policy::{SecretEncoding, Secrets, opaque_tokens, sandbox};
+use countersign_core::policy::{Secrets, names_asked_for, opaque_tokens, own_keys, sandbox};
 use countersign_core::receipt::MacKey;
 use countersign_core::time::Timestamp;
 use countersign_core::token::{OpaqueToken, TokenPolicy};
 
 use crate::document::{self as written, CampaignClick, Durability, Kyc, LedgerConfiguration, Probable};
-use crate::minimise::{self, RuleProblem};
+use crate::minimise::{self, MinimiseMistake};
 use crate::probable::{Matcher, Weights};
 
 /// Most campaigns of one document.
@@ -45,12 +46,12 @@ pub struct Rules {
     pub matching: Option<Matcher>,
     /// How long each class of data is kept (source §9).
     pub retention: Retention,
-    /// Hashes members that are kept in no other form (source §9); `None`: no partner hashes any.
-    pub salt: Option<MacKey>,
+    /// Hash members that are kept in no other form (source §9); none: no partner hashes any.
+    pub salts: Vec<Key<MacKey>>,
     /// The tokens that open `/internal/…`; without any, nothing does.
     pub admin: TokenPolicy,
     /// The terms of each partner that has any, and what is kept of its payloads.
-    partners: BTreeMap<String, Partner>,
+    agreements: BTreeMap<String, Agreement>,
 }
 
 /// Where the clicks of a campaign are sent on to.
@@ -101,11 +102,11 @@ pub struct Retention {
 
 /// What is agreed with a partner.
 #[derive(Clone, Debug, Default)]
-pub struct Partner {
+pub struct Agreement {
     /// The terms, the oldest first.
     pub contract: Vec<Terms>,
     /// What is kept of its payloads; `None`: all of them.
-    pub minimise: Option<minimise::Rules>,
+    pub minimise: Option<minimise::MinimiseRules>,
 }
 
 /// The commercial terms from one instant on (source §8).
@@ -128,7 +129,7 @@ pub struct Terms {
 }
 
 /// What is agreed with a partner that the document says nothing of.
-static NOTHING_AGREED: Partner = Partner { contract: Vec::new(), minimise: None };
+static NOTHING_AGREED: Agreement = Agreement { contract: Vec::new(), minimise: None };
 
 impl Rules {
     /// Compiles the tracker's half of a document, with the secrets that the host resolves. The gate's half is
@@ -151,28 +152,30 @@ impl Rules {
         }
     }
 
-    /// The name of every secret that [`Rules::compile`] will ask for.
+    /// The name of every secret that [`Rules::compile`] will ask for, as of `Policy::secret_names`.
     ///
     /// # Errors
     /// Every mistake in the shape of the document.
     pub fn secret_names(json: &str) -> Result<Vec<String>, Vec<ConfigError>> {
         let document: LedgerConfiguration = read(json)?;
-        Ok(document.privacy.and_then(|privacy| privacy.salt).map(|salt| salt.name).into_iter().collect())
+        let salt = document.privacy.as_ref().and_then(|privacy| privacy.salt.as_ref());
+        let secrets: Vec<_> = salt.into_iter().flat_map(written::Salt::secrets).collect();
+        Ok(names_asked_for(document.environment, &secrets))
     }
 
     /// What is agreed with a partner.
     #[must_use]
-    pub fn partner(&self, name: &str) -> &Partner {
-        self.partners.get(name).unwrap_or(&NOTHING_AGREED)
+    pub fn agreement(&self, name: &str) -> &Agreement {
+        self.agreements.get(name).unwrap_or(&NOTHING_AGREED)
     }
 
     /// Every partner that the document says anything of, by name.
-    pub fn partners(&self) -> impl Iterator<Item = (&str, &Partner)> {
-        self.partners.iter().map(|(name, partner)| (name.as_str(), partner))
+    pub fn agreements(&self) -> impl Iterator<Item = (&str, &Agreement)> {
+        self.agreements.iter().map(|(name, agreement)| (name.as_str(), agreement))
     }
 }
 
-impl Partner {
+impl Agreement {
     /// The terms that hold at `instant`; `None` before the first.
     #[must_use]
     pub fn terms_at(&self, instant: Timestamp) -> Option<&Terms> {
@@ -224,9 +227,9 @@ impl Compiler<'_, '_> {
         let matching =
             ledger.matching.and_then(|matching| self.matching(&path.member("matching"), &matching));
         let retention = self.retention();
-        let salt = self.salt();
+        let salts = self.salts();
         let admin = self.admin();
-        let partners = self.partners(salt.as_ref());
+        let agreements = self.agreements(&salts);
         Some(Rules {
             campaigns,
             redirect,
@@ -234,9 +237,9 @@ impl Compiler<'_, '_> {
             patience: Patience { click_ms, original_ms, rate_ms },
             matching,
             retention,
-            salt,
+            salts,
             admin,
-            partners,
+            agreements,
         })
     }
 
@@ -398,11 +401,16 @@ impl Compiler<'_, '_> {
         }
     }
 
-    fn salt(&mut self) -> Option<MacKey> {
-        let salt = self.document.privacy.as_ref()?.salt.as_ref()?;
+    fn salts(&mut self) -> Vec<Key<MacKey>> {
+        let Some(salt) = self.document.privacy.as_ref().and_then(|privacy| privacy.salt.as_ref()) else {
+            return Vec::new();
+        };
         let path = Path::Root.member("privacy");
-        let secret = self.secrets.take_at(self.errors, &path.member("salt"), salt, SecretEncoding::Text)?;
-        Some(MacKey::new(&secret))
+        let path = path.member("salt");
+        let lone = salt.lone();
+        let (lone, list) = ((&path, lone.as_ref()), salt.keys.as_deref());
+        let keys = own_keys(self.errors, &mut self.secrets, &path, lone, list);
+        keys.into_iter().map(|key| key.prepared(|secret| MacKey::new(&secret))).collect()
     }
 
     fn admin(&mut self) -> TokenPolicy {
@@ -425,9 +433,9 @@ impl Compiler<'_, '_> {
         }
     }
 
-    fn partners(&mut self, salt: Option<&MacKey>) -> BTreeMap<String, Partner> {
+    fn agreements(&mut self, salts: &[Key<MacKey>]) -> BTreeMap<String, Agreement> {
         let path = Path::Root.member("partners");
-        let mut partners = BTreeMap::new();
+        let mut agreements = BTreeMap::new();
         for (name, partner) in self.document.partners.iter().flatten() {
             let path = path.member(name);
             let contract =
@@ -435,10 +443,10 @@ impl Compiler<'_, '_> {
             let minimise = partner
                 .privacy
                 .as_ref()
-                .map(|minimise| self.minimise(&path.member("privacy"), minimise, salt));
-            partners.insert(name.clone(), Partner { contract, minimise });
+                .map(|minimise| self.minimise(&path.member("privacy"), minimise, salts));
+            agreements.insert(name.clone(), Agreement { contract, minimise });
         }
-        partners
+        agreements
     }
 
     fn contract(&mut self, path: &Path<'_>, contract: &[written::Terms]) -> Vec<Terms> {
@@ -504,26 +512,26 @@ impl Compiler<'_, '_> {
         &mut self,
         path: &Path<'_>,
         written: &written::Minimise,
-        salt: Option<&MacKey>,
-    ) -> minimise::Rules {
+        salts: &[Key<MacKey>],
+    ) -> minimise::MinimiseRules {
         let list = |names: &[String]| names.iter().map(|name| Box::from(name.as_str())).collect();
-        let rules = minimise::Rules {
+        let rules = minimise::MinimiseRules {
             keep: written.keep.as_deref().map(list),
             hash: list(written.hash.as_deref().unwrap_or_default()),
             truncate: list(written.truncate.as_deref().unwrap_or_default()),
-            salt: salt.cloned(),
+            salts: salts.to_vec(),
             signature: None,
         };
-        if let Err(fault) = rules.check() {
-            let problem = match fault.problem {
-                RuleProblem::TooMany => "is one too many",
-                RuleProblem::Signature => "is the signature",
-                RuleProblem::Needed => "is what an event is posted by",
-                RuleProblem::Twice => "is named before",
-                RuleProblem::SaltMissing => "needs `privacy.salt`, which the document lacks",
+        if let Err(error) = rules.check() {
+            let problem = match error.mistake {
+                MinimiseMistake::TooMany => "is one too many",
+                MinimiseMistake::Signature => "is the signature",
+                MinimiseMistake::Needed => "is what an event is posted by",
+                MinimiseMistake::Twice => "is named before",
+                MinimiseMistake::SaltMissing => "needs `privacy.salt`, which the document lacks",
             };
-            let list = path.member(fault.list);
-            self.errors.add(&list.element(fault.index), problem, fault.problem.as_str());
+            let list = path.member(error.list);
+            self.errors.add(&list.element(error.index), problem, error.mistake.as_str());
         }
         rules
     }

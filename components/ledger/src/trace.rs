@@ -5,11 +5,11 @@ use alloc::borrow::ToOwned as _;
 use alloc::string::{String, ToString as _};
 
 use countersign_core::time::Timestamp;
-use serde::Serialize;
 
-use crate::book::{Arrival, Attribution, Book, Touch};
+use crate::attribution::{Attribution, MatchedBy, Touch};
+use crate::book::{Book, QueuedEvent};
 use crate::client::{DeviceClass, truncate_ip};
-use crate::decision::Wait;
+use crate::decision::{Wait, WaitReason};
 use crate::probable::{self, Weights};
 use crate::rules::Rules;
 
@@ -19,23 +19,6 @@ pub(crate) struct Traced {
     pub(crate) attribution: Attribution,
     /// Where this event itself was matched.
     pub(crate) matched_by: Option<MatchedBy>,
-}
-
-/// What an event was matched by, as it is kept on its entry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct MatchedBy {
-    /// The click, plain.
-    pub click_id: String,
-    /// Points for the network, in thousandths.
-    pub network: u16,
-    /// Points for the device class.
-    pub device: u16,
-    /// Points for the country.
-    pub geo: u16,
-    /// Points for the time.
-    pub time: u16,
-    /// Milliseconds from the click to the event.
-    pub elapsed_ms: u64,
 }
 
 /// What an event is matched with, a row of [`CANDIDATES`]' parameter: the event's row in the inbox, the partner, the network, the
@@ -60,62 +43,67 @@ pub const CANDIDATES: &str = "SELECT event.value ->> 0, CAST(click.click_id AS B
          AND geo = event.value ->> 3 AND device_class = event.value ->> 4 \
          AND clicked_at BETWEEN event.value ->> 5 AND event.value ->> 6 ORDER BY clicked_at DESC LIMIT 100))";
 
-/// What to look for so that `book.nearby` has the event's candidates; `None` where it is not going to be matched, as far as `book` knows.
+/// What to look for so that `book.nearby` has the clicks that the event may be matched with; `None` where it is not going to be matched, as far as `book` knows.
 #[must_use]
-pub fn search(rules: &Rules, book: &Book, arrival: &Arrival, now: Timestamp) -> Option<Search> {
+pub fn search(rules: &Rules, book: &Book, queued: &QueuedEvent, now: Timestamp) -> Option<Search> {
     let matcher = rules.matching.as_ref()?;
-    let is_posted = book.entries.contains_key(&(arrival.partner.clone(), arrival.event_id.clone()));
-    let takes_back = matches!(arrival.event.as_str(), "refund" | "chargeback");
-    if is_posted || takes_back || now < patience_ends(rules, arrival) || known(book, arrival).is_some() {
+    let is_posted = book.entries.contains_key(&(queued.partner.clone(), queued.event_id.clone()));
+    let takes_back = queued.event.original().is_some();
+    if is_posted || takes_back || now < patience_ends(rules, queued) || known(book, queued).is_some() {
         return None;
     }
-    let trace = trace_of(arrival);
-    let network = trace.network.map(|network| truncate_ip(network).to_string());
-    let device = match trace.device {
+    let traits = traits_of(queued);
+    let network = traits.network.map(|network| truncate_ip(network).to_string());
+    let device = match traits.device {
         DeviceClass::Bot => return None,
         DeviceClass::Unknown => None,
         class @ (DeviceClass::Mobile | DeviceClass::Tablet | DeviceClass::Desktop | DeviceClass::Tv) => {
             Some(class.as_str())
         }
     };
-    let geo = trace.geo.map(|geo| geo.as_str().to_owned());
+    let geo = traits.geo.map(|geo| geo.as_str().to_owned());
     if network.is_none() && (geo.is_none() || device.is_none()) {
         return None;
     }
-    let last_ms = arrival.ts_event.as_ms();
+    let last_ms = queued.ts_event.as_ms();
     let first_ms = last_ms.saturating_sub(matcher.window_ms());
-    Some((arrival.id, arrival.partner.clone(), network, geo, device, first_ms, last_ms))
+    Some((queued.id, queued.partner.clone(), network, geo, device, first_ms, last_ms))
 }
 
 /// The click that an event is traced back to.
 ///
 /// # Errors
 /// The event still waits for its own click to be known.
-pub(crate) fn trace(rules: &Rules, book: &Book, arrival: &Arrival, now: Timestamp) -> Result<Traced, Wait> {
-    if let Some(known) = known(book, arrival) {
+pub(crate) fn trace(
+    rules: &Rules,
+    book: &Book,
+    queued: &QueuedEvent,
+    now: Timestamp,
+) -> Result<Traced, Wait> {
+    if let Some(known) = known(book, queued) {
         return Ok(known);
     }
-    let until = patience_ends(rules, arrival);
+    let until = patience_ends(rules, queued);
     if now < until {
-        let waits_for = ["click:", &arrival.click_id].concat();
-        return Err(Wait { reason: "click_unknown", waits_for, until });
+        let waits_for = ["click:", &queued.click_id].concat();
+        return Err(Wait { reason: WaitReason::ClickUnknown, waits_for, until });
     }
-    Ok(matched(rules, book, arrival).unwrap_or_else(|| Traced {
-        touch: Touch { click_id: arrival.click_id.clone(), campaign: None },
+    Ok(matched(rules, book, queued).unwrap_or_else(|| Traced {
+        touch: Touch { click_id: queued.click_id.clone(), campaign: None },
         attribution: Attribution::None,
         matched_by: None,
     }))
 }
 
-fn patience_ends(rules: &Rules, arrival: &Arrival) -> Timestamp {
-    arrival.received_at.plus_ms(rules.patience.click_ms)
+fn patience_ends(rules: &Rules, queued: &QueuedEvent) -> Timestamp {
+    queued.received_at.plus_ms(rules.patience.click_ms)
 }
 
 /// By an id: the event's own click, else its player's, else its install's.
-fn known(book: &Book, arrival: &Arrival) -> Option<Traced> {
-    let name = |id: &String| (arrival.partner.clone(), id.clone());
-    if let Some(campaign) = book.clicks.get(&name(&arrival.click_id)) {
-        let touch = Touch { click_id: arrival.click_id.clone(), campaign: Some(campaign.clone()) };
+fn known(book: &Book, queued: &QueuedEvent) -> Option<Traced> {
+    let name = |id: &String| (queued.partner.clone(), id.clone());
+    if let Some(campaign) = book.clicks.get(&name(&queued.click_id)) {
+        let touch = Touch { click_id: queued.click_id.clone(), campaign: Some(campaign.clone()) };
         return Some(Traced { touch, attribution: Attribution::Click, matched_by: None });
     }
     // What was matched by probability brings nothing that is surer.
@@ -124,40 +112,40 @@ fn known(book: &Book, arrival: &Arrival) -> Option<Traced> {
         let probable = how.filter(|how| matches!(how, Attribution::Probable { .. }));
         Some(Traced { touch: touch.clone(), attribution: probable.unwrap_or(otherwise), matched_by: None })
     };
-    let account = arrival.payload.account_id.as_ref().and_then(|id| book.accounts.get(&name(id)));
+    let account = queued.payload.account_id.as_ref().and_then(|id| book.accounts.get(&name(id)));
     let by_account = account
         .and_then(|account| through(account.touch.as_ref()?, account.attribution, Attribution::Account));
     by_account.or_else(|| {
-        let install = book.installs.get(&name(arrival.payload.install_id.as_ref()?))?;
+        let install = book.installs.get(&name(queued.payload.install_id.as_ref()?))?;
         through(&install.touch, Some(install.attribution), Attribution::Install)
     })
 }
 
 /// By resemblance to a click. One that a player has is no other player's; an event that names none may be that player's.
-fn matched(rules: &Rules, book: &Book, arrival: &Arrival) -> Option<Traced> {
+fn matched(rules: &Rules, book: &Book, queued: &QueuedEvent) -> Option<Traced> {
     let matcher = rules.matching.as_ref()?;
-    let is_free = |candidate: &&probable::Candidate| {
-        let click = (arrival.partner.clone(), candidate.click_id.as_str().to_owned());
-        arrival.payload.account_id.is_none() || !book.taken.contains(&click)
+    let is_free = |nearby: &&probable::NearbyClick| {
+        let click = (queued.partner.clone(), nearby.click_id.as_str().to_owned());
+        queued.payload.account_id.is_none() || !book.taken.contains(&click)
     };
-    let nearby = book.nearby.get(&arrival.id)?;
-    let found = matcher.best(&trace_of(arrival), nearby.iter().filter(is_free)).ok()?;
-    let click_id = found.candidate.click_id.as_str().to_owned();
+    let nearby = book.nearby.get(&queued.id)?;
+    let found = matcher.best(&traits_of(queued), nearby.iter().filter(is_free)).ok()?;
+    let click_id = found.click.click_id.as_str().to_owned();
     let Weights { network, device, geo, time } = found.points;
     let elapsed_ms = found.elapsed_ms;
     Some(Traced {
-        touch: Touch { click_id: click_id.clone(), campaign: Some(found.candidate.campaign.clone()) },
+        touch: Touch { click_id: click_id.clone(), campaign: Some(found.click.campaign.clone()) },
         attribution: Attribution::Probable { score_permille: u32::from(found.score()) },
         matched_by: Some(MatchedBy { click_id, network, device, geo, time, elapsed_ms }),
     })
 }
 
-fn trace_of(arrival: &Arrival) -> probable::Trace {
-    let payload = &arrival.payload;
-    probable::Trace {
+fn traits_of(queued: &QueuedEvent) -> probable::Traits {
+    let payload = &queued.payload;
+    probable::Traits {
         network: payload.network,
         device: payload.device,
         geo: payload.geo,
-        at: arrival.ts_event,
+        at: queued.ts_event,
     }
 }

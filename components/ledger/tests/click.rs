@@ -50,6 +50,23 @@ fn visitor(headers: &[(&str, &str)]) -> Visitor {
 }
 
 #[test]
+fn an_address_in_brackets_has_a_prefix() {
+    for (forwarded, prefix) in [
+        ("[2001:db8:42::7]", Some("2001:db8:42::")),
+        ("[2001:db8:42::7]:4711", Some("2001:db8:42::")),
+        ("[::ffff:203.0.113.7]", Some("203.0.113.0")),
+        ("[2001:db8:42::7], 10.1.2.3", Some("2001:db8:42::")),
+        ("203.0.113.7,[::ffff:10.1.2.3]", Some("203.0.113.0")),
+        ("[203.0.113.7]", None),
+        ("fe80::7%1", None),
+    ] {
+        let headers = [("x-forwarded-for", forwarded)];
+        let visitor = answer("GET", "/c/bare", Some("10.0.0.1"), &headers).unwrap().click.visitor;
+        assert_eq!(visitor.ip_prefix.map(|prefix| prefix.to_string()).as_deref(), prefix, "{forwarded}");
+    }
+}
+
+#[test]
 fn the_landing_page_is_kept_byte_for_byte() {
     let plain = click_id::mint(&redirector().minting.keys[0], AT, RANDOM.id);
     for (campaign, before) in [
@@ -285,7 +302,12 @@ fn told(query: &str) -> String {
     let mut told: Vec<String> = texts.map(|(name, text)| format!("{name}={text}")).collect();
     let flags = [("analytics", read.consent_analytics), ("ads", read.consent_ads)];
     told.extend(flags.iter().filter_map(|(name, flag)| Some(format!("{name}={}", (*flag)?))));
-    let lists = [("cut", &read.cut), ("unreplaced", &read.unreplaced), ("personal", &read.personal)];
+    let lists = [
+        ("cut", &read.cut),
+        ("unreplaced", &read.unreplaced),
+        ("personal", &read.personal),
+        ("joined", &read.joined),
+    ];
     told.extend(
         lists.iter().filter(|(_, list)| !list.is_empty()).map(|(name, list)| format!("{name}:{list:?}")),
     );
@@ -326,6 +348,39 @@ fn a_query_is_read_as_a_form_encodes_it() {
 }
 
 #[test]
+fn a_link_that_went_through_html_keeps_its_parameters_or_is_named() {
+    for (query, expected) in [
+        (
+            "utm_source=news&amp;sub1=banner-7&amp;utm_campaign=caf%C3%A9",
+            "utm_source=news utm_campaign=café sub1=banner-7",
+        ),
+        ("utm_source=news&AMP;sub1=a", "utm_source=news sub1=a"),
+        ("utm_source=news&amp;amp;sub1=a", "utm_source=news sub1=a"),
+        ("utm_source=news&amp%3Bsub1=a", "utm_source=news sub1=a"),
+        ("amp;utm_source=news", "utm_source=news"),
+        ("utm_source=news&amp;consent_analytics=1", "utm_source=news analytics=true"),
+        ("utm_source=news&amp;", "utm_source=news"),
+        // An encoded separator is part of the value, and so is a semicolon: the log line names the link.
+        (
+            "utm_source=news%26amp%3Bsub1%3Dbanner-7",
+            "utm_source=news&amp;sub1=banner-7 joined:[\"utm_source\"]",
+        ),
+        ("utm_source=news;sub1=x", "utm_source=news;sub1=x joined:[\"utm_source\"]"),
+        ("utm_source=news%26aff_sub%3Dx", "utm_source=news&aff_sub=x joined:[\"utm_source\"]"),
+        ("sub1=a;consent_ads=1", "sub1=a;consent_ads=1 joined:[\"sub1\"]"),
+        // Nobody's parameter.
+        ("sub1=fish%26chips", "sub1=fish&chips"),
+        ("sub1=a;b=c", "sub1=a;b=c"),
+        ("sub1=utm_source=x", "sub1=utm_source=x"),
+    ] {
+        assert_eq!(told(query), expected, "{query}");
+    }
+    let click = answer("GET", "/c/bare?utm_source=news%26amp%3Bsub1%3Dbanner-7", None, &[]).unwrap().click;
+    let line = r#"{"code":"click_stored","campaign":"bare","partner":"sandbox","kind":"click","counted":true,"joined":["utm_source"]}"#;
+    assert_eq!(click.to_json("click_stored"), line);
+}
+
+#[test]
 fn consent_is_said_with_one_or_zero() {
     for (query, expected) in [
         (
@@ -352,7 +407,9 @@ fn a_macro_that_nobody_replaced_is_named_and_not_kept() {
         ("%ADID%", true),
         ("%25ADID%25", true),
         ("{}", false),
-        ("a{sub1}", false),
+        ("a{sub1}", true),
+        ("{a b}", true),
+        ("a{b", false),
         ("50%", false),
     ] {
         let read = Parameters::read(&format!("sub1={value}&sub2=kept"));

@@ -2,9 +2,11 @@
 #![cfg(test)]
 
 use countersign_core::json::{Malformed, Problem, Tape};
+use countersign_core::keys::Key;
 use countersign_core::receipt::MacKey;
+use countersign_core::time::Timestamp;
 use countersign_ledger::minimise::{
-    NAMES_MAX, NEEDED, NotAnEvent, RuleFault, RuleProblem, Rules, minimise, pseudonym,
+    MinimiseConfigError, MinimiseMistake, MinimiseRules, NAMES_MAX, NEEDED, NotAnEvent, minimise, pseudonym,
 };
 
 fn names(names: &[&str]) -> Vec<Box<str>> {
@@ -15,19 +17,36 @@ fn salt() -> MacKey {
     MacKey::new(b"a salt of at least thirty-two bytes")
 }
 
+/// A moment at which payloads are received.
+const NOW: Timestamp = Timestamp::from_ms(1_792_595_551_000);
+
+/// Salts of which the second takes over at [`NOW`].
+fn rotating() -> Vec<Key<MacKey>> {
+    let new = b"another salt of thirty-two bytes";
+    vec![
+        Key::<MacKey>::new(
+            "old".into(),
+            b"a salt of at least thirty-two bytes",
+            None,
+            Some(NOW.plus_ms(1_000)),
+        ),
+        Key::<MacKey>::new("new".into(), new, Some(NOW), None),
+    ]
+}
+
 /// Rules with a salt.
-fn rules(keep: Option<&[&str]>, hash: &[&str], truncate: &[&str]) -> Rules {
-    Rules {
+fn rules(keep: Option<&[&str]>, hash: &[&str], truncate: &[&str]) -> MinimiseRules {
+    MinimiseRules {
         keep: keep.map(names),
         hash: names(hash),
         truncate: names(truncate),
-        salt: Some(salt()),
+        salts: vec![Key::<MacKey>::new("s1".into(), b"a salt of at least thirty-two bytes", None, None)],
         signature: None,
     }
 }
 
-fn minimised(payload: &str, rules: &Rules) -> String {
-    let output = minimise(payload.as_bytes(), rules, &mut Tape::default()).expect(payload);
+fn minimised(payload: &str, rules: &MinimiseRules) -> String {
+    let output = minimise(payload.as_bytes(), rules, NOW, &mut Tape::default()).expect(payload);
     let output = String::from_utf8(output).expect(payload);
     let value: serde_json::Value = serde_json::from_str(&output).expect(payload);
     let canonical = serde_json_canonicalizer::to_string(&value).unwrap();
@@ -108,7 +127,7 @@ fn members_are_kept_hashed_truncated_or_left_out() {
 fn what_posting_needs_is_left_as_it_is() {
     let event = r#"{"event":"refund","event_id":"r_1","click_id":"c_1","ts_event":"2025-10-21T15:12:31Z","amount":12.5,
         "currency":"USD","original_event_id":"d_1","is_ftd":false,"bonus":true,"consent":{"version":"v1","analytics":true,"ads":false}}"#;
-    let everything = minimised(event, &Rules::default());
+    let everything = minimised(event, &MinimiseRules::default());
     assert_eq!(minimised(event, &rules(NONE, &[], &[])), everything);
     assert_eq!(minimised(event, &rules(NONE, &NEEDED, &NEEDED)), everything);
     let value: serde_json::Value = serde_json::from_str(&everything).unwrap();
@@ -117,13 +136,13 @@ fn what_posting_needs_is_left_as_it_is() {
 
 #[test]
 fn a_signature_under_another_name_is_left_out_too() {
-    let rules = Rules { signature: Some("sig".into()), ..Rules::default() };
+    let rules = MinimiseRules { signature: Some("sig".into()), ..MinimiseRules::default() };
     assert_eq!(minimised(r#"{"sig":"s","signature":"t","x":1}"#, &rules), r#"{"x":1}"#);
 }
 
 #[test]
 fn without_a_salt_what_should_be_hashed_is_left_out() {
-    let rules = Rules { hash: names(&["account_id"]), ..Rules::default() };
+    let rules = MinimiseRules { hash: names(&["account_id"]), ..MinimiseRules::default() };
     assert_eq!(minimised(r#"{"account_id":"u_456","x":1}"#, &rules), r#"{"x":1}"#);
 }
 
@@ -145,8 +164,27 @@ fn a_pseudonym_depends_on_salt_member_and_value() {
 }
 
 #[test]
+fn after_a_rotation_the_new_salt_hashes_and_every_listed_one_finds() {
+    let rules = MinimiseRules { salts: rotating(), ..rules(ALL, &["account_id"], &[]) };
+    let other = MacKey::new(b"another salt of thirty-two bytes");
+    let at = |now| {
+        let output = minimise(br#"{"account_id":"u_456"}"#, &rules, now, &mut Tape::default()).unwrap();
+        String::from_utf8(output).unwrap()
+    };
+    let stored =
+        |salt: &MacKey| format!(r#"{{"account_id":"{}"}}"#, pseudonym(salt, "account_id", "u_456").as_str());
+    assert_eq!(at(Timestamp::from_ms(NOW.as_ms() - 1)), stored(&salt()));
+    assert_eq!(at(NOW), stored(&other));
+    assert_eq!(at(NOW.plus_ms(1_000)), stored(&other));
+    let found: Vec<_> = rules.pseudonyms("account_id", "u_456").collect();
+    assert_eq!(found, [salt(), other].map(|salt| pseudonym(&salt, "account_id", "u_456")));
+    assert_eq!(rules.pseudonyms("session_id", "u_456").count(), 0, "it is not hashed");
+}
+
+#[test]
 fn what_is_no_event_is_not_minimised() {
-    let problem = |payload: &str| minimise(payload.as_bytes(), &Rules::default(), &mut Tape::default());
+    let problem =
+        |payload: &str| minimise(payload.as_bytes(), &MinimiseRules::default(), NOW, &mut Tape::default());
     for array in ["[]", "1", "null", "\"event\""] {
         assert_eq!(problem(array), Err(NotAnEvent::NotAnObject), "{array}");
     }
@@ -157,29 +195,29 @@ fn what_is_no_event_is_not_minimised() {
 
 #[test]
 fn rules_that_cannot_mean_what_they_say_are_found() {
-    use RuleProblem::{Needed, SaltMissing, Signature, TooMany, Twice};
-    let fault = |list, index, problem| Err(RuleFault { list, index, problem });
+    use MinimiseMistake::{Needed, SaltMissing, Signature, TooMany, Twice};
+    let wrong = |list, index, mistake| Err(MinimiseConfigError { list, index, mistake });
     for (keep, hash, truncate, expected) in [
         (ALL, &[][..], &[][..], Ok(())),
         (Some(&["geo", "amount"][..]), &["account_id"], &["ip", "ua"], Ok(())),
-        (Some(&["geo", "geo"]), &[], &[], fault("keep", 1, Twice)),
-        (Some(&["geo"]), &["account_id", "geo"], &[], fault("hash", 1, Twice)),
-        (ALL, &["ip"], &["ua", "ip"], fault("truncate", 1, Twice)),
-        (ALL, &["click_id"], &[], fault("hash", 0, Needed)),
-        (ALL, &[], &["ip", "consent"], fault("truncate", 1, Needed)),
-        (Some(&["signature"]), &[], &[], fault("keep", 0, Signature)),
-        (ALL, &[], &["signature"], fault("truncate", 0, Signature)),
+        (Some(&["geo", "geo"]), &[], &[], wrong("keep", 1, Twice)),
+        (Some(&["geo"]), &["account_id", "geo"], &[], wrong("hash", 1, Twice)),
+        (ALL, &["ip"], &["ua", "ip"], wrong("truncate", 1, Twice)),
+        (ALL, &["click_id"], &[], wrong("hash", 0, Needed)),
+        (ALL, &[], &["ip", "consent"], wrong("truncate", 1, Needed)),
+        (Some(&["signature"]), &[], &[], wrong("keep", 0, Signature)),
+        (ALL, &[], &["signature"], wrong("truncate", 0, Signature)),
     ] {
         let rules = rules(keep, hash, truncate);
         assert_eq!(rules.check(), expected, "keep {keep:?} hash {hash:?} truncate {truncate:?}");
     }
-    let without_salt = Rules { salt: None, ..rules(ALL, &["account_id"], &[]) };
-    assert_eq!(without_salt.check(), fault("hash", 0, SaltMissing));
-    let named = Rules { signature: Some("sig".into()), ..rules(Some(&["sig"]), &[], &[]) };
-    assert_eq!(named.check(), fault("keep", 0, Signature));
+    let without_salt = MinimiseRules { salts: Vec::new(), ..rules(ALL, &["account_id"], &[]) };
+    assert_eq!(without_salt.check(), wrong("hash", 0, SaltMissing));
+    let named = MinimiseRules { signature: Some("sig".into()), ..rules(Some(&["sig"]), &[], &[]) };
+    assert_eq!(named.check(), wrong("keep", 0, Signature));
     let many: Vec<String> = (0..=NAMES_MAX).map(|number| format!("m{number}")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
-    assert_eq!(rules(ALL, &[], &many).check(), fault("truncate", NAMES_MAX, TooMany));
+    assert_eq!(rules(ALL, &[], &many).check(), wrong("truncate", NAMES_MAX, TooMany));
     assert_eq!(rules(ALL, &[], many.split_last().unwrap().1).check(), Ok(()));
 }
 

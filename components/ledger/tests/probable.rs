@@ -7,15 +7,15 @@ use countersign_core::text::Text;
 use countersign_core::time::Timestamp;
 use countersign_ledger::client::DeviceClass;
 use countersign_ledger::probable::{
-    Candidate, Matcher, MatcherProblem, NoMatch, Trace, WINDOW_MS_MAX, Weights,
+    Matcher, MatcherConfigError, NearbyClick, NoMatch, Traits, WINDOW_MS_MAX, Weights,
 };
 
 const DAY_MS: u64 = 86_400_000;
 
 /// `address device country`, each of which may be `-`.
-fn trace(text: &str, at_ms: u64) -> Trace {
+fn traits(text: &str, at_ms: u64) -> Traits {
     let [address, device, geo] = text.split(' ').collect::<Vec<_>>()[..] else { panic!("{text}") };
-    Trace {
+    Traits {
         network: (address != "-").then(|| address.parse().unwrap()),
         device: if device == "-" { DeviceClass::Unknown } else { DeviceClass::named(device).unwrap() },
         geo: (geo != "-").then(|| Text::new(geo).unwrap()),
@@ -23,11 +23,11 @@ fn trace(text: &str, at_ms: u64) -> Trace {
     }
 }
 
-fn click(id: &str, text: &str, at_ms: u64) -> Candidate {
-    Candidate {
+fn click(id: &str, text: &str, at_ms: u64) -> NearbyClick {
+    NearbyClick {
         click_id: ClickId::new(id).unwrap(),
         campaign: "summer".to_owned(),
-        trace: trace(text, at_ms),
+        traits: traits(text, at_ms),
     }
 }
 
@@ -35,21 +35,21 @@ fn click(id: &str, text: &str, at_ms: u64) -> Candidate {
 fn points(event: &str, click_text: &str, elapsed_ms: u64) -> Option<[u16; 4]> {
     let weights = Weights { network: 450, device: 150, geo: 100, time: 300 };
     let matcher = Matcher::new(weights, 1, DAY_MS).unwrap();
-    let candidates = [click("c", click_text, 10 * DAY_MS)];
-    let event = trace(event, 10 * DAY_MS + elapsed_ms);
-    match matcher.best(&event, &candidates) {
+    let clicks = [click("c", click_text, 10 * DAY_MS)];
+    let event = traits(event, 10 * DAY_MS + elapsed_ms);
+    match matcher.best(&event, &clicks) {
         Ok(found) => {
             let Weights { network, device, geo, time } = found.points;
             assert_eq!(found.score(), network + device + geo + time);
-            assert_eq!((found.elapsed_ms, found.candidate), (elapsed_ms, &candidates[0]));
+            assert_eq!((found.elapsed_ms, found.click), (elapsed_ms, &clicks[0]));
             Some([network, device, geo, time])
         }
         Err(NoMatch::BelowThreshold { score }) => {
             assert_eq!(score, 0);
             Some([0; 4])
         }
-        Err(NoMatch::NoCandidate) => None,
-        Err(NoMatch::Tie { .. }) => panic!("one candidate ties with nobody"),
+        Err(NoMatch::NoClick) => None,
+        Err(NoMatch::Tie { .. }) => panic!("one click ties with nobody"),
     }
 }
 
@@ -86,19 +86,19 @@ fn each_thing_in_common_has_its_points() {
 
 #[test]
 fn a_click_after_the_event_is_no_candidate() {
-    let event = trace("203.0.113.7 mobile BR", DAY_MS);
+    let event = traits("203.0.113.7 mobile BR", DAY_MS);
     let later = [click("c", "203.0.113.7 mobile BR", DAY_MS + 1)];
-    assert_eq!(Matcher::default().best(&event, &later), Err(NoMatch::NoCandidate));
-    assert_eq!(Matcher::default().best(&event, &[]), Err(NoMatch::NoCandidate));
+    assert_eq!(Matcher::default().best(&event, &later), Err(NoMatch::NoClick));
+    assert_eq!(Matcher::default().best(&event, &[]), Err(NoMatch::NoClick));
 }
 
 #[test]
 fn the_best_click_is_found_in_any_order_and_a_tie_is_no_answer() {
     let at = 10 * DAY_MS;
     let same = "203.0.113.7 mobile BR";
-    let event = trace(same, at);
+    let event = traits(same, at);
     let hour = 3_600_000;
-    for (candidates, expected) in [
+    for (clicks, expected) in [
         (vec![click("a", same, at - hour), click("b", same, at - 2 * hour)], Ok("a")),
         (vec![click("a", "203.0.113.7 tablet BR", at), click("b", same, at - hour)], Ok("b")),
         (vec![click("a", same, at - hour), click("b", same, at - hour)], Err(NoMatch::Tie { score: 987 })),
@@ -124,12 +124,12 @@ fn the_best_click_is_found_in_any_order_and_a_tie_is_no_answer() {
         ),
     ] {
         // Every rotation, and its reverse: all the orders of up to three.
-        for turn in 0..candidates.len() {
-            let mut turned = candidates.clone();
+        for turn in 0..clicks.len() {
+            let mut turned = clicks.clone();
             turned.rotate_left(turn);
             for _ in 0..2 {
                 let found = Matcher::default().best(&event, &turned);
-                let id = found.map(|found| found.candidate.click_id.as_str().to_owned());
+                let id = found.map(|found| found.click.click_id.as_str().to_owned());
                 assert_eq!(id.as_deref().map_err(|none| *none), expected, "{turned:?}");
                 turned.reverse();
             }
@@ -140,10 +140,10 @@ fn the_best_click_is_found_in_any_order_and_a_tie_is_no_answer() {
 #[test]
 fn the_threshold_is_reached_exactly() {
     let weights = Weights { network: 700, device: 0, geo: 0, time: 300 };
-    let event = trace("203.0.113.7 - -", DAY_MS);
-    let candidates = [click("a", "203.0.113.7 - -", 0)];
+    let event = traits("203.0.113.7 - -", DAY_MS);
+    let clicks = [click("a", "203.0.113.7 - -", 0)];
     let score = |threshold| {
-        Matcher::new(weights, threshold, DAY_MS).unwrap().best(&event, &candidates).map(|found| found.score())
+        Matcher::new(weights, threshold, DAY_MS).unwrap().best(&event, &clicks).map(|found| found.score())
     };
     assert_eq!(score(700), Ok(700));
     assert_eq!(score(701), Err(NoMatch::BelowThreshold { score: 700 }));
@@ -153,8 +153,8 @@ fn the_threshold_is_reached_exactly() {
 fn by_default_the_network_is_needed_and_not_enough() {
     let at = 10 * DAY_MS;
     let best = |event: &str, click_text: &str, elapsed_ms| {
-        let candidates = [click("a", click_text, at)];
-        Matcher::default().best(&trace(event, at + elapsed_ms), &candidates).is_ok()
+        let clicks = [click("a", click_text, at)];
+        Matcher::default().best(&traits(event, at + elapsed_ms), &clicks).is_ok()
     };
     assert!(!best("198.51.100.1 mobile BR", "203.0.113.7 mobile BR", 0), "all but the network");
     assert!(!best("203.0.113.7 - -", "203.0.113.7 - -", DAY_MS), "nothing but the network");
@@ -174,19 +174,19 @@ fn a_matcher_has_ranges() {
         (fair, 700, DAY_MS, Ok(())),
         (fair, 1, 1, Ok(())),
         (fair, 1000, WINDOW_MS_MAX, Ok(())),
-        (Weights { time: 299, ..fair }, 700, DAY_MS, Err(MatcherProblem::Weights)),
-        (Weights { time: 301, ..fair }, 700, DAY_MS, Err(MatcherProblem::Weights)),
+        (Weights { time: 299, ..fair }, 700, DAY_MS, Err(MatcherConfigError::Weights)),
+        (Weights { time: 301, ..fair }, 700, DAY_MS, Err(MatcherConfigError::Weights)),
         (
             // The sum is 1000 where 16 bits wrap round.
             Weights { network: u16::MAX, device: 1001, geo: 0, time: 0 },
             700,
             DAY_MS,
-            Err(MatcherProblem::Weights),
+            Err(MatcherConfigError::Weights),
         ),
-        (fair, 0, DAY_MS, Err(MatcherProblem::Threshold)),
-        (fair, 1001, DAY_MS, Err(MatcherProblem::Threshold)),
-        (fair, 700, 0, Err(MatcherProblem::Window)),
-        (fair, 700, WINDOW_MS_MAX + 1, Err(MatcherProblem::Window)),
+        (fair, 0, DAY_MS, Err(MatcherConfigError::Threshold)),
+        (fair, 1001, DAY_MS, Err(MatcherConfigError::Threshold)),
+        (fair, 700, 0, Err(MatcherConfigError::Window)),
+        (fair, 700, WINDOW_MS_MAX + 1, Err(MatcherConfigError::Window)),
     ] {
         assert_eq!(Matcher::new(weights, threshold, window_ms).map(|_| ()), expected);
     }

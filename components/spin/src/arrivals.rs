@@ -5,8 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use countersign_core::dedup::{LEASE_MS_MAX, SOURCE_SLOTS};
+use countersign_core::event::EventId;
 use countersign_core::rate::{CLOCK_STEP_MS_MAX, Rate};
-use countersign_core::store::{Claim, HandOn, SourceKey, StoreFault, Throttle};
+use countersign_core::store::{Claim, Fallback, HandOn, SourceKey, StoreFault, Throttle};
 use countersign_core::time::Timestamp;
 use spin_sdk::sqlite::{Connection, Value};
 
@@ -14,9 +15,9 @@ use crate::database::{Database, blob, instant, rows, run, text, unsigned};
 use crate::shared::Shared;
 
 /// Columns of the view, its first one left out: that is the row's place.
-const FIELDS: usize = 24;
+const FIELDS: usize = 27;
 /// With places for the columns of a row.
-const ROW: &str = "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+const ROW: &str = "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
 
 /// What one row is to bring in.
 pub(crate) struct Arrival {
@@ -142,7 +143,7 @@ async fn insert(connection: &Connection, arrivals: &[Arrival]) -> Result<Vec<Arr
 const NOTHING: [Value; FIELDS] = [const { Value::Null }; FIELDS];
 
 const fn partner_of(fields: &mut [Value; FIELDS]) -> &mut Value {
-    let [_fingerprint, _payload_hash, _remembered_until, partner, ..] = fields;
+    let [_fingerprint, _payload_hash, _receipt_key, partner, ..] = fields;
     partner
 }
 
@@ -153,15 +154,36 @@ impl Arrival {
     /// # Errors
     /// The payload is not UTF-8, which the canonical writer does not write.
     pub(crate) fn of(claim: &Claim, now: Timestamp) -> Result<Self, StoreFault> {
+        Self::with(claim, Value::Null, now)
+    }
+
+    /// The record of an event that says again what `original` has said; with it the quota as it is `now`.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub(crate) fn duplicate_of(
+        original: &EventId,
+        claim: &Claim,
+        now: Timestamp,
+    ) -> Result<Self, StoreFault> {
+        Self::with(claim, text(original.as_str()), now)
+    }
+
+    fn with(claim: &Claim, duplicate_of: Value, now: Timestamp) -> Result<Self, StoreFault> {
         let row = &claim.row;
         let payload = std::str::from_utf8(&row.payload).map_err(|_| StoreFault::Unavailable)?;
         let lease_until = match claim.hand_on {
             HandOn::AfterClaim { .. } => instant(lease_end(claim)),
             HandOn::WithClaim => Value::Null,
         };
-        let (fallback, window_until) = claim.fallback.map_or((Value::Null, Value::Null), |fallback| {
-            (blob(&fallback.fingerprint), instant(claim.now.plus_ms(fallback.window_ms)))
-        });
+        let [fallback, fallback_at, fallback_window, identity_until] = match &claim.fallback {
+            None => [const { Value::Null }; 4],
+            Some(fallback) => {
+                let until = identity_end(fallback, claim.retention_ms, claim.now);
+                let window = unsigned(fallback.window_ms);
+                [blob(&fallback.fingerprint), instant(fallback.ts_event), window, instant(until)]
+            }
+        };
         let [now_us, interval_us, window_us, step_us] =
             claim.quota.map_or([const { Value::Null }; 4], |rate| terms(rate, now));
         let [slot, source, limited_over, limited_to] =
@@ -169,7 +191,7 @@ impl Arrival {
         let fields = [
             blob(&claim.key.fingerprint),
             blob(&claim.payload_hash),
-            instant(claim.now.plus_ms(claim.retention_ms)),
+            Value::Integer(claim.receipt_key.into()),
             text(&claim.partner),
             text(row.event_id.as_str()),
             text(row.event.as_str()),
@@ -182,7 +204,10 @@ impl Arrival {
             instant(claim.now),
             lease_until,
             fallback,
-            window_until,
+            fallback_at,
+            fallback_window,
+            identity_until,
+            duplicate_of,
             now_us,
             interval_us,
             window_us,
@@ -194,15 +219,11 @@ impl Arrival {
         ];
         Ok(Self { partner: Arc::clone(&claim.partner), fields })
     }
+}
 
-    /// The quota alone: an event that is known costs one like any other.
-    pub(crate) fn spending(partner: &Arc<str>, rate: Rate, now: Timestamp) -> Self {
-        let mut fields = NOTHING;
-        let [.., now_us, interval_us, window_us, step_us, _slot, _source, _over, _to] = &mut fields;
-        [*now_us, *interval_us, *window_us, *step_us] = terms(rate, now);
-        *partner_of(&mut fields) = text(partner);
-        Self { partner: Arc::clone(partner), fields }
-    }
+/// Until when an identity is remembered that is taken at `now`: the last event that could be its duplicate may come a retention late.
+pub(crate) fn identity_end(fallback: &Fallback, retention_ms: u64, now: Timestamp) -> Timestamp {
+    now.max(fallback.ts_event).plus_ms(retention_ms).plus_ms(fallback.window_ms)
 }
 
 /// The end of the claim's lease. A garbled row stays closed for as long, since whoever held it may be under way.

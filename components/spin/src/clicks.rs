@@ -21,7 +21,8 @@ use spin_sdk::time::sleep;
 
 use crate::database::{Database, run, text, unsigned};
 use crate::host;
-use crate::inbox::{self, NotOpened};
+use crate::opening::{self, Found, NotOpened};
+use crate::scope::Scope;
 
 /// The pauses between the attempts to store a click, each of which waits for a lock as long as the host lets it. A store that is
 /// still away after them is away for more than a moment.
@@ -44,6 +45,7 @@ pub const LATER_TRIES_MAX: u32 = 60;
 #[derive(Debug)]
 pub struct Clicks {
     label: &'static str,
+    scope: Scope,
     database: OnceCell<Database>,
     /// Clicks that are still to be stored, the oldest first.
     waiting: RefCell<Vec<Click>>,
@@ -67,19 +69,28 @@ struct Count {
 }
 
 impl Clicks {
-    /// The clicks in the database of that label; nothing is opened yet, for a redirect does not wait for it.
-    #[must_use]
-    pub fn new(label: &'static str) -> Self {
-        Self {
+    /// The clicks in the database of that label, for the scope of the document. One that cannot be looked at now is looked at again
+    /// with the clicks: no redirect waits for it.
+    ///
+    /// # Errors
+    /// [`NotOpened`] where the database will be the wrong one whenever it is looked at.
+    pub async fn open(label: &'static str, scope: Scope) -> Result<Self, NotOpened> {
+        let database = match Found::look(label).await {
+            Ok(found) => found.open_to(&scope)?,
+            Err(problem) if problem.lasts() => return Err(problem),
+            Err(_) => None,
+        };
+        Ok(Self {
             label,
-            database: OnceCell::new(),
+            scope,
+            database: database.map_or_else(OnceCell::new, OnceCell::from),
             waiting: RefCell::default(),
             is_storing: Cell::new(false),
             // SQLite has no unsigned integers.
             instance: u64::from_be_bytes(host::random()) >> 1,
             lost: RefCell::default(),
             is_waiting: Cell::new(false),
-        }
+        })
     }
 
     /// Stores clicks, all or none, in one attempt. Then writes what was lost before, if anything was.
@@ -177,11 +188,14 @@ impl Clicks {
         if let Some(database) = self.database.get() {
             return Ok(database);
         }
-        match inbox::open_database(self.label).await {
+        match opening::open(self.label, &self.scope).await {
             // Another one may have opened it meanwhile.
             Ok(database) => Ok(self.database.get_or_init(|| database)),
             Err(NotOpened::Store(fault)) => Err(fault),
-            Err(NotOpened::NotDurable) => Err(StoreFault::Unavailable),
+            // It was none of these at the start.
+            Err(NotOpened::NotDurable | NotOpened::Newer | NotOpened::OtherScope { .. }) => {
+                Err(StoreFault::Unavailable)
+            }
         }
     }
 

@@ -9,6 +9,8 @@ use countersign_ledger::click::Redirector;
 use countersign_ledger::rules::Rules;
 use spin_sdk::variables::{self, Error};
 
+use crate::scope::Scope;
+
 /// Where `spin.toml` mounts the configuration document.
 pub const PATH: &str = "/countersign.json";
 
@@ -42,6 +44,17 @@ impl ConfigurationText {
             NotConfigured::NotNow(format!(
                 "{PATH} cannot be read: {error}; check how many files the host may have open"
             ))
+        })
+    }
+
+    /// Whose state this document's is.
+    ///
+    /// # Errors
+    /// [`NotConfigured`]: the environment or the name is wrong.
+    pub fn scope(&self) -> Result<Scope, NotConfigured> {
+        Scope::of_document(&self.0).ok_or_else(|| {
+            let remedy = "write \"environment\" as production or sandbox, and \"name\" as 1 to 64 of a-z, 0-9, _ and -";
+            NotConfigured::Wrong(vec![format!("configuration: the environment or the name is wrong; {remedy}")])
         })
     }
 

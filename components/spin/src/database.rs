@@ -22,6 +22,11 @@ impl Database {
         Self { label, idle: RefCell::new(Vec::new()) }
     }
 
+    /// Its label.
+    pub(crate) const fn label(&self) -> &'static str {
+        self.label
+    }
+
     /// A connection for one request.
     pub(crate) async fn connect(&self) -> Result<Connection, StoreFault> {
         match self.kept() {

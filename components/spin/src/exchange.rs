@@ -3,11 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
-use countersign_core::gate::Gate;
-use countersign_core::outcome::Reply;
+use countersign_core::gate::{self, Gate};
+use countersign_core::outcome::{Reply, RequestId};
 use http_body_util::BodyExt;
 use serde::Serialize;
 
+use crate::host;
 use spin_sdk::http::{FullBody, HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 
 /// A request that has arrived, with its body as far as the limit goes.
@@ -31,6 +32,13 @@ pub type Response = (StatusCode, HeaderMap, FullBody<Bytes>);
 /// The sender went away, or broke the protocol, before the request was whole.
 #[derive(Debug)]
 pub struct Interrupted;
+
+/// The id of a request: that of a proxy in front, or a new one.
+#[must_use]
+pub fn request_id(headers: &HeaderMap) -> RequestId {
+    let given = headers.get("x-request-id").map(HeaderValue::as_bytes);
+    gate::request_id(given, || u128::from_be_bytes(host::random()))
+}
 
 /// Reads a request; of its body no more than one frame beyond the gate's limit, and nothing where it declares to be over: a sender
 /// that waits for `100 Continue` is then answered at once.

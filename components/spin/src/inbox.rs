@@ -9,13 +9,12 @@
 //! * **A 200 is durable.** [`Inbox::open`] refuses a SQLite that does not flush on commit.
 //! * **Whatever fails, fails whole.** An insert that failed left nothing, quotas included, and is a fault to all whose rows it
 //!   held. So is one whose outcome is unknown; a sender's retry finds the truth: its row, or nothing.
-//! * **An inbox row is never taken back.** Once its retention is over it lets go of its name and stays what it is: an event
-//!   that was accepted then. Nor is a garbled one repaired: its event answers [`StoreFault::Corrupt`] until an operator has
+//! * **An inbox row is never taken back, and its id is never forgotten**, whatever `retention_ms` says: the ledger behind it does not
+//!   forget either, and what it takes for a repeat must not be told as new. So is the record of a fallback duplicate.
+//!   Nor is a garbled row of either repaired: its event answers [`StoreFault::Corrupt`] until an operator has
 //!   looked. A garbled claim or fallback identity is closed for one lease and then forgotten, a garbled quota counts as spent,
 //!   a garbled throttle as empty; each answers `Corrupt` once.
 //! * **A clock set back** keeps events longer, never shorter; only a lease that ends more than [`LEASE_MS_MAX`] ahead is over.
-
-use std::time::Duration;
 
 use countersign_core::dedup::{LEASE_MS_MAX, SWAP_TRIES_MAX};
 use countersign_core::event::EventId;
@@ -25,123 +24,42 @@ use countersign_core::store::{
     Claim, ClaimAnswer, End, Fallback, Settlement, StoreFault, Throttle, ThrottleAnswer,
 };
 use countersign_core::time::Timestamp;
-use countersign_ledger::schema;
-use spin_sdk::sqlite::Connection;
-use spin_sdk::time::sleep;
+use spin_sdk::sqlite::{Connection, Value};
 
-use crate::arrivals::{Arrival, Arrivals, Arrived, lease_end, place, terms};
+use crate::arrivals::{Arrival, Arrivals, Arrived, identity_end, lease_end, place, terms};
 use crate::database::{Database, Row, blob, first, instant, rows, run, text, unsigned};
-
-/// The inbox's tables with their indexes and triggers; a blank line between statements. The tracker's follow.
-const SCHEMA: [&str; 6] = [
-    include_str!("schema/inbox.sql"),
-    include_str!("schema/claim.sql"),
-    include_str!("schema/fallback.sql"),
-    include_str!("schema/quota.sql"),
-    include_str!("schema/throttle.sql"),
-    include_str!("schema/arrivals.sql"),
-];
-/// Where this is there, all of [`SCHEMA`] is; the tracker's tables have a last one of their own.
-const LAST: &str = "arriving_admitted";
-/// `PRAGMA synchronous`: a commit is flushed before it is answered, in every journal mode.
-const SYNCHRONOUS_FULL: i64 = 2;
+use crate::opening::{Found, NotOpened};
+use crate::scope::Scope;
 
 /// The SQLite inbox behind a component's database label.
 #[derive(Debug)]
 pub struct Inbox {
     database: Database,
     arrivals: Arrivals,
+    /// Of events that version 1 accepted.
+    receipt_key: u8,
     clock: fn() -> Timestamp,
 }
 
-/// Why there is no inbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotOpened {
-    /// The database does not answer.
-    Store(StoreFault),
-    /// It answers, and does not flush what it commits.
-    NotDurable,
-}
-
-impl NotOpened {
-    /// For the operator's log: the problem, and what to do.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Store(StoreFault::Unavailable) => {
-                "the database cannot be opened; check sqlite_databases in spin.toml, and the disk"
-            }
-            Self::Store(StoreFault::Contended) => {
-                "the database is locked by another program; end its transaction"
-            }
-            Self::Store(StoreFault::Corrupt) => "the database file is damaged; restore it from a copy",
-            Self::NotDurable => {
-                "this SQLite commits without a flush; use a Spin whose SQLite has synchronous=FULL"
-            }
-        }
-    }
-}
-
-impl From<StoreFault> for NotOpened {
-    fn from(fault: StoreFault) -> Self {
-        Self::Store(fault)
-    }
-}
-
 impl Inbox {
-    /// The inbox in the database of that label, with its tables made where they are missing.
+    /// The inbox in a database that was found, for the scope of the document.
     ///
-    /// `clock` is asked by a claim that has waited for the database: its quota has filled meanwhile.
+    /// `receipt_key` is the mark of the oldest receipt key: version 1 did not keep with an event which one made its receipt. `clock` is
+    /// asked by a claim that has waited for the database: its quota has filled meanwhile.
     ///
     /// # Errors
     /// [`NotOpened`]: a component must not serve without its inbox.
-    pub async fn open(label: &'static str, clock: fn() -> Timestamp) -> Result<Self, NotOpened> {
+    pub async fn open(
+        found: Found,
+        scope: &Scope,
+        receipt_key: u8,
+        clock: fn() -> Timestamp,
+    ) -> Result<Self, NotOpened> {
+        let database = found.open_for(scope).await?;
         // What is accepted asks nothing but the insert, so an instance has one connection until something else happens.
-        let connection = open_database(label).await?.connect().await?;
-        let arrivals = Arrivals::on(label, connection).await?;
-        Ok(Self { database: Database::new(label), arrivals, clock })
+        let arrivals = Arrivals::on(database.label(), database.connect().await?).await?;
+        Ok(Self { database, arrivals, receipt_key, clock })
     }
-}
-
-/// The database of that label, with all tables made where they are missing: whichever component comes first makes them.
-pub(crate) async fn open_database(label: &'static str) -> Result<Database, NotOpened> {
-    let database = Database::new(label);
-    let mut tries: u32 = 1;
-    loop {
-        match make(&database).await {
-            // Of instances that start at once on a new file SQLite refuses some without a wait, while the journal's mode changes.
-            Err(NotOpened::Store(StoreFault::Contended)) if tries < OPEN_TRIES_MAX => {
-                tries = tries.saturating_add(1);
-                sleep(OPEN_PAUSE).await;
-            }
-            made => return made.map(|()| database),
-        }
-    }
-}
-
-/// How often a database that is locked is opened, and the pause between: half a second is enough for another instance's tables.
-const OPEN_TRIES_MAX: u32 = 10;
-const OPEN_PAUSE: Duration = Duration::from_millis(50);
-
-/// Looks at the database, and makes the tables where they are missing.
-async fn make(database: &Database) -> Result<(), NotOpened> {
-    let connection = database.connect().await?;
-    let sql = "SELECT synchronous, (SELECT count(*) FROM sqlite_schema WHERE name IN (?1, ?2)) FROM pragma_synchronous";
-    let found =
-        first(&connection, sql, [text(LAST), text(schema::LAST)]).await?.ok_or(StoreFault::Corrupt)?;
-    // The default of the host's SQLite, hence the same on every connection to come.
-    if found.integer(0)? < SYNCHRONOUS_FULL {
-        return Err(NotOpened::NotDurable);
-    }
-    if found.integer(1)? < 2 {
-        // It lasts. Where the file system cannot do it SQLite keeps its rollback journal, which is slower and no weaker.
-        run(&connection, "PRAGMA journal_mode=WAL", []).await?;
-        for statement in SCHEMA.iter().chain(&schema::MIGRATIONS).flat_map(|file| file.split("\n\n")) {
-            run(&connection, statement, []).await?;
-        }
-    }
-    database.keep(connection);
-    Ok(())
 }
 
 impl AsyncStore for Inbox {
@@ -157,13 +75,23 @@ impl AsyncStore for Inbox {
     async fn claim(&self, claim: &Claim) -> Result<ClaimAnswer, StoreFault> {
         let mut now = claim.now;
         for _ in 0..SWAP_TRIES_MAX {
-            let arrival = Arrival::of(claim, now)?;
-            if let Arrived::In { tat } = self.arrivals.bring_in(arrival).await? {
-                return fresh(claim, tat, now);
+            if !is_too_old(claim) {
+                let arrival = Arrival::of(claim, now)?;
+                if let Arrived::In { tat } = self.arrivals.bring_in(arrival).await? {
+                    return fresh(claim, tat, now);
+                }
+                now = now.max((self.clock)());
             }
-            now = now.max((self.clock)());
-            if let Some(answer) = self.look(claim, now).await? {
-                return Ok(answer);
+            match self.look(claim, now).await? {
+                Looked::Nothing => {}
+                Looked::Answer(answer) => return Ok(answer),
+                Looked::DuplicateOf(event_id) => {
+                    let record = Arrival::duplicate_of(&event_id, claim, now)?;
+                    if let Arrived::In { .. } = self.arrivals.bring_in(record).await? {
+                        return Ok(ClaimAnswer::DuplicateOf { event_id: Some(event_id) });
+                    }
+                    now = now.max((self.clock)());
+                }
             }
         }
         Err(StoreFault::Contended)
@@ -216,37 +144,65 @@ async fn throttle_on(connection: &Connection, throttle: &Throttle) -> Result<Thr
     }
 }
 
+/// What rules a claim out.
+enum Looked {
+    /// Nothing does any longer: it is to be tried again.
+    Nothing,
+    /// This is the answer, and nothing is to be written.
+    Answer(ClaimAnswer),
+    /// That event holds its identity, and the claim is to be recorded as its duplicate.
+    DuplicateOf(EventId),
+}
+
 impl Inbox {
-    /// What rules a claim out: source, quota, event, fallback, in the order of the contract, with the quota as it is `now`. `None`: nothing
-    /// does any longer, and the claim is to be tried again.
-    async fn look(&self, claim: &Claim, now: Timestamp) -> Result<Option<ClaimAnswer>, StoreFault> {
+    /// What rules a claim out, in the order of the contract, with the quota as it is `now`.
+    async fn look(&self, claim: &Claim, now: Timestamp) -> Result<Looked, StoreFault> {
         let connection = self.database.connect().await?;
+        let looked = self.look_on(&connection, claim, now).await?;
+        self.database.keep(connection);
+        Ok(looked)
+    }
+
+    async fn look_on(
+        &self,
+        connection: &Connection,
+        claim: &Claim,
+        now: Timestamp,
+    ) -> Result<Looked, StoreFault> {
         if let Some(throttle) = &claim.throttle
-            && let ThrottleAnswer::Limited { retry_after_ms } = throttle_on(&connection, throttle).await?
+            && let ThrottleAnswer::Limited { retry_after_ms } = throttle_on(connection, throttle).await?
         {
-            self.database.keep(connection);
-            return Ok(Some(ClaimAnswer::SourceLimited { retry_after_ms }));
+            return Ok(Looked::Answer(ClaimAnswer::SourceLimited { retry_after_ms }));
         }
+        if let Some(known) = self.known_event(connection, claim).await? {
+            return Ok(Looked::Answer(known));
+        }
+        if is_too_old(claim) {
+            let ts_event_min = claim.freshness.ts_event_min;
+            return Ok(Looked::Answer(ClaimAnswer::TooOld { ts_event_min }));
+        }
+        let held = match &claim.fallback {
+            None => Looked::Nothing,
+            Some(fallback) => known_fallback(connection, fallback, claim).await?,
+        };
+        match held {
+            Looked::Answer(_) => return Ok(held),
+            Looked::Nothing | Looked::DuplicateOf(_) => {}
+        }
+        // Either of them is written, and what is written costs quota.
         if let Some(rate) = claim.quota
             && let Decision::Limit { retry_after_ms, quota } =
-                left_of(&connection, &claim.partner, rate, now).await?
+                left_of(connection, &claim.partner, rate, now).await?
         {
-            self.database.keep(connection);
-            return Ok(Some(ClaimAnswer::Limited { retry_after_ms, quota }));
+            return Ok(Looked::Answer(ClaimAnswer::Limited { retry_after_ms, quota }));
         }
-        let mut known = known_event(&connection, claim).await?;
-        if let (None, Some(fallback)) = (&known, &claim.fallback) {
-            known = known_fallback(&connection, fallback, claim).await?;
-        }
-        self.database.keep(connection);
-        let (Some(_), Some(rate)) = (&known, claim.quota) else { return Ok(known) };
-        // Rivals may have spent the quota meanwhile.
-        let spending = Arrival::spending(&claim.partner, rate, now);
-        Ok(match self.arrivals.bring_in(spending).await? {
-            Arrived::In { .. } => known,
-            Arrived::PassedOver => None,
-        })
+        Ok(held)
     }
+}
+
+/// Whether only an event that is known may be so old. What this store itself remembers has no end, so it sets no bound of its own.
+fn is_too_old(claim: &Claim) -> bool {
+    claim.row.ts_event < claim.freshness.ts_event_min
 }
 
 /// The answer to a claim that is committed: what it left of the quota is what is stored.
@@ -313,75 +269,121 @@ impl Hold {
 /// Stands in `lease_until` where no lease runs.
 const COMMITTED: Timestamp = Timestamp::from_ms(0);
 
-/// The answer to an event that is known. What is over gives way: a row of the inbox lets go of its name, a claim goes.
-async fn known_event(connection: &Connection, claim: &Claim) -> Result<Option<ClaimAnswer>, StoreFault> {
-    let sql = "SELECT payload_hash, 0, remembered_until, 1 FROM inbox WHERE fingerprint = ?1 UNION ALL \
-               SELECT payload_hash, lease_until, remembered_until, 0 FROM claim WHERE fingerprint = ?1";
-    let fingerprint = || blob(&claim.key.fingerprint);
-    for row in rows(connection, sql, [fingerprint()]).await? {
-        let is_inbox = row.integer(3)? == 1;
-        let (Ok(payload_hash), Ok(hold)) = (row.bytes::<32>(0), Hold::read(&row, 1, 2)) else {
-            let sql = "UPDATE claim SET payload_hash = zeroblob(32), lease_until = ?2, remembered_until = ?2 \
-                       WHERE fingerprint = ?1 AND payload_hash IS ?3 AND lease_until IS ?4 AND remembered_until IS ?5";
-            if !is_inbox {
-                let read = row.into_values().into_iter().take(3);
-                run(connection, sql, [fingerprint(), instant(lease_end(claim))].into_iter().chain(read))
-                    .await?;
+/// Where an event is known from.
+const IN_INBOX: i64 = 0;
+const IN_CLAIM: i64 = 1;
+
+impl Inbox {
+    /// The answer to an event that is known. A claim that is over goes; what is in the inbox stays, and so does a duplicate.
+    async fn known_event(
+        &self,
+        connection: &Connection,
+        claim: &Claim,
+    ) -> Result<Option<ClaimAnswer>, StoreFault> {
+        let sql = "SELECT 0, payload_hash, receipt_key, NULL, NULL FROM inbox WHERE fingerprint = ?1 UNION ALL \
+                   SELECT 1, payload_hash, receipt_key, lease_until, remembered_until FROM claim WHERE fingerprint = ?1 UNION ALL \
+                   SELECT 2, payload_hash, CAST(duplicate_of AS BLOB), NULL, NULL FROM duplicate WHERE fingerprint = ?1";
+        for row in rows(connection, sql, [blob(&claim.key.fingerprint)]).await? {
+            let known = match row.integer(0)? {
+                IN_INBOX => Some(self.seen(&row, claim)?),
+                IN_CLAIM => self.known_claim(connection, row, claim).await?,
+                _ => Some(known_duplicate(&row, claim)?),
+            };
+            if known.is_some() {
+                return Ok(known);
             }
+        }
+        Ok(None)
+    }
+
+    /// The answer to an event that was accepted.
+    fn seen(&self, row: &Row, claim: &Claim) -> Result<ClaimAnswer, StoreFault> {
+        let receipt_key = match row.optional_unsigned(2)? {
+            None => self.receipt_key,
+            Some(mark) => u8::try_from(mark).map_err(|_| StoreFault::Corrupt)?,
+        };
+        Ok(ClaimAnswer::Seen { same_payload: row.bytes(1)? == claim.payload_hash, receipt_key })
+    }
+
+    /// The answer to an event that was claimed, where that is not over.
+    async fn known_claim(
+        &self,
+        connection: &Connection,
+        row: Row,
+        claim: &Claim,
+    ) -> Result<Option<ClaimAnswer>, StoreFault> {
+        let fingerprint = || blob(&claim.key.fingerprint);
+        let (Ok(seen), Ok(hold)) = (self.seen(&row, claim), Hold::read(&row, 3, 4)) else {
+            let sql = "UPDATE claim SET payload_hash = zeroblob(32), receipt_key = NULL, lease_until = ?2, remembered_until = ?2 \
+                       WHERE fingerprint = ?1 AND payload_hash IS ?3 AND receipt_key IS ?4 AND lease_until IS ?5 \
+                       AND remembered_until IS ?6";
+            let read = row.into_values().into_iter().skip(1);
+            run(connection, sql, [fingerprint(), instant(lease_end(claim))].into_iter().chain(read)).await?;
             return Err(StoreFault::Corrupt);
         };
         if hold.is_live(claim.now) {
             return Ok(Some(match hold {
-                Hold::Committed { .. } => {
-                    ClaimAnswer::Seen { same_payload: payload_hash == claim.payload_hash }
-                }
+                Hold::Committed { .. } => seen,
                 Hold::Pending { until } => in_flight(until, claim.now),
             }));
         }
-        let sql = if is_inbox {
-            "UPDATE inbox SET fingerprint = NULL WHERE fingerprint = ?1 AND payload_hash = ?2 AND remembered_until = ?4"
-        } else {
-            "DELETE FROM claim WHERE fingerprint = ?1 AND payload_hash = ?2 AND lease_until = ?3 AND remembered_until = ?4"
-        };
-        let read = row.into_values().into_iter().take(3);
+        let sql = "DELETE FROM claim WHERE fingerprint = ?1 AND payload_hash = ?2 AND receipt_key IS ?3 AND lease_until = ?4 \
+                   AND remembered_until = ?5";
+        let read = row.into_values().into_iter().skip(1);
         run(connection, sql, [fingerprint()].into_iter().chain(read)).await?;
+        Ok(None)
     }
-    Ok(None)
 }
 
-/// The answer to an event whose click and type are held by another event. What is over gives way.
+/// The answer to an event that was recorded as a duplicate: the verdict of the first time.
+fn known_duplicate(row: &Row, claim: &Claim) -> Result<ClaimAnswer, StoreFault> {
+    let original = event_id(row, 2).ok_or(StoreFault::Corrupt)?;
+    Ok(if row.bytes(1)? == claim.payload_hash {
+        ClaimAnswer::DuplicateOf { event_id: Some(original) }
+    } else {
+        ClaimAnswer::Seen { same_payload: false, receipt_key: claim.receipt_key }
+    })
+}
+
+/// Who holds the identity of an event: of several the committed one before a pending one, then the one that was accepted first. What is
+/// over gives way.
 async fn known_fallback(
     connection: &Connection,
     fallback: &Fallback,
     claim: &Claim,
-) -> Result<Option<ClaimAnswer>, StoreFault> {
-    let sql = "SELECT claimed_by, CAST(event_id AS BLOB), lease_until, window_until FROM fallback WHERE fingerprint = ?1";
-    let Some(row) = first(connection, sql, [blob(&fallback.fingerprint)]).await? else { return Ok(None) };
-    let (Ok(claimed_by), Ok(hold), Some(event_id)) =
-        (row.bytes(0), Hold::read(&row, 2, 3), event_id(&row, 1))
-    else {
-        let sql = "UPDATE fallback SET claimed_by = zeroblob(16), event_id = '-', lease_until = ?2, window_until = ?2 \
-                   WHERE fingerprint = ?1 AND claimed_by IS ?3 AND CAST(event_id AS BLOB) IS ?4 \
-                   AND lease_until IS ?5 AND window_until IS ?6";
-        let values = [blob(&fallback.fingerprint), instant(lease_end(claim))];
-        run(connection, sql, values.into_iter().chain(row.into_values())).await?;
-        return Err(StoreFault::Corrupt);
-    };
-    match hold {
-        Hold::Committed { .. } if hold.is_live(claim.now) => {
-            return Ok(Some(ClaimAnswer::DuplicateOf { event_id }));
+) -> Result<Looked, StoreFault> {
+    let sql = "SELECT ts_event, claimed_by, CAST(event_id AS BLOB), lease_until, remembered_until FROM fallback \
+               WHERE fingerprint = ?1 AND ts_event > ?2 - ?3 AND ts_event < ?2 + ?3 \
+               ORDER BY lease_until <> 0, claimed_at, ts_event";
+    let fingerprint = || blob(&fallback.fingerprint);
+    let window = [fingerprint(), instant(fallback.ts_event), unsigned(fallback.window_ms)];
+    for row in rows(connection, sql, window).await? {
+        let (Ok(claimed_by), Ok(hold), Some(event_id)) =
+            (row.bytes(1), Hold::read(&row, 3, 4), event_id(&row, 2))
+        else {
+            let sql = "UPDATE OR REPLACE fallback SET claimed_by = zeroblob(16), event_id = '-', lease_until = ?2, \
+                       remembered_until = ?2 WHERE fingerprint = ?1 AND ts_event = ?3 AND claimed_by IS ?4 \
+                       AND CAST(event_id AS BLOB) IS ?5 AND lease_until IS ?6 AND remembered_until IS ?7";
+            let closed = [fingerprint(), instant(lease_end(claim))];
+            run(connection, sql, closed.into_iter().chain(row.into_values())).await?;
+            return Err(StoreFault::Corrupt);
+        };
+        if hold.is_live(claim.now) {
+            match hold {
+                Hold::Committed { .. } => return Ok(Looked::DuplicateOf(event_id)),
+                // The claim holds its event alone. So what is pending in that event's name is the rest of a claim that was
+                // released halfway: nobody is under way with it.
+                Hold::Pending { until } if claimed_by != claim.key.fingerprint => {
+                    return Ok(Looked::Answer(in_flight(until, claim.now)));
+                }
+                Hold::Pending { .. } => {}
+            }
         }
-        // The claim holds its event alone. So what is pending in that event's name is the rest of a claim that was released
-        // halfway: nobody is under way with it.
-        Hold::Pending { until } if hold.is_live(claim.now) && claimed_by != claim.key.fingerprint => {
-            return Ok(Some(in_flight(until, claim.now)));
-        }
-        Hold::Committed { .. } | Hold::Pending { .. } => {}
+        let sql = "DELETE FROM fallback WHERE fingerprint = ?1 AND ts_event = ?2 AND claimed_by = ?3 \
+                   AND CAST(event_id AS BLOB) = ?4 AND lease_until = ?5 AND remembered_until = ?6";
+        run(connection, sql, [fingerprint()].into_iter().chain(row.into_values())).await?;
     }
-    let sql = "DELETE FROM fallback WHERE fingerprint = ?1 AND claimed_by = ?2 AND CAST(event_id AS BLOB) = ?3 \
-               AND lease_until = ?4 AND window_until = ?5";
-    run(connection, sql, [blob(&fallback.fingerprint)].into_iter().chain(row.into_values())).await?;
-    Ok(None)
+    Ok(Looked::Nothing)
 }
 
 fn event_id(row: &Row, column: usize) -> Option<EventId> {
@@ -397,13 +399,19 @@ async fn settle_event(connection: &Connection, settlement: &Settlement) -> Resul
     let fingerprint = blob(&settlement.key.fingerprint);
     match settlement.end {
         End::Commit => {
-            let sql = "INSERT INTO claim (fingerprint, payload_hash, lease_until, remembered_until, claimed_at) \
-                       VALUES (?1, ?2, 0, ?3, ?4) ON CONFLICT (fingerprint) DO UPDATE SET \
-                       payload_hash = excluded.payload_hash, lease_until = 0, remembered_until = excluded.remembered_until \
+            let sql = "INSERT INTO claim (fingerprint, payload_hash, receipt_key, lease_until, remembered_until, claimed_at) \
+                       VALUES (?1, ?2, ?3, 0, ?4, ?5) ON CONFLICT (fingerprint) DO UPDATE SET \
+                       payload_hash = excluded.payload_hash, receipt_key = excluded.receipt_key, lease_until = 0, \
+                       remembered_until = excluded.remembered_until \
                        WHERE lease_until <> 0 OR remembered_until <= excluded.claimed_at";
-            let remembered_until = instant(settlement.now.plus_ms(settlement.retention_ms));
-            let row =
-                [fingerprint, blob(&settlement.payload_hash), remembered_until, instant(settlement.now)];
+            let Settlement { now, ts_event, retention_ms, .. } = *settlement;
+            let row = [
+                fingerprint,
+                blob(&settlement.payload_hash),
+                Value::Integer(settlement.receipt_key.into()),
+                instant(now.max(ts_event).plus_ms(retention_ms)),
+                instant(now),
+            ];
             run(connection, sql, row).await
         }
         End::Release => {
@@ -419,16 +427,18 @@ async fn settle_fallback(
     settlement: &Settlement,
     fallback: Fallback,
 ) -> Result<(), StoreFault> {
-    let (sql, lease_until) = match settlement.end {
+    let (sql, until) = match settlement.end {
         End::Commit => (
-            "UPDATE fallback SET lease_until = 0 WHERE fingerprint = ?1 AND claimed_by = ?2 AND lease_until <> 0",
-            None,
+            "UPDATE fallback SET lease_until = 0, remembered_until = ?4 \
+             WHERE fingerprint = ?1 AND ts_event = ?2 AND claimed_by = ?3 AND lease_until <> 0",
+            identity_end(&fallback, settlement.retention_ms, settlement.now),
         ),
         End::Release => (
-            "DELETE FROM fallback WHERE fingerprint = ?1 AND claimed_by = ?2 AND lease_until = ?3 AND lease_until <> 0",
-            Some(instant(settlement.key.lease_until)),
+            "DELETE FROM fallback \
+             WHERE fingerprint = ?1 AND ts_event = ?2 AND claimed_by = ?3 AND lease_until = ?4 AND lease_until <> 0",
+            settlement.key.lease_until,
         ),
     };
-    let named = [blob(&fallback.fingerprint), blob(&settlement.key.fingerprint)];
-    run(connection, sql, named.into_iter().chain(lease_until)).await
+    let held = [blob(&fallback.fingerprint), instant(fallback.ts_event), blob(&settlement.key.fingerprint)];
+    run(connection, sql, held.into_iter().chain([instant(until)])).await
 }

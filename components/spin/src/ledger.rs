@@ -9,6 +9,7 @@
 
 mod admin;
 mod book;
+mod duplicates;
 mod redecide;
 mod retention;
 
@@ -16,26 +17,29 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use countersign_core::event::{EventName, EventType, Original};
 use countersign_core::json::Tape;
 use countersign_core::store::StoreFault;
 use countersign_core::time::Timestamp;
-use countersign_ledger::book::Arrival;
-use countersign_ledger::decision::{Dead, Decision, Wait};
+use countersign_ledger::book::QueuedEvent;
+use countersign_ledger::decision::{DeadCause, Decision, Wait, WaitReason};
 use countersign_ledger::fx::{Date, RateTable};
 use countersign_ledger::payload::Payload;
 use countersign_ledger::posting;
 use countersign_ledger::retry;
 use countersign_ledger::rules::Rules;
-use countersign_ledger::settlement::Settlement;
+use countersign_ledger::schema::MADE_ROOM;
+use countersign_ledger::settling::SettlingRows;
 use serde::Serialize;
 use spin_sdk::sqlite::{Connection, Value};
 use spin_sdk::time::sleep;
 use spin_sdk::wasip3::random::random::get_random_u64;
 
 use crate::database::{Database, Row, first, instant, rows, run, text, unless_ruled_out, unsigned};
-use crate::inbox::{self, NotOpened};
+use crate::opening::{self, NotOpened};
 
 pub use admin::{DeadLetter, Erased, Queue, Rejection, RejectionCount, Rejections, Selection, Total};
+pub use duplicates::Duplicate;
 pub use redecide::{Confirmed, Scope, WhatIf};
 
 /// Events that one batch takes.
@@ -91,10 +95,11 @@ impl Ledger {
     /// [`NotOpened`].
     pub async fn open(
         label: &'static str,
+        scope: &crate::scope::Scope,
         rules: Rules,
         clock: fn() -> Timestamp,
     ) -> Result<Self, NotOpened> {
-        let database = inbox::open_database(label).await?;
+        let database = opening::open(label, scope).await?;
         Ok(Self { database, rules, clock, rates: RefCell::default() })
     }
 
@@ -110,13 +115,20 @@ impl Ledger {
     /// What the database failed with. What was settled before stays settled.
     pub async fn post_due(&self, until: Timestamp) -> Result<Tally, StoreFault> {
         let mut tally = Tally::default();
+        let mut brought_back = BTreeSet::new();
         let connection = self.database.connect().await?;
         loop {
             let now = (self.clock)();
             let worker = random() >> 1;
             let lease = i64::try_from(worker).unwrap_or(i64::MAX);
             let settled = match take(&connection, lease, now).await {
-                Ok(taken) if taken.is_empty() => break,
+                Ok(taken) if taken.is_empty() => {
+                    match bring_back(&connection, now, &mut brought_back).await {
+                        Ok(false) => break,
+                        Ok(true) => Ok(()),
+                        Err(fault) => Err(fault),
+                    }
+                }
                 Ok(taken) => self.settle(&connection, lease, &taken, &mut tally).await,
                 Err(fault) => Err(fault),
             };
@@ -194,26 +206,26 @@ impl Ledger {
             // What is looked for depends on the time as well, so it is the same when that is decided.
             let now = (self.clock)();
             let mut book = self.load(connection, taken, now).await?;
-            let mut settlement = Settlement::default();
+            let mut rows = SettlingRows::default();
             let mut counted = Tally::default();
             for taken in taken {
                 match taken {
-                    Taken::Whole(arrival) => {
-                        let decision = posting::decide(&self.rules, &mut book, arrival, now, &mut settlement);
+                    Taken::Whole(queued) => {
+                        let decision = posting::decide(&self.rules, &mut book, queued, now, &mut rows);
                         counted.count(&decision);
                         if let Decision::Wait(wait) = decision {
-                            settlement.waiting.push(waiting(arrival, wait, now));
+                            rows.waiting.push(waiting(queued, wait, now));
                         }
                     }
                     Taken::Damaged { id, attempts } => {
-                        settlement.done.push(*id);
-                        let dead = Dead::RowDamaged;
-                        settlement.dead.push((*id, dead.as_str(), dead.detail(), *attempts));
+                        rows.done.push(*id);
+                        let dead = DeadCause::RowDamaged;
+                        rows.dead.push((*id, dead, dead.detail(), *attempts));
                         counted.dead = counted.dead.saturating_add(1);
                     }
                 }
             }
-            if write(connection, lease, now, generation, &settlement).await? {
+            if write(connection, lease, now, generation, &rows).await? {
                 tally.add(counted);
                 return Ok(());
             }
@@ -255,7 +267,7 @@ impl Tally {
 
 /// An event that this worker has.
 enum Taken {
-    Whole(Box<Arrival>),
+    Whole(Box<QueuedEvent>),
     /// Its row does not say what every row says.
     Damaged {
         id: i64,
@@ -276,19 +288,58 @@ async fn take(connection: &Connection, lease: i64, now: Timestamp) -> Result<Vec
     let sql = "SELECT inbox.id, queue.attempts, CAST(inbox.partner AS BLOB), CAST(inbox.event_id AS BLOB), \
                CAST(inbox.event AS BLOB), CAST(inbox.click_id AS BLOB), inbox.ts_event, inbox.received_at, \
                inbox.payload_hash, CAST(inbox.payload AS BLOB) \
-               FROM queue JOIN inbox ON inbox.id = queue.inbox_id WHERE queue.due_at = ?2 AND queue.lease = ?1 \
-               ORDER BY inbox.event IN ('refund', 'chargeback'), inbox.id";
+               FROM queue JOIN inbox ON inbox.id = queue.inbox_id WHERE queue.due_at = ?2 AND queue.lease = ?1 ORDER BY inbox.id";
     let mut tape = Tape::default();
-    // What takes money back comes after the deposits of its batch, whichever was accepted first.
     let taken = rows(connection, sql, [Value::Integer(lease), instant(until)]).await?;
-    taken
+    let mut taken = taken
         .iter()
         .map(|row| {
             let (id, attempts) = (row.integer(0)?, u32::try_from(row.unsigned(1)?).unwrap_or(u32::MAX));
-            Ok(arrival(row, id, attempts, &mut tape)
-                .map_or(Taken::Damaged { id, attempts }, |arrival| Taken::Whole(Box::new(arrival))))
+            Ok(queued(row, id, attempts, &mut tape)
+                .map_or(Taken::Damaged { id, attempts }, |queued| Taken::Whole(Box::new(queued))))
         })
-        .collect()
+        .collect::<Result<Vec<_>, StoreFault>>()?;
+    // What is undone comes before what undoes it, whichever was accepted first.
+    taken.sort_by_key(Taken::rank);
+    Ok(taken)
+}
+
+impl Taken {
+    /// How many events of its batch may have to be posted before it: a deposit, and a chargeback of that.
+    fn rank(&self) -> u8 {
+        let original = match self {
+            Self::Whole(queued) => queued.event.original(),
+            Self::Damaged { .. } => None,
+        };
+        match original {
+            None => 0,
+            Some(Original::Deposit) => 1,
+            Some(Original::Chargeback) => 2,
+        }
+    }
+}
+
+/// Replays what took back too much of a deposit of which a chargeback was reversed since: it came before the end of the dispute, and
+/// sums do not depend on that. `false`: there is none but what the run brought back already. What is still too much is a dead letter again.
+async fn bring_back(
+    connection: &Connection,
+    now: Timestamp,
+    already: &mut BTreeSet<i64>,
+) -> Result<bool, StoreFault> {
+    let found = rows(
+        connection,
+        MADE_ROOM,
+        [text(DeadCause::OverRefund.as_str()), text(EventType::ChargebackReversed.as_str())],
+    )
+    .await?;
+    let mut ids = found.iter().map(|row| row.integer(0)).collect::<Result<Vec<_>, _>>()?;
+    ids.retain(|id| already.insert(*id));
+    if ids.is_empty() {
+        return Ok(false);
+    }
+    run(connection, "INSERT INTO replay SELECT value, ?2 FROM json_each(?1)", [json(&ids)?, instant(now)])
+        .await?;
+    Ok(true)
 }
 
 /// Gives back what a fault kept this worker from settling. Each event has a pause of its own, so that one which brings the fault
@@ -300,13 +351,13 @@ async fn give_back(connection: &Connection, lease: i64, now: Timestamp) -> Resul
     run(connection, sql, [Value::Integer(lease), instant(now)].into_iter().chain(pause)).await
 }
 
-fn arrival(row: &Row, id: i64, attempts: u32, tape: &mut Tape) -> Option<Arrival> {
-    Some(Arrival {
+fn queued(row: &Row, id: i64, attempts: u32, tape: &mut Tape) -> Option<QueuedEvent> {
+    Some(QueuedEvent {
         id,
         attempts,
         partner: row.text(2).ok()?.to_owned(),
         event_id: row.text(3).ok()?.to_owned(),
-        event: row.text(4).ok()?.to_owned(),
+        event: EventType::named(EventName::new(row.text(4).ok()?)?),
         click_id: row.text(5).ok()?.to_owned(),
         ts_event: row.instant(6).ok()?,
         received_at: row.instant(7).ok()?,
@@ -316,10 +367,10 @@ fn arrival(row: &Row, id: i64, attempts: u32, tape: &mut Tape) -> Option<Arrival
 }
 
 /// When an event that waits is looked at again: what it waits for wakes it, and this is the backstop.
-fn waiting(arrival: &Arrival, wait: Wait, now: Timestamp) -> (i64, u64, &'static str, String) {
-    let pause = retry::delay_ms(arrival.attempts.saturating_sub(1), random(), None);
+fn waiting(queued: &QueuedEvent, wait: Wait, now: Timestamp) -> (i64, u64, WaitReason, String) {
+    let pause = retry::delay_ms(queued.attempts.saturating_sub(1), random(), None);
     let due_at = now.plus_ms(pause).min(wait.until);
-    (arrival.id, due_at.as_ms(), wait.reason, wait.waits_for)
+    (queued.id, due_at.as_ms(), wait.reason, wait.waits_for)
 }
 
 /// Writes what was decided; `false`: another worker came between, and nothing is written.
@@ -328,22 +379,22 @@ async fn write(
     lease: i64,
     now: Timestamp,
     generation: i64,
-    settlement: &Settlement,
+    settled: &SettlingRows,
 ) -> Result<bool, StoreFault> {
     let sql = "INSERT INTO settling VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
     let values = [
         Value::Integer(lease),
         instant(now),
         Value::Integer(generation),
-        json(&settlement.done)?,
-        json(&settlement.entries)?,
-        json(&settlement.postings)?,
-        json(&settlement.verdicts)?,
-        json(&settlement.firsts)?,
-        json(&settlement.accounts)?,
-        json(&settlement.installs)?,
-        json(&settlement.waiting)?,
-        json(&settlement.dead)?,
+        json(&settled.done)?,
+        json(&settled.entries)?,
+        json(&settled.postings)?,
+        json(&settled.verdicts)?,
+        json(&settled.firsts)?,
+        json(&settled.accounts)?,
+        json(&settled.installs)?,
+        json(&settled.waiting)?,
+        json(&settled.dead)?,
     ];
     unless_ruled_out(connection, sql, values).await
 }

@@ -7,20 +7,20 @@ use std::thread::LocalKey;
 
 use crate::config::NotConfigured;
 use crate::host;
-use crate::inbox::NotOpened;
+use crate::opening::NotOpened;
 use crate::shared::{OfComponent, Tasks};
 
 /// What an instance has made of itself so far. It may be given several requests before it has started: one of them starts it, and the
 /// others wait for that.
 pub struct Started<T, S: Tasks = OfComponent> {
-    made: RefCell<Option<Result<Rc<T>, Problem>>>,
+    made: RefCell<Option<Result<Rc<T>, NotServing>>>,
     is_starting: Cell<bool>,
     waiting: RefCell<Vec<S::Bell>>,
 }
 
 /// Why an instance does not serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Problem {
+pub enum NotServing {
     /// The document is wrong, or a secret is missing.
     Configuration,
     /// Spin's provider of variables did not answer, or the document could not be read.
@@ -29,48 +29,46 @@ pub enum Problem {
     Database(NotOpened),
 }
 
-/// A problem, with the lines that tell the operator what to do about it.
+/// The reason, with the lines that tell the operator what to do about it.
 #[derive(Debug)]
 pub struct NotStarted {
-    problem: Problem,
+    why: NotServing,
     lines: Vec<String>,
 }
 
-impl Problem {
+impl NotServing {
     /// For the answer and the line of each request; what to do about it was logged when it arose.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Configuration => "the configuration is wrong; the mistakes were logged at the start",
             Self::NotNow => "the configuration cannot be read at the moment; the reason was logged",
-            Self::Database(problem) => problem.as_str(),
+            Self::Database(why) => why.as_str(),
         }
     }
 
     /// Whether it will be the same for the next request.
     const fn lasts(self) -> bool {
         match self {
-            Self::Configuration | Self::Database(NotOpened::NotDurable) => true,
-            Self::NotNow | Self::Database(NotOpened::Store(_)) => false,
+            Self::Configuration => true,
+            Self::NotNow => false,
+            Self::Database(problem) => problem.lasts(),
         }
     }
 }
 
 impl From<NotConfigured> for NotStarted {
-    fn from(problem: NotConfigured) -> Self {
-        match problem {
-            NotConfigured::Wrong(lines) => Self { problem: Problem::Configuration, lines },
-            NotConfigured::NotNow(line) => Self { problem: Problem::NotNow, lines: vec![line] },
+    fn from(why: NotConfigured) -> Self {
+        match why {
+            NotConfigured::Wrong(lines) => Self { why: NotServing::Configuration, lines },
+            NotConfigured::NotNow(line) => Self { why: NotServing::NotNow, lines: vec![line] },
         }
     }
 }
 
 impl From<NotOpened> for NotStarted {
-    fn from(problem: NotOpened) -> Self {
-        Self {
-            problem: Problem::Database(problem),
-            lines: vec![format!("no database: {}", problem.as_str())],
-        }
+    fn from(why: NotOpened) -> Self {
+        Self { why: NotServing::Database(why), lines: vec![why.to_line()] }
     }
 }
 
@@ -81,17 +79,17 @@ impl<T, S: Tasks> Started<T, S> {
         Self { made: RefCell::new(None), is_starting: Cell::new(false), waiting: RefCell::new(Vec::new()) }
     }
 
-    fn made(&self) -> Option<Result<Rc<T>, Problem>> {
+    fn made(&self) -> Option<Result<Rc<T>, NotServing>> {
         self.made.borrow().clone()
     }
 
-    /// Keeps what a start came to. A problem is logged, unless it is still the one of before.
-    fn keep(&self, made: Result<T, NotStarted>) -> Result<Rc<T>, Problem> {
-        let made = made.map(Rc::new).map_err(|NotStarted { problem, lines }| {
-            if !matches!(self.made(), Some(Err(before)) if before == problem) {
+    /// Keeps what a start came to. A reason is logged, unless it is still the one of before.
+    fn keep(&self, made: Result<T, NotStarted>) -> Result<Rc<T>, NotServing> {
+        let made = made.map(Rc::new).map_err(|NotStarted { why, lines }| {
+            if !matches!(self.made(), Some(Err(before)) if before == why) {
                 lines.iter().for_each(|line| host::complain(line));
             }
-            problem
+            why
         });
         *self.made.borrow_mut() = Some(made.clone());
         made
@@ -116,7 +114,7 @@ impl<T, S: Tasks> Drop for Starting<T, S> {
     }
 }
 
-/// The instance, which `start` makes for its first request. A problem that lasts is kept as well: whoever sends to a component that is
+/// The instance, which `start` makes for its first request. A reason that lasts is kept as well: whoever sends to a component that is
 /// misconfigured must not make it compile, and log every mistake, at each request.
 ///
 /// # Errors
@@ -124,10 +122,10 @@ impl<T, S: Tasks> Drop for Starting<T, S> {
 pub async fn instance<T, S: Tasks>(
     started: &'static LocalKey<Started<T, S>>,
     start: impl AsyncFnOnce() -> Result<T, NotStarted>,
-) -> Result<Rc<T>, Problem> {
+) -> Result<Rc<T>, NotServing> {
     match started.with(Started::made) {
         Some(Ok(instance)) => return Ok(instance),
-        Some(Err(problem)) if problem.lasts() => return Err(problem),
+        Some(Err(why)) if why.lasts() => return Err(why),
         Some(Err(_)) | None => {}
     }
     while started.with(|started| started.is_starting.replace(true)) {

@@ -12,7 +12,7 @@ thread_local! {
     static STARTED: Started<u32, Hand> = const { Started::not_yet() };
 }
 
-type Answer = Result<Rc<u32>, Problem>;
+type Answer = Result<Rc<u32>, NotServing>;
 
 /// A start that ends when the test says so, and how often there was one.
 #[derive(Default)]
@@ -31,8 +31,8 @@ impl Start {
         instance(&STARTED, start).await
     }
 
-    fn end(&self, end: Result<u32, Problem>) {
-        *self.end.borrow_mut() = Some(end.map_err(|problem| NotStarted { problem, lines: Vec::new() }));
+    fn end(&self, end: Result<u32, NotServing>) {
+        *self.end.borrow_mut() = Some(end.map_err(|why| NotStarted { why, lines: Vec::new() }));
     }
 }
 
@@ -84,20 +84,20 @@ fn problem_is_the_answer_to_all_that_wait_for_the_start() {
     let (mut first, mut second) = (pin!(start.request()), pin!(start.request()));
     assert!(poll(first.as_mut()).is_pending());
     assert!(poll(second.as_mut()).is_pending());
-    start.end(Err(Problem::NotNow));
-    assert_eq!(poll(first.as_mut()), Poll::Ready(Err(Problem::NotNow)));
-    assert_eq!(poll(second.as_mut()), Poll::Ready(Err(Problem::NotNow)));
+    start.end(Err(NotServing::NotNow));
+    assert_eq!(poll(first.as_mut()), Poll::Ready(Err(NotServing::NotNow)));
+    assert_eq!(poll(second.as_mut()), Poll::Ready(Err(NotServing::NotNow)));
     assert_eq!(start.begun.get(), 1, "it is not tried again for each of them");
 }
 
 #[test]
 fn problem_that_passes_is_tried_again_and_one_that_lasts_is_not() {
     let start = Start::default();
-    start.end(Err(Problem::NotNow));
-    assert_eq!(poll(pin!(start.request())), Poll::Ready(Err(Problem::NotNow)));
-    start.end(Err(Problem::Configuration));
-    assert_eq!(poll(pin!(start.request())), Poll::Ready(Err(Problem::Configuration)));
+    start.end(Err(NotServing::NotNow));
+    assert_eq!(poll(pin!(start.request())), Poll::Ready(Err(NotServing::NotNow)));
+    start.end(Err(NotServing::Configuration));
+    assert_eq!(poll(pin!(start.request())), Poll::Ready(Err(NotServing::Configuration)));
     start.end(Ok(7));
-    assert_eq!(poll(pin!(start.request())), Poll::Ready(Err(Problem::Configuration)));
+    assert_eq!(poll(pin!(start.request())), Poll::Ready(Err(NotServing::Configuration)));
     assert_eq!(start.begun.get(), 2);
 }

@@ -4,13 +4,13 @@ use countersign_core::headers::Headers;
 use countersign_core::json::Tape;
 use countersign_core::store::StoreFault;
 use countersign_core::token::{self, Bearer};
-use countersign_ledger::csv::Faults;
+use countersign_ledger::csv::FileRejects;
 use countersign_ledger::{cost, ecb};
 use countersign_spin::exchange::{self, Response};
 use countersign_spin::host::now;
 use countersign_spin::ledger::{Confirmed, Erased, Ledger, Scope, Selection};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use spin_sdk::http::{HeaderValue, Request};
 
@@ -18,7 +18,7 @@ use crate::stretch;
 
 /// Longest body, in bytes: the ECB's whole history has two million.
 const BODY_BYTES_MAX: usize = 16 << 20;
-/// Most dead letters, or changes, of one page.
+/// Most dead letters, duplicates, or changes, of one page.
 const PAGE_MAX: u32 = 1_000;
 
 /// Answers a request to `/internal/…`. Without the token nothing is read, and nothing changes.
@@ -39,8 +39,8 @@ pub(crate) async fn answer(ledger: &Ledger, request: Request) -> Response {
         "tick" | "fx" | "costs" | "erase" | "redecide" | "dead-letters/replay" | "dead-letters/discard" => {
             "POST"
         }
-        "queue" | "totals" | "rejections" | "dead-letters" => "GET",
-        _ if dead_letter(path).is_some() => "GET",
+        "queue" | "totals" | "rejections" | "dead-letters" | "duplicates" => "GET",
+        _ if one_of("dead-letters/", path).or(one_of("duplicates/", path)).is_some() => "GET",
         _ => return exchange::problem(404, "not_found", "docs/ledger.md has the paths"),
     };
     if head.method.as_str() != allowed {
@@ -62,12 +62,13 @@ fn is_admitted(ledger: &Ledger, fields: &[(&[u8], &[u8])]) -> bool {
         Bearer::Token(token) => {
             token::verify(&ledger.rules().admin, token, now(), &mut Tape::default()).is_ok()
         }
-        Bearer::Missing | Bearer::Malformed => false,
+        Bearer::Missing | Bearer::Unusable(_) => false,
     }
 }
 
-fn dead_letter(path: &str) -> Option<i64> {
-    path.strip_prefix("dead-letters/")?.parse().ok()
+/// The id in the path of a single thing.
+fn one_of(things: &str, path: &str) -> Option<i64> {
+    path.strip_prefix(things)?.parse().ok()
 }
 
 async fn post(ledger: &Ledger, path: &str, body: &[u8]) -> Result<Response, StoreFault> {
@@ -85,14 +86,14 @@ async fn post(ledger: &Ledger, path: &str, body: &[u8]) -> Result<Response, Stor
                 ledger.import_rates(&days).await?;
                 exchange::json(200, &json!({ "days": days.len(), "quotes": quotes }))
             }
-            Err(faults) => bad_lines(&faults),
+            Err(rejects) => bad_lines(&rejects),
         },
         "costs" => match cost::read(body) {
             Ok(costs) => {
                 ledger.import_costs(&costs).await?;
                 exchange::json(200, &json!({ "rows": costs.len() }))
             }
-            Err(faults) => bad_lines(&faults),
+            Err(rejects) => bad_lines(&rejects),
         },
         "erase" => match Erasure::read(body) {
             Some(Erasure { partner, account_id }) => match ledger.erase(&partner, &account_id).await? {
@@ -158,7 +159,7 @@ async fn redecide(ledger: &Ledger, order: Redecide) -> Result<Response, StoreFau
     Ok(match (confirm, because) {
         (None, None) => {
             let what_if = ledger.what_if(&scope, limit).await?;
-            let is_known = ledger.rules().partners().any(|(name, _)| name == scope.partner);
+            let is_known = ledger.rules().agreements().any(|(name, _)| name == scope.partner);
             if !is_known && what_if.looked_at.deposits == 0 {
                 let hint =
                     "the configuration has no such partner, and no deposit of one is posted; check the name";
@@ -255,16 +256,16 @@ impl Order {
 }
 
 /// Every bad line with its number; nothing was imported.
-fn bad_lines<P: std::fmt::Display>(faults: &Faults<P>) -> Response {
-    let lines: Vec<_> = faults
+fn bad_lines<P: std::fmt::Display>(rejects: &FileRejects<P>) -> Response {
+    let lines: Vec<_> = rejects
         .list()
         .iter()
-        .map(|fault| json!({ "line": fault.line, "problem": fault.problem.to_string() }))
+        .map(|line| json!({ "line": line.line, "problem": line.reject.to_string() }))
         .collect();
     exchange::json(
         422,
         &json!({ "error": "csv_invalid", "hint": "nothing was imported; mend these lines and send all of it again",
-        "lines": lines, "bad_lines": faults.count() }),
+        "lines": lines, "bad_lines": rejects.count() }),
     )
 }
 
@@ -285,18 +286,32 @@ async fn get(ledger: &Ledger, path: &str, query: &str) -> Result<Response, Store
             let select =
                 Selection { from, reason: query.reason, partner: query.partner, ..Selection::default() };
             let letters = ledger.dead_letters(&select, query.limit).await?;
-            let is_full = u32::try_from(letters.len()).is_ok_and(|length| length == query.limit);
-            let next = letters.last().map(|letter| letter.id).filter(|_| is_full);
+            let next = next(query.limit, letters.len(), letters.last().map(|letter| letter.id));
             exchange::json(200, &json!({ "dead_letters": letters, "next": next }))
         }
-        _ => match dead_letter(path) {
-            Some(id) => match ledger.dead_letter(id).await? {
-                Some(letter) => exchange::json(200, &letter),
-                None => exchange::problem(404, "not_found", "there is no dead letter of this id"),
-            },
-            None => exchange::problem(404, "not_found", "docs/ledger.md has the paths"),
+        "duplicates" => {
+            let found = ledger.duplicates(query.after, query.partner.as_deref(), query.limit).await?;
+            let next = next(query.limit, found.len(), found.last().map(|duplicate| duplicate.id));
+            exchange::json(200, &json!({ "duplicates": found, "next": next }))
+        }
+        _ => match (one_of("dead-letters/", path), one_of("duplicates/", path)) {
+            (Some(id), _) => one(ledger.dead_letter(id).await?, "there is no dead letter of this id"),
+            (None, Some(id)) => one(ledger.duplicate(id).await?, "there is no duplicate of this id"),
+            (None, None) => exchange::problem(404, "not_found", "docs/ledger.md has the paths"),
         },
     })
+}
+
+/// The `after` of the next page, where this one is full.
+fn next(limit: u32, length: usize, last: Option<i64>) -> Option<i64> {
+    last.filter(|_| u32::try_from(length).is_ok_and(|length| length == limit))
+}
+
+fn one(found: Option<impl Serialize>, hint: &str) -> Response {
+    match found {
+        Some(found) => exchange::json(200, &found),
+        None => exchange::problem(404, "not_found", hint),
+    }
 }
 
 /// What a query says. A parameter that is misspelt must not list something else than was asked for.
@@ -313,6 +328,7 @@ impl Query {
     fn read(path: &str, query: &str) -> Option<Self> {
         let names: &[&str] = match path {
             "dead-letters" => &["after", "limit", "partner", "reason"],
+            "duplicates" => &["after", "limit", "partner"],
             "rejections" => &["limit", "partner"],
             "totals" => &["by"],
             _ => &[],

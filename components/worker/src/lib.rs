@@ -61,7 +61,9 @@ async fn answer(request: Request) -> Response {
 }
 
 async fn start() -> Result<Ledger, NotStarted> {
-    Ok(Ledger::open("default", ConfigurationText::read()?.rules().await?, now).await?)
+    let document = ConfigurationText::read()?;
+    let rules = document.rules().await?;
+    Ok(Ledger::open("default", &document.scope()?, rules, now).await?)
 }
 
 /// Runs until nothing is due soon, and once more where an event came while the run was ending: its wake-up call fell on deaf ears.

@@ -118,7 +118,7 @@ impl EmbedHost {
     /// # Errors
     ///
     /// As [`EmbedHost::decide`]; or when the claim is another instance's.
-    pub fn settle(&mut self, claimed: Claimed, delivery: Delivery, now_ms: u64) -> anyhow::Result<Reply> {
+    pub fn settle(&mut self, claimed: Claimed, delivery: &Delivery, now_ms: u64) -> anyhow::Result<Reply> {
         let exports = self.component.countersign_gate_gate().claimed();
         Ok(reply(exports.call_settle(&mut self.store, claimed.resource, delivery, now_ms)?))
     }

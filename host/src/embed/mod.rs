@@ -16,7 +16,7 @@ pub use self::host::{Claimed, EmbedConfig, EmbedHost, Outcome, Reply};
 pub use self::store::EmbedStore;
 
 pub use self::bindings::countersign::gate::store as records;
-pub use self::bindings::exports::countersign::gate::gate::{ConfigError, Delivery, Facts};
+pub use self::bindings::exports::countersign::gate::gate::{ConfigError, Delivery, Facts, UpstreamAnswer};
 
 /// What `wit/gate.wit` generates.
 mod bindings {

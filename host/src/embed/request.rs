@@ -6,7 +6,9 @@ use crate::http::{Headers, HttpRequest, PeerCertificate};
 /// Reads at most `body_bytes_max` bytes of the body; one that is longer is left out.
 pub(super) fn request(request: &HttpRequest, body_bytes_max: usize) -> Request {
     let length: usize = request.body.iter().map(Vec::len).sum();
+    let id = request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(b"x-request-id"));
     Request {
+        id: id.map_or_else(String::new, |(_, id)| String::from_utf8_lossy(id).into_owned()),
         method: request.method.clone(),
         path: request.path.clone(),
         headers: request.headers.iter().map(field).collect(),

@@ -68,7 +68,7 @@ impl Host for Lent {
     fn claim(&mut self, operation: ClaimOperation) -> Result<ClaimAnswer, StoreFault> {
         // The id of another event is the one stored text that an answer carries.
         let garbage =
-            |bytes: Vec<u8>| Ok(ClaimAnswer::DuplicateOf(String::from_utf8_lossy(&bytes).into_owned()));
+            |bytes: Vec<u8>| Ok(ClaimAnswer::DuplicateOf(Some(String::from_utf8_lossy(&bytes).into_owned())));
         self.call("store.claim", garbage, |store| store.claim(&operation))
     }
 

@@ -175,7 +175,7 @@ impl SpinApp {
     /// Answers one request without a network, as if it had come over HTTP/1.1. Needs a tokio runtime.
     ///
     /// # Errors
-    /// The request cannot stand on the wire (a header name with a space, no authority), or the reply broke off.
+    /// The request cannot stand on the wire (a header name with a space), or the reply broke off.
     pub async fn handle(&self, request: HttpRequest) -> anyhow::Result<HttpReply> {
         let peer = request.peer;
         let reply = self.application.receive(into_http(request)?, Scheme::HTTP, peer).await?;

@@ -13,7 +13,7 @@ fn an_answer_that_cannot_be_one_to_the_claim_is_a_fault() {
     let more_than_all = Quota { remaining: 4, ..LEFT };
     let of_another_rate = Quota { burst: 4, ..LEFT };
     let limited = |quota| ClaimAnswer::Limited(Limited { retry_after_ms: 1, quota });
-    let duplicate = |event_id: &str| ClaimAnswer::DuplicateOf(event_id.to_owned());
+    let duplicate = |event_id: &str| ClaimAnswer::DuplicateOf(Some(event_id.to_owned()));
     let mut world = world();
     for answer in [
         ClaimAnswer::Fresh(None),
@@ -42,15 +42,13 @@ fn an_answer_that_cannot_be_one_to_the_claim_is_a_fault() {
 }
 
 #[test]
-fn a_duplicate_of_an_event_that_has_no_fallback_is_a_fault() {
+fn a_duplicate_whose_original_is_forgotten_is_told_without_its_id() {
     let mut world = world();
-    world.memory.lock().next_claim = Some(ClaimAnswer::DuplicateOf("reg-1".to_owned()));
-    let mut request = registration("reg-2", "click-1");
-    request.path = b"/postback/sandbox".to_vec();
-    let body = String::from_utf8(request.body.concat()).unwrap();
-    request = crate::memory::signed(&body, "countersign-sandbox-signing-key-is-published");
-    request.path = b"/postback/sandbox".to_vec();
-    assert_eq!(world.answer(&request, NOW).facts.code, "store_unavailable");
+    world.memory.lock().next_claim = Some(ClaimAnswer::DuplicateOf(None));
+    let reply = world.answer(&registration("reg-2", "click-1"), NOW);
+    assert_eq!((reply.http.status, &*reply.facts.code), (200, "fallback_duplicate"));
+    let body = String::from_utf8(reply.http.body).unwrap();
+    assert_eq!(body, r#"{"status":"ok","idempotent":true,"duplicate_of":null}"#);
 }
 
 #[test]
@@ -72,6 +70,6 @@ fn a_clock_at_either_end_does_not_trap() {
     assert_eq!(world.answer(&registration("reg-1", "click-1"), 0).facts.code, "event_invalid");
     let claimed = world.claim(&registration("reg-1", "click-1"), u64::MAX);
     assert_eq!(claimed.lease_until_ms, LAST_MS, "what is later than the last instant is the last");
-    let reply = world.host.settle(claimed, Delivery::Unknown, u64::MAX).unwrap();
+    let reply = world.host.settle(claimed, &Delivery::Unknown, u64::MAX).unwrap();
     assert_eq!((reply.http.status, field(&reply.http, "retry-after")), (503, Some("1")));
 }

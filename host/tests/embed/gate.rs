@@ -1,7 +1,7 @@
 //! Requests from end to end, and stores that fail.
 
 use countersign_host::embed::records::{End, Settlement};
-use countersign_host::embed::{Delivery, EmbedConfig, EmbedHost, EmbedModule, StartError};
+use countersign_host::embed::{Delivery, EmbedConfig, EmbedHost, EmbedModule, StartError, UpstreamAnswer};
 use countersign_host::fault::Fault;
 use countersign_host::http::{HttpReply, PeerCertificate};
 
@@ -64,7 +64,7 @@ fn an_event_is_claimed_handed_on_committed_and_then_a_duplicate() {
     assert_eq!((in_flight.http.status, &*in_flight.facts.code), (503, "in_flight"));
     assert_eq!(field(&in_flight.http, "retry-after"), Some("29"));
 
-    let reply = world.host.settle(claimed, Delivery::Acknowledged(false), NOW + 2_000).unwrap();
+    let reply = world.host.settle(claimed, &answered(200), NOW + 2_000).unwrap();
     assert_eq!((reply.http.status, &*reply.facts.code), (200, "accepted"));
     assert_eq!(
         String::from_utf8(reply.http.body.clone()).unwrap(),
@@ -92,29 +92,39 @@ fn an_event_is_claimed_handed_on_committed_and_then_a_duplicate() {
     assert_eq!(ends(&kept.settlements), [End::Commit]);
 }
 
+/// An upstream that answers this, and says no more.
+fn answered(status: u16) -> Delivery {
+    Delivery::Answered(UpstreamAnswer { status, replayed: false, duplicate_of: None, not_accepted: None })
+}
+
 #[test]
 fn a_known_failure_releases_and_an_unknown_one_leaves_the_lease() {
     let mut world = world();
-    for (delivery, status, code, settled) in [
-        (Delivery::Failed, 503, "upstream_unavailable", true),
-        (Delivery::Redirected, 502, "upstream_redirect_refused", true),
-        (Delivery::Refused, 400, "upstream_refused", true),
+    let cases = [
+        (Delivery::NotDelivered, 503, "upstream_unavailable", true),
+        (answered(500), 503, "upstream_unavailable", true),
+        (answered(422), 400, "upstream_refused", true),
+        (answered(302), 502, "upstream_redirect_refused", false),
+        (answered(503), 503, "upstream_unavailable", false),
         (Delivery::Unknown, 503, "upstream_unavailable", false),
-    ] {
-        // After a release the same event is claimed anew.
-        let claimed = world.claim(&registration("reg-2", "click-2"), NOW);
+    ];
+    for (number, (delivery, status, code, settled)) in cases.into_iter().enumerate() {
+        // After a release the same event is claimed anew; what nobody knows of stays in flight.
+        let event_id = format!("reg-{number}");
+        let claimed = world.claim(&registration(&event_id, &event_id), NOW);
         let before = world.memory.lock().settlements.len();
-        let reply = world.host.settle(claimed, delivery, NOW + 10).unwrap();
+        let reply = world.host.settle(claimed, &delivery, NOW + 10).unwrap();
         assert_eq!((reply.http.status, &*reply.facts.code), (status, code));
         let kept = world.memory.lock();
         assert_eq!(kept.settlements.len(), before + usize::from(settled), "{code}");
     }
     assert_eq!(ends(&world.memory.lock().settlements), [End::Release; 3]);
-    assert_eq!(world.answer(&registration("reg-2", "click-2"), NOW + 20).facts.code, "in_flight");
+    let unknown = registration("reg-5", "reg-5");
+    assert_eq!(world.answer(&unknown, NOW + 20).facts.code, "in_flight");
 
-    let claimed = world.claim(&registration("reg-2", "click-2"), NOW + LEASE_MS);
+    let claimed = world.claim(&unknown, NOW + LEASE_MS);
     world.host.let_go(claimed).unwrap();
-    assert_eq!(world.answer(&registration("reg-2", "click-2"), NOW + LEASE_MS).facts.code, "in_flight");
+    assert_eq!(world.answer(&unknown, NOW + LEASE_MS).facts.code, "in_flight");
 }
 
 #[test]
@@ -160,7 +170,7 @@ fn a_store_that_fails_is_answered_503_and_the_next_request_is_not() {
     }
     let claimed = world.claim(&registration("reg-5", "click-5"), NOW);
     world.faults.plan("store.settle", 0, Fault::Error);
-    let reply = world.host.settle(claimed, Delivery::Acknowledged(false), NOW).unwrap();
+    let reply = world.host.settle(claimed, &answered(200), NOW).unwrap();
     assert_eq!(reply.http.status, 200, "the hand-on is a fact, whether or not the store hears of it");
     assert!(world.memory.lock().settlements.is_empty());
 

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use countersign_host::embed::records::{
-    ClaimAnswer, ClaimOperation, End, Quota, Rate, Settlement, StoreFault, ThrottleAnswer, ThrottleOperation,
+    ClaimAnswer, ClaimOperation, End, Quota, Rate, Seen, Settlement, StoreFault, ThrottleAnswer,
+    ThrottleOperation,
 };
 use countersign_host::embed::{Claimed, EmbedConfig, EmbedHost, EmbedModule, EmbedStore, Outcome, Reply};
 use countersign_host::fault::Faults;
@@ -169,7 +170,10 @@ impl EmbedStore for Memory {
         }
         if let Some(event) = kept.events.get(&claim.key.fingerprint) {
             if event.committed {
-                return Ok(ClaimAnswer::Seen(event.payload_hash == claim.payload_hash));
+                return Ok(ClaimAnswer::Seen(Seen {
+                    same_payload: event.payload_hash == claim.payload_hash,
+                    receipt_key: claim.receipt_key,
+                }));
             }
             if event.lease_until > claim.now {
                 return Ok(ClaimAnswer::InFlight(event.lease_until - claim.now));

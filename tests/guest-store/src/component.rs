@@ -7,7 +7,9 @@ use bytes::Bytes;
 use countersign_core::store::AsyncStore as _;
 use countersign_core::store::StoreFault;
 use countersign_core::time::Timestamp;
-use countersign_spin::inbox::{Inbox, NotOpened};
+use countersign_spin::inbox::Inbox;
+use countersign_spin::opening::{Found, NotOpened};
+use countersign_spin::scope::Scope;
 use spin_sdk::http::body::IncomingBodyExt as _;
 use spin_sdk::http::{FullBody, HeaderMap, IntoResponse, Request, StatusCode};
 use spin_sdk::http_service;
@@ -42,7 +44,9 @@ async fn tell(operation: Operation) -> Told {
     let inbox = match inbox().await {
         Ok(inbox) => inbox,
         Err(NotOpened::Store(fault)) => return Told::of_fault(fault),
-        Err(NotOpened::NotDurable) => return Told::of_fault(StoreFault::Unavailable),
+        Err(NotOpened::NotDurable | NotOpened::Newer | NotOpened::OtherScope { .. }) => {
+            return Told::of_fault(StoreFault::Unavailable);
+        }
     };
     match operation {
         Operation::Throttle(throttle) => Told::of_throttle(inbox.throttle(&throttle.into()).await),
@@ -55,8 +59,11 @@ async fn inbox() -> Result<Rc<Inbox>, NotOpened> {
     if let Some(inbox) = INBOX.with_borrow(Clone::clone) {
         return Ok(inbox);
     }
+    let scope = Scope::of_document(r#"{ "environment": "production" }"#);
+    let scope = scope.ok_or(NotOpened::Store(StoreFault::Unavailable))?;
     // An operation brings its own time, and no clock is ahead of it.
-    let inbox = Rc::new(Inbox::open("default", || Timestamp::from_ms(0)).await?);
+    let inbox = Inbox::open(Found::at("default").await?, &scope, 0, || Timestamp::from_ms(0)).await?;
+    let inbox = Rc::new(inbox);
     INBOX.with_borrow_mut(|kept| *kept = Some(Rc::clone(&inbox)));
     Ok(inbox)
 }

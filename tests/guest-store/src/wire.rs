@@ -7,7 +7,7 @@ use std::sync::Arc;
 use countersign_core::event::EventId;
 use countersign_core::rate::{self, Rate};
 use countersign_core::receipt::Receipt;
-use countersign_core::store::{self, ClaimKey, End, HandOn, InboxRow, SourceKey, StoreFault};
+use countersign_core::store::{self, ClaimKey, End, Freshness, HandOn, InboxRow, SourceKey, StoreFault};
 use countersign_core::text::Text;
 use countersign_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -41,9 +41,12 @@ pub struct Claim {
     fingerprint: [u8; 16],
     lease_until_ms: u64,
     payload_hash: [u8; 32],
+    receipt_key: u8,
     lease_ms: Option<u64>,
     retention_ms: u64,
-    fallback: Option<([u8; 16], u64)>,
+    fallback: Option<([u8; 16], u64, u64)>,
+    freshness: (u64, bool),
+    ts_event_ms: u64,
     event_id: String,
     payload: Vec<u8>,
     now_ms: u64,
@@ -56,7 +59,9 @@ pub struct Settlement {
     fingerprint: [u8; 16],
     lease_until_ms: u64,
     payload_hash: [u8; 32],
-    fallback: Option<([u8; 16], u64)>,
+    receipt_key: u8,
+    ts_event_ms: u64,
+    fallback: Option<([u8; 16], u64, u64)>,
     retention_ms: u64,
     now_ms: u64,
 }
@@ -75,9 +80,11 @@ pub enum Told {
     /// [`store::ClaimAnswer::InFlight`].
     InFlight(u64),
     /// [`store::ClaimAnswer::Seen`].
-    Seen(bool),
+    Seen(bool, u8),
+    /// [`store::ClaimAnswer::TooOld`].
+    TooOld(u64),
     /// [`store::ClaimAnswer::DuplicateOf`].
-    DuplicateOf(String),
+    DuplicateOf(Option<String>),
     /// A settlement took place.
     Settled,
     /// [`StoreFault::Unavailable`].
@@ -101,8 +108,12 @@ fn rate_of((interval_us, burst): (u64, u32)) -> Rate {
     Rate { interval_us, burst }
 }
 
-fn fallback_of((fingerprint, window_ms): ([u8; 16], u64)) -> store::Fallback {
-    store::Fallback { fingerprint, window_ms }
+fn fallback_of((fingerprint, ts_event_ms, window_ms): ([u8; 16], u64, u64)) -> store::Fallback {
+    store::Fallback { fingerprint, ts_event: Timestamp::from_ms(ts_event_ms), window_ms }
+}
+
+fn of_fallback(fallback: store::Fallback) -> ([u8; 16], u64, u64) {
+    (fallback.fingerprint, fallback.ts_event.as_ms(), fallback.window_ms)
 }
 
 fn source_of([a, b, c, d, e, f, g, h]: [u8; 8]) -> SourceKey {
@@ -145,12 +156,15 @@ impl From<&store::Claim> for Claim {
             fingerprint: claim.key.fingerprint,
             lease_until_ms: claim.key.lease_until.as_ms(),
             payload_hash: claim.payload_hash,
+            receipt_key: claim.receipt_key,
             lease_ms: match claim.hand_on {
                 HandOn::AfterClaim { lease_ms } => Some(lease_ms),
                 HandOn::WithClaim => None,
             },
             retention_ms: claim.retention_ms,
-            fallback: claim.fallback.map(|fallback| (fallback.fingerprint, fallback.window_ms)),
+            fallback: claim.fallback.map(of_fallback),
+            freshness: (claim.freshness.ts_event_min.as_ms(), claim.freshness.own_memory),
+            ts_event_ms: claim.row.ts_event.as_ms(),
             event_id: claim.row.event_id.as_str().to_owned(),
             payload: claim.row.payload.clone(),
             now_ms: claim.now.as_ms(),
@@ -169,17 +183,22 @@ impl From<Claim> for store::Claim {
                 lease_until: Timestamp::from_ms(claim.lease_until_ms),
             },
             payload_hash: claim.payload_hash,
+            receipt_key: claim.receipt_key,
             hand_on: match claim.lease_ms {
                 Some(lease_ms) => HandOn::AfterClaim { lease_ms },
                 None => HandOn::WithClaim,
             },
             retention_ms: claim.retention_ms,
             fallback: claim.fallback.map(fallback_of),
+            freshness: Freshness {
+                ts_event_min: Timestamp::from_ms(claim.freshness.0),
+                own_memory: claim.freshness.1,
+            },
             row: InboxRow {
                 event_id: Text::new(&claim.event_id).unwrap_or_default(),
                 event: Text::new("deposit_success").unwrap_or_default(),
                 click_id: Text::new("click").unwrap_or_default(),
-                ts_event: Timestamp::from_ms(claim.now_ms),
+                ts_event: Timestamp::from_ms(claim.ts_event_ms),
                 key_id: Arc::from("2026-q4"),
                 source: None,
                 receipt: Receipt::EMPTY,
@@ -197,7 +216,9 @@ impl From<&store::Settlement> for Settlement {
             fingerprint: settlement.key.fingerprint,
             lease_until_ms: settlement.key.lease_until.as_ms(),
             payload_hash: settlement.payload_hash,
-            fallback: settlement.fallback.map(|fallback| (fallback.fingerprint, fallback.window_ms)),
+            receipt_key: settlement.receipt_key,
+            ts_event_ms: settlement.ts_event.as_ms(),
+            fallback: settlement.fallback.map(of_fallback),
             retention_ms: settlement.retention_ms,
             now_ms: settlement.now.as_ms(),
         }
@@ -213,6 +234,8 @@ impl From<Settlement> for store::Settlement {
                 lease_until: Timestamp::from_ms(settlement.lease_until_ms),
             },
             payload_hash: settlement.payload_hash,
+            receipt_key: settlement.receipt_key,
+            ts_event: Timestamp::from_ms(settlement.ts_event_ms),
             fallback: settlement.fallback.map(fallback_of),
             retention_ms: settlement.retention_ms,
             now: Timestamp::from_ms(settlement.now_ms),
@@ -268,8 +291,11 @@ impl Told {
             Ok(ClaimAnswer::Limited { retry_after_ms, quota }) => Self::Limited(retry_after_ms, quota.into()),
             Ok(ClaimAnswer::Fresh { quota }) => Self::Fresh(quota.map(Into::into)),
             Ok(ClaimAnswer::InFlight { retry_after_ms }) => Self::InFlight(retry_after_ms),
-            Ok(ClaimAnswer::Seen { same_payload }) => Self::Seen(same_payload),
-            Ok(ClaimAnswer::DuplicateOf { event_id }) => Self::DuplicateOf(event_id.as_str().to_owned()),
+            Ok(ClaimAnswer::Seen { same_payload, receipt_key }) => Self::Seen(same_payload, receipt_key),
+            Ok(ClaimAnswer::TooOld { ts_event_min }) => Self::TooOld(ts_event_min.as_ms()),
+            Ok(ClaimAnswer::DuplicateOf { event_id }) => {
+                Self::DuplicateOf(event_id.map(|event_id| event_id.as_str().to_owned()))
+            }
             Err(fault) => Self::of_fault(fault),
         }
     }
@@ -318,10 +344,16 @@ impl Told {
             }
             (None, Self::Fresh(quota)) => Ok(ClaimAnswer::Fresh { quota: quota.map(Into::into) }),
             (None, Self::InFlight(retry_after_ms)) => Ok(ClaimAnswer::InFlight { retry_after_ms }),
-            (None, Self::Seen(same_payload)) => Ok(ClaimAnswer::Seen { same_payload }),
-            (None, Self::DuplicateOf(event_id)) => {
-                Ok(ClaimAnswer::DuplicateOf { event_id: EventId::new(&event_id).ok_or(OtherQuestion)? })
+            (None, Self::Seen(same_payload, receipt_key)) => {
+                Ok(ClaimAnswer::Seen { same_payload, receipt_key })
             }
+            (None, Self::TooOld(ms)) => Ok(ClaimAnswer::TooOld { ts_event_min: Timestamp::from_ms(ms) }),
+            (None, Self::DuplicateOf(event_id)) => Ok(ClaimAnswer::DuplicateOf {
+                event_id: match event_id {
+                    Some(event_id) => Some(EventId::new(&event_id).ok_or(OtherQuestion)?),
+                    None => None,
+                },
+            }),
             _ => return Err(OtherQuestion),
         })
     }

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 
 use countersign_core::dedup::{MemoryTable, TableStore};
 use countersign_core::drive::drive_now;
-use countersign_core::gate::{Body, Delivery, Gate, Mode, Outcome, Peer, Request, Scratch};
+use countersign_core::gate::{Body, Delivery, Gate, Mode, Outcome, Peer, Request, Scratch, request_id};
 use countersign_core::headers::Headers;
 use countersign_core::outcome::Reply;
 use countersign_core::policy::Policy;
@@ -54,6 +54,7 @@ fn play(input: &[u8], now: Timestamp) -> Option<Reply> {
     let gate = Gate::new(policy, Mode::Forward);
     let mut scratch = Scratch::default();
     let request = Request {
+        id: request_id(None, || 0),
         method,
         path,
         headers: Headers(&headers),

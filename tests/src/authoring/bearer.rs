@@ -390,7 +390,7 @@ fn times() -> Vec<Entry> {
             TokenInvalid,
         ),
         (
-            "token-that-ends-before-it-begins-is-invalid",
+            "token-with-its-end-first-is-invalid",
             "exp before iat.",
             token().issued_ms(30_000).expires_ms(20_000),
             TokenInvalid,
@@ -429,7 +429,7 @@ fn opaque() -> Vec<Entry> {
             Accepted,
         ),
         one(
-            "opaque-token-before-not-before-is-invalid",
+            "opaque-token-is-invalid-until-its-not-before",
             "One millisecond early.",
             minute(known().earlier_ms(31_001)),
             TokenInvalid,

@@ -268,7 +268,8 @@ fn fallback() -> Vec<Entry> {
                 (shop("b").later_ms(60_000), Accepted),
                 (shop("a").later_ms(60_001), Duplicate),
             ],
-        ),
+        )
+        .pair(),
         script(
             "reuse-before-fallback",
             "Check 11 before 12: the id is known, although another holds the window by now.",
@@ -277,6 +278,7 @@ fn fallback() -> Vec<Entry> {
                 (shop("b").later_ms(60_000), Accepted),
                 (shop("a").string("account_id", "u-2").later_ms(60_001), EventIdReused),
             ],
-        ),
+        )
+        .pair(),
     ]
 }

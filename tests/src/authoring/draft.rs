@@ -1,7 +1,7 @@
 //! A request while it is written: its parts are put together, signed and given their token last, so that any part can be changed
 //! without a thought for the others.
 
-use countersign_core::json::{self, ReadLimits, Tape};
+use countersign_core::json::{self, Tape};
 use countersign_core::signature::{Message, Place, Scheme, Signed, SigningKey, sign};
 use countersign_core::time::Timestamp;
 
@@ -307,7 +307,7 @@ impl Draft {
         let Some(signer) = &self.signer else { return (Vec::new(), unsigned) };
         let key = SigningKey::new("".into(), &signer.secret, None, None);
         let mut tape = Tape::default();
-        let Ok(document) = json::read(&unsigned, &mut tape, ReadLimits::UNBOUNDED) else {
+        let Ok(document) = json::read(&unsigned, &mut tape, signer.scheme.read_limits()) else {
             // What is no JSON cannot be canonicalised; the refusal comes before the signature is looked at.
             let (name, value) = (Place::HEADER.to_owned(), format!("sha256={}", "0".repeat(64)));
             return (vec![(name, value.into_bytes())], unsigned);

@@ -67,6 +67,12 @@ fn types() -> Vec<Entry> {
         ),
         one("refund-is-accepted", "Source §4.4.", taking_back("refund"), Accepted),
         one("chargeback-is-accepted", "Source §4.4.", taking_back("chargeback"), Accepted),
+        one(
+            "won-dispute-is-accepted",
+            "A chargeback that the operator got back.",
+            taking_back("chargeback_reversed"),
+            Accepted,
+        ),
         one("registration-may-carry-money", "Some senders always do.", money(plain()), Accepted),
         one(
             "unknown-event-type-is-invalid",
@@ -136,6 +142,18 @@ fn types() -> Vec<Entry> {
             "chargeback-without-an-amount-is-invalid",
             "How much?",
             taking_back("chargeback").less("amount").less("currency"),
+            EventInvalid,
+        ),
+        one(
+            "won-dispute-of-nothing-named-is-invalid",
+            "Nobody could tell which chargeback was won.",
+            taking_back("chargeback_reversed").less("original_event_id"),
+            EventInvalid,
+        ),
+        one(
+            "won-dispute-with-a-minus-is-invalid",
+            "The type gives the sign.",
+            taking_back("chargeback_reversed").member("amount", "-5"),
             EventInvalid,
         ),
         one(

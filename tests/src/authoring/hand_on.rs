@@ -51,16 +51,53 @@ fn known() -> Vec<Entry> {
     let redirect =
         |status| plain().upstream(reply(status, &[("location", "https://elsewhere.example/")], ""));
     for status in [301, 302, 307, 308] {
-        let why = "Nothing is ever answered 3xx (source §5): a sender that follows would post elsewhere. The claim is released.";
-        let steps = [(redirect(status), UpstreamRedirectRefused), (plain(), Accepted)];
-        entries.push(script(&format!("upstream-{status}-is-refused-and-releases"), why, steps));
+        let why = "Nothing is ever answered 3xx (source §5): a sender that follows would post elsewhere. A proxy may redirect a POST that it has passed on, so the lease stands.";
+        let steps = [
+            (redirect(status), UpstreamRedirectRefused),
+            (plain().later_ms(29_999), InFlight),
+            (plain().later_ms(30_000), Accepted),
+        ];
+        entries.push(script(&format!("upstream-{status}-is-refused-and-the-lease-stands"), why, steps));
     }
-    for status in [500, 502, 503, 504] {
-        let why = "The upstream itself says that it has failed: the sender may try again at once.";
+    for status in [500, 501] {
+        let why = "An application's own words: it has failed, and the sender may try again at once.";
         let steps = [(plain().answered(status, "oops"), UpstreamUnavailable), (plain(), Accepted)];
         entries.push(script(&format!("upstream-{status}-releases"), why, steps));
     }
-    for status in [400, 404, 409, 422, 429] {
+    for status in [502, 503, 504, 507, 599] {
+        let why = "A proxy on the way answers so for a request that it has passed on: were the claim released, a retry would race the first attempt.";
+        let steps = [
+            (plain().answered(status, "oops"), UpstreamUnavailable),
+            (plain().later_ms(29_999), InFlight),
+            (plain().later_ms(30_000), Accepted),
+        ];
+        entries.push(script(&format!("upstream-{status}-leaves-the-lease"), why, steps));
+        let why =
+            "The upstream itself says of this event that it did not accept it: a failure that is known.";
+        let vouched = plain().upstream(reply(status, &[("x-countersign-not-accepted", "e-1")], "oops"));
+        let steps = [(vouched, UpstreamUnavailable), (plain(), Accepted)];
+        entries.push(script(&format!("upstream-{status}-that-vouches-releases"), why, steps));
+    }
+    let why = "The word for another event, or for none: a proxy may have repeated it.";
+    for (name, value) in [("another-event", "e-2"), ("no-event", ""), ("case", "E-1")] {
+        let steps = [
+            (plain().upstream(reply(503, &[("x-countersign-not-accepted", value)], "")), UpstreamUnavailable),
+            (plain().later_ms(1), InFlight),
+        ];
+        entries.push(script(&format!("upstream-503-that-vouches-for-{name}-leaves-the-lease"), why, steps));
+    }
+    for status in [401, 403, 404, 405, 407, 408, 411, 413, 414, 415, 417, 421, 426, 431] {
+        let why = "It speaks of the hop and not of the event: an operator has to mend it, so it is never a final answer for the sender.";
+        let steps = [(plain().answered(status, "no"), UpstreamUnavailable), (plain(), Accepted)];
+        entries.push(script(&format!("upstream-{status}-is-the-operators-and-releases"), why, steps));
+    }
+    let vouched = plain().upstream(reply(404, &[("x-countersign-not-accepted", "e-1")], "no such click"));
+    entries.push(script(
+        "upstream-404-that-vouches-is-passed-on",
+        "The upstream itself says 404 of this event: its verdict.",
+        [(vouched, Said::Status(UpstreamRefused, 404)), (plain(), Accepted.into())],
+    ));
+    for status in [400, 402, 409, 410, 412, 422, 428, 429, 451] {
         let why =
             "The upstream refuses the event: its own answer goes to the sender, and the claim is released.";
         let refusal = plain().upstream(reply(
@@ -79,6 +116,22 @@ fn known() -> Vec<Entry> {
             [(replayed("true"), Duplicate), (plain(), Duplicate)],
         ),
         one("upstream-that-says-replayed-false-does-not", "Only true is true.", replayed("false"), Accepted),
+        script(
+            "upstream-that-calls-it-a-fallback-duplicate-is-believed",
+            "What was not stored has no receipt, through the filter too. The claim is released, so that each repeat hears the upstream's own verdict.",
+            [
+                (
+                    plain().upstream(reply(
+                        200,
+                        &[("idempotent-replayed", "true"), ("x-countersign-duplicate-of", "e-0")],
+                        "{}",
+                    )),
+                    FallbackDuplicate,
+                ),
+                (plain().upstream(reply(200, &[("x-countersign-duplicate-of", "")], "{}")), FallbackDuplicate),
+                (plain(), Accepted),
+            ],
+        ),
         one(
             "empty-answer-of-the-upstream-is-an-acknowledgement",
             "200 without a body.",
@@ -97,7 +150,7 @@ fn known() -> Vec<Entry> {
             "release-frees-the-fallback-too",
             "The window of an event that failed holds nobody back.",
             [
-                (Draft::of("shop").id("a").answered(503, ""), UpstreamUnavailable),
+                (Draft::of("shop").id("a").answered(500, ""), UpstreamUnavailable),
                 (Draft::of("shop").id("b"), Accepted),
             ],
         ),

@@ -10,7 +10,7 @@ use countersign_core::time::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use super::draft::Draft;
-use super::{Chapter, Entry, keys, one, script};
+use super::{Chapter, Entry, Said, keys, one, script};
 use crate::vector::{self, Suite};
 
 pub(super) fn chapters() -> Vec<Chapter> {
@@ -28,6 +28,13 @@ pub(super) fn chapters() -> Vec<Chapter> {
             precedence(),
         ),
         chapter("inbox", "The same inbox behind both doors.", both_doors()),
+        Chapter {
+            suite: Suite::Inbox,
+            name: "hop_rotation",
+            comment: "Hop keys that overlap: every valid one is believed.",
+            config: "rotation",
+            entries: rotated(),
+        },
     ]
 }
 
@@ -121,6 +128,58 @@ fn collected() -> Vec<Entry> {
             "attestation-itself-may-be-repeated",
             "A filter whose upstream connection broke tries again.",
             [(good(), Accepted), (good(), Duplicate)],
+        ),
+    ]
+}
+
+fn rotated() -> Vec<Entry> {
+    let of = |secret: &str| Hop { key: MacKey::new(&keys::key(secret)), ..Hop::of("plain") };
+    let event = || plain().string("ts_event", "2026-10-21T15:11:00Z");
+    let (old, new) = (of("old_hop_key"), of("hop_key"));
+    let both = "Filter and inbox change over one after the other.";
+    vec![
+        one(
+            "no-hop-key-is-valid-yet",
+            "A clock that stands before every key.",
+            old.attests(event().earlier_ms(151_001)),
+            AttestationInvalid,
+        ),
+        one(
+            "new-hop-key-is-refused-a-moment-early",
+            "One millisecond.",
+            new.attests(event().earlier_ms(31_001)),
+            AttestationInvalid,
+        ),
+        one(
+            "old-hop-key-is-believed-alone",
+            "Before the new one begins.",
+            old.attests(event().earlier_ms(31_001)),
+            Accepted,
+        ),
+        one("old-hop-key-is-believed-in-the-overlap", both, old.attests(event()), Accepted),
+        one("new-hop-key-is-believed-in-the-overlap", both, new.attests(event()), Accepted),
+        one(
+            "old-hop-key-is-believed-up-to-its-end",
+            "The last millisecond.",
+            old.attests(event().later_ms(28_999)),
+            Accepted,
+        ),
+        one(
+            "old-hop-key-is-refused-at-its-end",
+            "The first instant without it.",
+            old.attests(event().later_ms(29_000)),
+            AttestationInvalid,
+        ),
+        one(
+            "new-hop-key-is-believed-alone",
+            "After the old one ended.",
+            new.attests(event().later_ms(29_000)),
+            Accepted,
+        ),
+        script(
+            "event-is-the-same-under-another-hop-key",
+            "A filter that tries again after the change-over.",
+            [(old.attests(event()), Accepted), (new.attests(event().later_ms(7)), Duplicate)],
         ),
     ]
 }
@@ -242,12 +301,15 @@ fn precedence() -> Vec<Entry> {
             let unattested = [first.1, second.1].contains(&AttestationInvalid);
             let draft = if unattested { draft.path("/collect") } else { Hop::of("plain").attests(draft) };
             let id = format!("{}-before-{}", first.0, second.0);
-            entries.push(one(
-                &id,
-                &format!("{} is checked before {}.", first.1.metric(), second.1.metric()),
-                draft,
-                first.1,
-            ));
+            entries.push(
+                one(
+                    &id,
+                    &format!("{} is checked before {}.", first.1.metric(), second.1.metric()),
+                    draft,
+                    of_the_hop(first.1),
+                )
+                .pair(),
+            );
         }
     }
     let forged = plain().string("click_id", &keys::click_with(b"another", 1));
@@ -258,13 +320,15 @@ fn precedence() -> Vec<Entry> {
             "collect-event-before-collect-click",
             "event_invalid is checked before click_id_invalid.",
             click(forged.clone().less("ts_event")),
-            EventInvalid,
-        ),
+            of_the_hop(EventInvalid),
+        )
+        .pair(),
         script(
             "collect-click-before-collect-repeat",
             "Check 9 before 11.",
-            [(good(), Accepted), (click(forged), ClickIdInvalid)],
-        ),
+            [(good(), Accepted.into()), (click(forged), of_the_hop(ClickIdInvalid))],
+        )
+        .pair(),
         script(
             "collect-reuse-is-refused",
             "Check 11 at this door too.",
@@ -273,10 +337,23 @@ fn precedence() -> Vec<Entry> {
         script(
             "throttle-before-collect-attestation",
             "Guessing attestations is slowed down as well.",
-            [vec![(plain().path("/collect"), AttestationInvalid); 6], vec![(good(), SourceLimited)]].concat(),
-        ),
+            [
+                vec![(plain().path("/collect"), AttestationInvalid); 6],
+                vec![(plain().path("/collect"), SourceLimited)],
+            ]
+            .concat(),
+        )
+        .pair(),
     ]);
     entries
+}
+
+/// What the filter in front has accepted and the inbox refuses lies between two documents of the operator: 503.
+fn of_the_hop(code: Code) -> Said {
+    match code {
+        PayloadMalformed | EventInvalid | ClickIdInvalid => Said::Status(code, 503),
+        _ => Said::Code(code),
+    }
 }
 
 fn both_doors() -> Vec<Entry> {

@@ -22,8 +22,10 @@ struct Breach {
     /// What must have happened before; it is given the request as it will be.
     before: fn(&Draft) -> Vec<Draft>,
     change: fn(Draft) -> Draft,
-    /// Breaches that exclude each other share a part of the request: one cannot be had with the other.
+    /// Parts of the request that the breach claims: no other breach can be had that claims or needs one of them.
     parts: &'static [Part],
+    /// Parts that the breach needs and shares with others that need them.
+    needs: &'static [Part],
     /// Needs an upstream that fails, or one that takes its time.
     upstream: bool,
 }
@@ -40,7 +42,7 @@ pub(super) fn chapters() -> Vec<Chapter> {
     let breaches = breaches();
     for (place, first) in breaches.iter().enumerate() {
         for second in breaches.iter().skip(place + 1) {
-            if first.parts.iter().any(|part| second.parts.contains(part)) {
+            if excludes(first, second) || excludes(second, first) {
                 continue;
             }
             let (suite, name) = home(first, second);
@@ -58,6 +60,11 @@ pub(super) fn chapters() -> Vec<Chapter> {
         }
     }
     chapters
+}
+
+/// Whether a breach leaves nothing of what another one is about.
+fn excludes(one: &Breach, other: &Breach) -> bool {
+    one.parts.iter().any(|part| other.parts.contains(part) || other.needs.contains(part))
 }
 
 const COMMENT: &str = "Requests that fail two checks: the earlier one answers.";
@@ -87,6 +94,7 @@ fn pair(first: &Breach, second: &Breach) -> Entry {
         id: format!("{}-before-{}", first.name, second.name),
         why: format!("{} is checked before {}.", first.code.metric(), second.code.metric()),
         steps,
+        is_pair: true,
     }
 }
 
@@ -106,11 +114,12 @@ fn nothing(_: &Draft) -> Vec<Draft> {
 }
 
 fn shape(name: &'static str, code: Code, change: fn(Draft) -> Draft) -> Breach {
-    Breach { name, code, before: nothing, change, parts: &[], upstream: false }
+    Breach { name, code, before: nothing, change, parts: &[], needs: &[], upstream: false }
 }
 
+/// A breach of the token that the request comes with.
 fn token(name: &'static str, code: Code, change: fn(Draft) -> Draft) -> Breach {
-    Breach { parts: &[Part::Token], ..shape(name, code, change) }
+    Breach { needs: &[Part::Token], ..shape(name, code, change) }
 }
 
 fn claim(
@@ -135,26 +144,17 @@ fn breaches() -> Vec<Breach> {
         shape("content-type", ContentTypeUnsupported, |draft| draft.header("content-type", "text/plain")),
         shape("size", PayloadTooLarge, |draft| draft.member("pad", &format!("\"{}\"", "x".repeat(1024)))),
         Breach { before: two_refusals, ..shape("throttle", SourceLimited, |draft| draft) },
-        token("token-missing", TokenMissing, Draft::no_token),
-        Breach {
-            parts: &[],
-            ..token("partner", PartnerUnknown, |draft| draft.map_token(|token| token.issuer("nobody")))
-        },
+        Breach { parts: &[Part::Token], ..shape("token-missing", TokenMissing, Draft::no_token) },
+        token("partner", PartnerUnknown, |draft| draft.map_token(|token| token.issuer("nobody"))),
         shape("address", SourceNotAllowed, |draft| draft.client("198.51.100.1")),
         shape("certificate", CertificateNotAllowed, |draft| {
             draft.header("x-forwarded-client-cert", "URI=spiffe://x")
         }),
-        Breach {
-            parts: &[],
-            ..token("token", TokenInvalid, |draft| draft.map_token(|token| token.audience("\"x\"")))
-        },
-        Breach { parts: &[], ..token("token-expiry", TokenExpired, later) },
-        Breach {
-            parts: &[],
-            ..token("token-lifetime", TokenLifetimeTooLong, |draft| {
-                draft.map_token(|token| token.issued_ms(-901_000))
-            })
-        },
+        token("token", TokenInvalid, |draft| draft.map_token(|token| token.audience("\"x\""))),
+        token("token-expiry", TokenExpired, later),
+        token("token-lifetime", TokenLifetimeTooLong, |draft| {
+            draft.map_token(|token| token.issued_ms(-901_000))
+        }),
         shape("json", PayloadMalformed, |draft| draft.tail("x")),
         shape("signature", SignatureInvalid, Draft::forged),
         shape("event", EventInvalid, |draft| draft.less("ts_event")),

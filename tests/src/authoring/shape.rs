@@ -253,6 +253,29 @@ fn throttle() -> Vec<Entry> {
             then(refused(6, &bad()), (plain().client("::ffff:203.0.113.7"), SourceLimited)),
         ),
         script(
+            "sources-behind-a-translator-are-limited-one-by-one",
+            "NAT64 puts every IPv4 address into one /64 (RFC 6052).",
+            then(
+                refused(6, &bad().client("64:ff9b::cb00:7107")),
+                (plain().client("64:ff9b::c633:6401"), Accepted),
+            ),
+        ),
+        script(
+            "translated-address-shares-the-limit-of-its-ipv4-address",
+            "One sender, whichever way it comes.",
+            then(refused(6, &bad()), (plain().client("64:ff9b::cb00:7107"), SourceLimited)),
+        ),
+        script(
+            "address-in-brackets-shares-the-limit-of-the-bare-one",
+            "One client has one address in every spelling.",
+            then(refused(6, &bad().client("[2001:db8::1]")), (plain().client("2001:db8::1"), SourceLimited)),
+        ),
+        script(
+            "partners-behind-one-address-share-its-limit",
+            "docs/config.md, source_requests_per_minute: one partner's wrong secret shuts out another.",
+            then(refused(6, &bad()), (Draft::of("walled"), SourceLimited)),
+        ),
+        script(
             "stranger-is-limited-by-its-own-address",
             "What it says in x-forwarded-for is not believed, so it cannot shift the blame or the limit.",
             then(

@@ -224,7 +224,7 @@ fn raw() -> Vec<Entry> {
             SignatureInvalid,
         ),
         one(
-            "malformed-payload-is-refused-before-its-raw-signature",
+            "malformed-payload-is-refused-whatever-its-raw-signature",
             "Check 7 comes before 8.",
             raw().body("{\"a\":1,\"a\":1}"),
             PayloadMalformed,
@@ -353,7 +353,7 @@ fn rotation() -> Vec<Entry> {
         one("old-key-is-accepted-in-the-overlap", "Both are valid.", old(), Accepted),
         one("new-key-is-accepted-in-the-overlap", "Both are valid.", new(), Accepted),
         one(
-            "new-key-is-refused-before-not-before",
+            "new-key-is-refused-until-its-not-before",
             "One millisecond early.",
             new().earlier_ms(31_001),
             SignatureInvalid,

@@ -3,23 +3,23 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use countersign_core::dedup::{MemoryTable, TableSize, TableStore};
 use countersign_core::rate::{Quota, Rate};
 use countersign_core::store::{
-    Claim, ClaimAnswer, ClaimKey, End, Fallback, HandOn, InboxRow, Settlement, SourceKey, StoreFault,
-    Throttle, ThrottleAnswer,
+    Claim, ClaimAnswer, ClaimKey, End, Fallback, Freshness, HandOn, InboxRow, Settlement, SourceKey,
+    StoreFault, Throttle, ThrottleAnswer,
 };
 use countersign_core::text::Text;
 use countersign_core::time::Timestamp;
 use countersign_host::embed::{
-    Claimed, Delivery, EmbedConfig, EmbedHost, EmbedModule, EmbedStore, Outcome, records,
+    Claimed, Delivery, EmbedConfig, EmbedHost, EmbedModule, EmbedStore, Outcome, UpstreamAnswer, records,
 };
 use countersign_host::fault::Faults;
 use countersign_host::http::{HttpReply, HttpRequest};
 
 use super::filter::artefact;
-use super::{Host, compared, handed_on, upstream_reply};
+use super::{Host, compared, field, handed_on, passed_on, says_replayed, upstream_reply};
 use crate::vector::{Expect, Group, Step, Upstream, Vector, text};
 use crate::wire::Wire;
 
@@ -59,7 +59,7 @@ impl Host for Embed {
         };
         let secrets = group.secrets.iter().map(|(name, secret)| (name.clone(), secret.clone().into_bytes()));
         let config = EmbedConfig { document, secrets: secrets.collect(), faults: self.faults.clone() };
-        let store = Box::new(Memory(TableStore::new(MemoryTable::default(), shape)));
+        let store = Box::new(Memory(TableStore::new(MemoryTable::default(), "tests/embed", shape)));
         let mut host = EmbedHost::start(module()?, config, store).map_err(|error| anyhow!("{error:?}"))?;
         let mut pending = Vec::new();
         vector.steps.iter().map(|step| self::step(&mut host, step, &mut pending)).collect()
@@ -89,22 +89,19 @@ fn step(host: &mut EmbedHost, step: &Step, pending: &mut Vec<Claimed>) -> anyhow
     let answered = upstream_reply(&step.upstream);
     let delivery = match &answered {
         None => Delivery::Unknown,
-        Some((status, headers, _)) => match status {
-            200..=299 => Delivery::Acknowledged(headers.iter().any(|(name, value)| {
-                name.eq_ignore_ascii_case("idempotent-replayed") && value.eq_ignore_ascii_case("true")
-            })),
-            300..=399 => Delivery::Redirected,
-            400..=499 => Delivery::Refused,
-            500..=599 => Delivery::Failed,
-            other => bail!("an upstream does not end with {other}"),
-        },
+        Some((status, headers, _)) => Delivery::Answered(UpstreamAnswer {
+            status: *status,
+            replayed: says_replayed(headers),
+            duplicate_of: field(headers, "x-countersign-duplicate-of").map(<[u8]>::to_vec),
+            not_accepted: field(headers, "x-countersign-not-accepted").map(<[u8]>::to_vec),
+        }),
     };
-    let settled = host.settle(claimed, delivery, step.at_ms)?;
+    let settled = host.settle(claimed, &delivery, step.at_ms)?;
     match answered {
         // The upstream's own refusal goes to the sender.
-        Some((status, headers, body)) if matches!(delivery, Delivery::Refused) => Ok(Expect {
+        Some((status, headers, body)) if settled.facts.code == "upstream_refused" => Ok(Expect {
             status: Some(status),
-            headers: compared(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()))),
+            headers: compared(passed_on(&headers)),
             body,
             handed_on: handed,
             ..Expect::default()
@@ -166,8 +163,13 @@ impl EmbedStore for Memory {
             }
             ClaimAnswer::Fresh { quota } => records::ClaimAnswer::Fresh(quota.map(left)),
             ClaimAnswer::InFlight { retry_after_ms } => records::ClaimAnswer::InFlight(retry_after_ms),
-            ClaimAnswer::Seen { same_payload } => records::ClaimAnswer::Seen(same_payload),
-            ClaimAnswer::DuplicateOf { event_id } => records::ClaimAnswer::DuplicateOf(event_id.to_string()),
+            ClaimAnswer::Seen { same_payload, receipt_key } => {
+                records::ClaimAnswer::Seen(records::Seen { same_payload, receipt_key })
+            }
+            ClaimAnswer::TooOld { ts_event_min } => records::ClaimAnswer::TooOld(ts_event_min.as_ms()),
+            ClaimAnswer::DuplicateOf { event_id } => {
+                records::ClaimAnswer::DuplicateOf(event_id.map(|event_id| event_id.to_string()))
+            }
             // No claim of this host asks about its source.
             ClaimAnswer::SourceLimited { .. } => return Err(records::StoreFault::Corrupt),
         })
@@ -182,6 +184,8 @@ impl EmbedStore for Memory {
                 },
                 key: key(&settlement.key)?,
                 payload_hash: bytes(&settlement.payload_hash)?,
+                receipt_key: settlement.receipt_key,
+                ts_event: Timestamp::from_ms(settlement.ts_event),
                 fallback: settlement.fallback.as_ref().map(fallback).transpose()?,
                 retention_ms: settlement.retention_ms,
                 now: Timestamp::from_ms(settlement.now),
@@ -198,9 +202,14 @@ fn claim(operation: &records::ClaimOperation) -> anyhow::Result<Claim> {
         quota: operation.quota.map(rate),
         key: key(&operation.key)?,
         payload_hash: bytes(&operation.payload_hash)?,
+        receipt_key: operation.receipt_key,
         hand_on: HandOn::AfterClaim { lease_ms: operation.lease_ms },
         retention_ms: operation.retention_ms,
         fallback: operation.fallback.as_ref().map(fallback).transpose()?,
+        freshness: Freshness {
+            ts_event_min: Timestamp::from_ms(operation.freshness.ts_event_min),
+            own_memory: operation.freshness.own_memory,
+        },
         row: InboxRow {
             event_id: short(&operation.event_id)?,
             event: short(&operation.event)?,
@@ -228,7 +237,11 @@ fn key(key: &records::ClaimKey) -> anyhow::Result<ClaimKey> {
 }
 
 fn fallback(fallback: &records::Fallback) -> anyhow::Result<Fallback> {
-    Ok(Fallback { fingerprint: bytes(&fallback.fingerprint)?, window_ms: fallback.window_ms })
+    Ok(Fallback {
+        fingerprint: bytes(&fallback.fingerprint)?,
+        ts_event: Timestamp::from_ms(fallback.ts_event),
+        window_ms: fallback.window_ms,
+    })
 }
 
 const fn rate(rate: records::Rate) -> Rate {

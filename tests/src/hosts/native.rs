@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, bail};
 use countersign_core::dedup::{MemoryTable, Slot, Swap, Table, TableStore};
 use countersign_core::drive::drive_now;
-use countersign_core::gate::{Body, Claimed, Delivery, Gate, Mode, Outcome, Peer, Request, Scratch};
+use countersign_core::gate::{
+    Body, Claimed, Delivery, Gate, Mode, Outcome, Peer, Request, Scratch, UpstreamAnswer, request_id,
+};
 use countersign_core::headers::Headers;
 use countersign_core::outcome::{Facts, Reply};
 use countersign_core::policy::Policy;
@@ -14,7 +16,7 @@ use countersign_core::store::StoreFault;
 use countersign_core::time::Timestamp;
 use countersign_host::fault::{Fault, Faults};
 
-use super::{Host, compared, handed_on, upstream_reply};
+use super::{Host, compared, field, handed_on, passed_on, says_replayed, upstream_reply};
 use crate::vector::{Expect, Group, Step, Suite, Upstream, Vector, text};
 use crate::wire::Wire;
 
@@ -52,7 +54,7 @@ impl Native {
         let table = FaultyTable { table: MemoryTable::default(), faults: self.faults.clone() };
         let mut play = Play {
             gate,
-            store: TableStore::new(table, gate.policy().dedup.size),
+            store: TableStore::new(table, &gate.policy().scope, gate.policy().dedup.size),
             scratch: Scratch::default(),
             pending: Vec::new(),
             log: &mut self.log,
@@ -105,6 +107,7 @@ impl Play<'_> {
         let fields: Vec<(&[u8], &[u8])> =
             wire.headers.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
         let request = Request {
+            id: request_id(None, || u128::from(step.at_ms)),
             method: &wire.method,
             path: &wire.path,
             headers: Headers(&fields),
@@ -132,7 +135,12 @@ impl Play<'_> {
                 self.pending.push(claimed);
                 return Expect { code, handed_on: handed, ..Expect::default() };
             }
-            (Some((status, headers, _)), _) => Delivery::of_status(*status, says_replayed(headers)),
+            (Some((status, headers, _)), _) => claimed.delivery(&UpstreamAnswer {
+                status: *status,
+                replayed: says_replayed(headers),
+                duplicate_of: field(headers, "x-countersign-duplicate-of"),
+                not_accepted: field(headers, "x-countersign-not-accepted"),
+            }),
             (None, _) => Delivery::Unknown,
         };
         let settled = claimed.settle(delivery, now);
@@ -144,7 +152,7 @@ impl Play<'_> {
         match answered {
             // The upstream's own refusal goes to the sender.
             Some((status, headers, body)) if delivery == Delivery::Refused => {
-                let fields = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+                let fields = passed_on(&headers);
                 Expect {
                     code: code(&settled.reply.facts),
                     status: Some(status),
@@ -156,11 +164,6 @@ impl Play<'_> {
             _ => Expect { handed_on: handed, ..expect(&settled.reply) },
         }
     }
-}
-
-fn says_replayed(headers: &[(String, String)]) -> bool {
-    let field = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("idempotent-replayed"));
-    field.is_some_and(|(_, value)| value.eq_ignore_ascii_case("true"))
 }
 
 fn expect(reply: &Reply) -> Expect {

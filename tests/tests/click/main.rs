@@ -403,6 +403,8 @@ fn close_the_store(faults: &Faults, attempts: usize) {
     }
 }
 
+/// An instance looks at the database when it starts.
+const START: usize = 1;
 /// The attempts behind the reply.
 const ATTEMPTS: usize = 5;
 
@@ -411,7 +413,7 @@ fn a_store_that_is_away_for_a_moment_loses_nothing() {
     for document in [DOCUMENT, &click_first()] {
         let faults = Faults::none();
         let app = start(document, &faults);
-        close_the_store(&faults, ATTEMPTS - 2);
+        close_the_store(&faults, START + ATTEMPTS - 2);
         let id = follow(&app, AT_MS, "/c/plain", &[], PLAIN);
         row(&app, &id);
         eventually("the log", &1, || Some(logged(&app, "click_stored").len()));
@@ -425,7 +427,7 @@ fn a_click_that_cannot_be_stored_is_redirected_and_counted_as_lost() {
     for (document, before_the_reply) in [(DOCUMENT, 0), (&click_first(), 1)] {
         let faults = Faults::none();
         let app = start(document, &faults);
-        close_the_store(&faults, 2 * (before_the_reply + ATTEMPTS));
+        close_the_store(&faults, START + 2 * (before_the_reply + ATTEMPTS));
         let begin = Instant::now();
         follow(&app, AT_MS, "/c/plain", &[("user-agent", PHONE)], PLAIN);
         follow(&app, AT_MS, "/c/sealed", &[], SEALED);
@@ -492,23 +494,23 @@ fn whatever_fails_once_leaves_one_row() {
 fn a_count_of_lost_clicks_is_written_once_whatever_fails() {
     let faults = Faults::none();
     let app = start(DOCUMENT, &faults);
-    close_the_store(&faults, ATTEMPTS);
+    close_the_store(&faults, START + ATTEMPTS);
     follow(&app, AT_MS, "/c/plain", &[], PLAIN);
     eventually("the log", &1, || Some(logged(&app, "click_lost").len()));
     let calls = || faults.calls().get("sqlite.execute").copied().unwrap_or(0);
     assert_eq!(calls(), 0, "the store was never open");
-    // The gate makes the tables, so that the next click needs one statement to find them, and one of its own. Then comes the count,
+    // The gate makes the tables, so that the next click needs two statements to find them, and one of its own. Then comes the count,
     // which is written without an answer.
     app.send(AT_MS, request("GET", "/postback", &[])).unwrap();
     let made = calls();
-    faults.plan("sqlite.execute", 2, Fault::ErrorAfterEffect);
+    faults.plan("sqlite.execute", 3, Fault::ErrorAfterEffect);
     let id = follow(&app, AT_MS + 1, "/c/plain", &[], PLAIN);
     row(&app, &id);
     eventually("the first writing", &1, || number(&app, "SELECT sum(count) FROM click_lost"));
-    eventually("the fault", &(made + 3), || Some(calls()));
+    eventually("the fault", &(made + 4), || Some(calls()));
     let id = follow(&app, AT_MS + 2, "/c/plain", &[], PLAIN);
     row(&app, &id);
-    eventually("the second writing", &(made + 5), || Some(calls()));
+    eventually("the second writing", &(made + 6), || Some(calls()));
     assert_eq!(number(&app, "SELECT sum(count) FROM click_lost"), Some(1));
 }
 
@@ -516,7 +518,7 @@ fn a_count_of_lost_clicks_is_written_once_whatever_fails() {
 fn a_count_of_lost_clicks_is_written_without_another_click() {
     let faults = Faults::none();
     let app = start(DOCUMENT, &faults);
-    close_the_store(&faults, ATTEMPTS);
+    close_the_store(&faults, START + ATTEMPTS);
     follow(&app, AT_MS, "/c/plain", &[], PLAIN);
     eventually("the count", &1, || number(&app, "SELECT sum(count) FROM click_lost"));
     assert_eq!(number(&app, "SELECT count(*) FROM click"), Some(0));
@@ -554,7 +556,7 @@ fn an_event_that_came_before_its_click_is_woken_by_it() {
         200
     );
     // The gate has its connection; the click's is refused for some seconds.
-    close_the_store(&faults, ATTEMPTS - 1);
+    close_the_store(&faults, START + ATTEMPTS - 1);
     let id = follow(&app, AT_MS, "/c/plain", &[], PLAIN);
     assert_eq!(app.send(AT_MS + 1, postback("dep_1", &id)).unwrap().status, 200);
     // As a worker leaves it that does not know the click.

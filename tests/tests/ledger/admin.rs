@@ -113,6 +113,34 @@ fn with_the_token_every_row_answers() {
 }
 
 #[test]
+fn a_file_that_went_through_a_spreadsheet_is_refused_by_line_and_imports_nothing() {
+    let app = App::new();
+    let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    let rows = "date,campaign,amount,currency\r\n2026-10-05,demo,10.00,EUR\r\n";
+    for (file, lines) in [
+        (format!("sep=,\r\n{rows}").into_bytes(), vec![(1, "sep=")]),
+        (utf16(&format!("\u{feff}{rows}")), vec![(1, "UTF-16")]),
+        (format!("{rows}2026-10-06,demo,1.23E+05,EUR\r\n").into_bytes(), vec![(3, "a spreadsheet changed the number")]),
+        (
+            b"sep=;\r\ndate;campaign;amount;currency\r\n2026-10-05;demo;10,00;EUR\r\n05.10.2026;demo;1.00;EUR\r\n2026-10-07;demo;1.00;EUR\r\n".to_vec(),
+            vec![(1, "sep="), (2, "commas"), (3, "decimal comma"), (4, "a spreadsheet changed the date")],
+        ),
+    ] {
+        let (status, answer) = app.ask("POST", "costs", file);
+        assert_eq!((status, &answer["error"]), (422, &json!("csv_invalid")), "{answer}");
+        assert_eq!(answer["bad_lines"], lines.len(), "{answer}");
+        for (told, (line, cause)) in answer["lines"].as_array().unwrap().iter().zip(lines) {
+            assert_eq!(told["line"], line, "{answer}");
+            assert!(told["problem"].as_str().unwrap().contains(cause), "{answer}");
+        }
+        assert_eq!(app.count("cost"), 0);
+    }
+    let (status, answer) = app.ask("POST", "fx", utf16("\u{feff}Date,USD\r\n2026-10-05,1.17\r\n"));
+    assert_eq!((status, app.count("rate")), (422, 0), "{answer}");
+    app.assert_sound();
+}
+
+#[test]
 fn another_method_is_refused_and_changes_nothing() {
     let app = scene();
     let before = app.dump();
@@ -297,7 +325,7 @@ fn the_bank_s_whole_history_is_imported() {
 
 #[test]
 fn every_reason_of_a_dead_letter_is_in_the_documentation_and_no_other() {
-    use countersign_ledger::decision::Dead;
+    use countersign_ledger::decision::DeadCause;
     let text =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/ledger.md")).unwrap();
     let section = text.split("\n## ").find(|section| section.starts_with("Dead letters")).unwrap();
@@ -306,7 +334,7 @@ fn every_reason_of_a_dead_letter_is_in_the_documentation_and_no_other() {
         .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
         .map(|(name, _)| name)
         .collect();
-    assert_eq!(documented, Dead::ALL.map(Dead::as_str));
+    assert_eq!(documented, DeadCause::ALL.iter().copied().map(DeadCause::as_str).collect::<Vec<_>>());
     let paths = text.split("\n## ").find(|section| section.starts_with("Administration")).unwrap();
     // None of the page's rows is missing here.
     let listed =

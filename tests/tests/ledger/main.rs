@@ -5,10 +5,13 @@
 mod admin;
 mod dead_letters;
 mod disk;
+mod disputes;
+mod duplicates;
 mod erasure;
 mod faults;
 mod killed;
 mod matching;
+mod opening;
 mod privacy;
 mod redecide;
 mod retention;

@@ -11,7 +11,7 @@ use countersign_host::fault::{Fault, Faults};
 use serde_json::{Value, json};
 
 use crate::support::{
-    AT_MS, App, DAY_MS, HOUR_MS, RATES, SECOND_MS, deposit, document, event, refund, secrets,
+    AT_MS, App, DAY_MS, HOUR_MS, RATES, SECOND_MS, deposit, document, event, refund, secrets, text,
 };
 
 fn tally(posted: u64, repeated: u64, waiting: u64, dead: u64) -> Value {
@@ -248,16 +248,35 @@ fn an_event_whose_click_stays_unknown_is_posted_as_unattributed() {
 }
 
 #[test]
-fn an_event_that_is_repeated_after_the_retention_is_posted_once() {
+fn an_event_is_known_however_late_it_is_repeated() {
     let app = App::new();
     app.accept(&deposit("dep_1", 100, "EUR"));
     app.tick();
-    app.set_ms(AT_MS + DAY_MS + HOUR_MS);
-    // The gate has forgotten it, and the ledger has not.
+    // Behind the retention of the table, of payloads, and of this test's patience.
+    for days in [2, 31, 4_000] {
+        app.set_ms(AT_MS + days * DAY_MS);
+        app.accept(&deposit("dep_1", 100, "EUR"));
+        let reused = app.app.send(app.postback(&deposit("dep_1", 999, "EUR"))).unwrap();
+        assert_eq!(reused.status, 422, "{}", text(&reused));
+        assert_eq!(app.tick(), tally(0, 0, 0, 0));
+    }
+    assert_eq!((app.count("inbox"), app.count("entry")), (1, 1));
+    assert_eq!(app.count("inbox WHERE payload <> ''"), 0);
+    app.assert_sound();
+}
+
+#[test]
+fn an_event_whose_id_the_inbox_gave_up_is_posted_once() {
+    let app = App::new();
+    app.accept(&deposit("dep_1", 100, "EUR"));
+    app.tick();
+    // As version 1 did after its retention; the ledger has not forgotten it.
+    let give_up = || app.database().execute("UPDATE inbox SET fingerprint = NULL", []).unwrap();
+    give_up();
     app.accept(&deposit("dep_1", 100, "EUR"));
     assert_eq!(app.tick(), tally(0, 1, 0, 0));
     assert_eq!((app.count("inbox"), app.count("entry")), (2, 1));
-    app.set_ms(AT_MS + 3 * DAY_MS);
+    give_up();
     app.accept(&deposit("dep_1", 999, "EUR"));
     assert_eq!(app.tick(), tally(0, 0, 0, 1));
     assert_eq!(app.get("queue")["dead_letters"], json!([["event_id_reused", 1]]));

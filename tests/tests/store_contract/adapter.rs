@@ -7,6 +7,9 @@ pub(crate) type Worker = Box<dyn Store + Send>;
 
 /// A store adapter with an empty state.
 pub(crate) trait Adapter {
+    /// Whether an event that is its own hand-on is remembered beyond its retention, as an inbox does.
+    const REMEMBERS_FOR_GOOD: bool = false;
+
     /// An empty state.
     fn new() -> Self;
 

@@ -27,6 +27,8 @@ pub(crate) struct Sqlite {
 }
 
 impl Adapter for Sqlite {
+    const REMEMBERS_FOR_GOOD: bool = true;
+
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::copy(guest_wasm(), directory.path().join("store.wasm")).unwrap();
@@ -65,8 +67,8 @@ impl Adapter for Sqlite {
                 "UPDATE {} SET payload_hash = x''",
                 "UPDATE {} SET payload_hash = zeroblob(31)",
                 "UPDATE {} SET payload_hash = zeroblob(33)",
-                "UPDATE {} SET remembered_until = -1",
-                "UPDATE {} SET remembered_until = 9223372036854775807",
+                "UPDATE {} SET receipt_key = -1",
+                "UPDATE {} SET receipt_key = 256",
             ],
             Part::Fallback => &[
                 "UPDATE fallback SET claimed_by = x''",
@@ -75,8 +77,8 @@ impl Adapter for Sqlite {
                 "UPDATE fallback SET event_id = CAST(x'ff' AS TEXT)",
                 "UPDATE fallback SET event_id = hex(zeroblob(65))",
                 "UPDATE fallback SET lease_until = -1",
-                "UPDATE fallback SET window_until = -1",
-                "UPDATE fallback SET window_until = 9223372036854775807",
+                "UPDATE fallback SET remembered_until = -1",
+                "UPDATE fallback SET remembered_until = 9223372036854775807",
             ],
             Part::Quota => &["UPDATE quota SET tat = -1", "UPDATE quota SET tat = -9223372036854775808"],
             Part::Source => {

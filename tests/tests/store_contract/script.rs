@@ -7,27 +7,28 @@ use countersign_core::event::{EventId, EventName};
 use countersign_core::rate::Rate;
 use countersign_core::receipt::Receipt;
 use countersign_core::store::{
-    Claim, ClaimAnswer, ClaimKey, End, Fallback, Fingerprint, HandOn, InboxRow, Settlement, SourceKey,
-    Throttle,
+    Claim, ClaimAnswer, ClaimKey, End, Fallback, Fingerprint, Freshness, HandOn, InboxRow, Settlement,
+    SourceKey, Throttle,
 };
 use countersign_core::text::Text;
 use countersign_core::time::Timestamp;
 
+pub(crate) const SCOPE: &str = "tests/default";
 pub(crate) const START_MS: u64 = 1_767_225_600_000;
 pub(crate) const LEASE_MS: u64 = 30_000;
 pub(crate) const RETENTION_MS: u64 = 86_400_000;
 pub(crate) const WINDOW_MS: u64 = 600_000;
 
 pub(crate) const FRESH: ClaimAnswer = ClaimAnswer::Fresh { quota: None };
-pub(crate) const SEEN: ClaimAnswer = ClaimAnswer::Seen { same_payload: true };
-pub(crate) const REUSED: ClaimAnswer = ClaimAnswer::Seen { same_payload: false };
+pub(crate) const SEEN: ClaimAnswer = ClaimAnswer::Seen { same_payload: true, receipt_key: 7 };
+pub(crate) const REUSED: ClaimAnswer = ClaimAnswer::Seen { same_payload: false, receipt_key: 7 };
 
 pub(crate) fn in_flight(retry_after_ms: u64) -> ClaimAnswer {
     ClaimAnswer::InFlight { retry_after_ms }
 }
 
 pub(crate) fn duplicate_of(event: u64) -> ClaimAnswer {
-    ClaimAnswer::DuplicateOf { event_id: event_id(event) }
+    ClaimAnswer::DuplicateOf { event_id: Some(event_id(event)) }
 }
 
 pub(crate) fn at(ms: u64) -> Timestamp {
@@ -56,9 +57,11 @@ pub(crate) fn claim(event: u64, payload: u8, ms: u64) -> Claim {
         quota: None,
         key: ClaimKey { fingerprint: fingerprint(event), lease_until: at(ms + LEASE_MS) },
         payload_hash: [payload; 32],
+        receipt_key: 7,
         hand_on: HandOn::AfterClaim { lease_ms: LEASE_MS },
         retention_ms: RETENTION_MS,
         fallback: None,
+        freshness: Freshness::ANY,
         row: InboxRow {
             event_id: event_id(event),
             event: EventName::new("deposit_success").unwrap(),
@@ -75,7 +78,7 @@ pub(crate) fn claim(event: u64, payload: u8, ms: u64) -> Claim {
 
 /// The claim of an event that belongs to a click.
 pub(crate) fn claim_of_click(event: u64, click: u64, ms: u64) -> Claim {
-    let fallback = Some(Fallback { fingerprint: fingerprint(click), window_ms: WINDOW_MS });
+    let fallback = Some(Fallback { fingerprint: fingerprint(click), ts_event: at(0), window_ms: WINDOW_MS });
     Claim { fallback, ..claim(event, 1, ms) }
 }
 
@@ -89,6 +92,8 @@ fn settlement(claim: &Claim, end: End, ms: u64) -> Settlement {
         end,
         key: claim.key,
         payload_hash: claim.payload_hash,
+        receipt_key: claim.receipt_key,
+        ts_event: claim.row.ts_event,
         fallback: claim.fallback,
         retention_ms: claim.retention_ms,
         now: at(ms),

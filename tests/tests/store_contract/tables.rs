@@ -3,11 +3,12 @@
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use countersign_core::dedup::{MemoryTable, Slot, Swap, Table, TableSize, TableStore};
+use countersign_core::dedup::{MemoryTable, Part as SlotPart, Slot, Swap, Table, TableSize, TableStore};
 use countersign_core::store::StoreFault;
 use countersign_host::proxy_wasm::SharedData;
 
 use crate::adapter::{Act, Adapter, Part, Until, Worker};
+use crate::script::SCOPE;
 
 /// Small, so that neighbours meet; large enough that nothing is pushed out.
 const SHAPE: TableSize = TableSize { slots: 64, entries_per_slot: 8 };
@@ -138,23 +139,23 @@ impl<R: Rows> Adapter for Tables<R> {
     }
 
     fn worker(&self) -> Worker {
-        Box::new(TableStore::new(View { rows: self.0.clone(), calls: 0, failing: None }, SHAPE))
+        Box::new(TableStore::new(View { rows: self.0.clone(), calls: 0, failing: None }, SCOPE, SHAPE))
     }
 
     fn failing(&self, from: u64, until: Until, act: Act) -> Worker {
         let failing = Some((from, until, act));
-        Box::new(TableStore::new(View { rows: self.0.clone(), calls: 0, failing }, SHAPE))
+        Box::new(TableStore::new(View { rows: self.0.clone(), calls: 0, failing }, SCOPE, SHAPE))
     }
 
     fn garble(&self, part: Part, way: usize) -> bool {
-        let slots: Vec<Slot<'_>> = match part {
-            Part::Event => (0..64).map(Slot::Event).collect(),
-            Part::Fallback => (0..16).map(Slot::Fallback).collect(),
-            Part::Quota => vec![Slot::Rate("acme")],
-            Part::Source => (0..4096).map(Slot::Source).collect(),
+        let parts: Vec<SlotPart<'_>> = match part {
+            Part::Event => (0..64).map(|index| SlotPart::Event { slots: 64, index }).collect(),
+            Part::Fallback => (0..16).map(|index| SlotPart::Fallback { slots: 64, index }).collect(),
+            Part::Quota => vec![SlotPart::Rate("acme")],
+            Part::Source => (0..4096).map(SlotPart::Source).collect(),
         };
-        for slot in slots {
-            let key = slot.to_string();
+        for part in parts {
+            let key = Slot { scope: SCOPE, part }.to_string();
             let Some((mut bytes, version)) = self.0.read(&key) else { continue };
             match way {
                 0 => bytes.clear(),

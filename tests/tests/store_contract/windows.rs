@@ -36,7 +36,7 @@ pub(crate) fn a_window_outlives_neither_a_release_nor_a_lease<A: Adapter>() {
     assert_eq!(one.claim(&claim_of_click(2, 900, LEASE_MS)), Ok(FRESH));
     // A window that ends with the lease, or before it, is not taken for a pending one, nor a pending one for over.
     let windowed = |event, click, ms, window_ms| {
-        let fallback = Some(Fallback { fingerprint: fingerprint(click), window_ms });
+        let fallback = Some(Fallback { fingerprint: fingerprint(click), ts_event: at(0), window_ms });
         Claim { fallback, ..claim(event, 1, ms) }
     };
     let short = windowed(3, 910, 0, LEASE_MS);

@@ -4,73 +4,118 @@ use super::Counters;
 use super::entry::{EventEntry, FallbackEntry, Held, Hold, State};
 use super::record::Record;
 use crate::canonical::PayloadHash;
+use crate::event::EventId;
 use crate::store::{Claim, ClaimAnswer, End, Fallback, Fingerprint, Settlement, StoreFault};
 use crate::time::Timestamp;
 
-/// What a claim found in a slot.
-pub(super) enum Verdict {
-    /// Its entry is in the record now, at the cost of these.
-    Placed(Counters),
-    /// There is nothing to claim, and the record is as it was.
+/// What is known of an event.
+pub(super) enum Known {
+    /// Nothing that still counts.
+    Nothing,
+    /// The answer to it.
     Answer(ClaimAnswer),
+    /// It is a fallback duplicate, with this payload.
+    Duplicate,
 }
 
-/// Places the event of a claim, unless it is there.
-pub(super) fn claim_event(
+/// Looks an event up.
+pub(super) fn known_event(record: &Record<EventEntry>, claim: &Claim) -> Known {
+    let Some((_, entry)) = record.find(&claim.key.fingerprint) else { return Known::Nothing };
+    if !entry.hold.is_live(claim.now) {
+        return Known::Nothing;
+    }
+    let same_payload = entry.payload_check == payload_check(&claim.payload_hash);
+    match entry.hold.state {
+        State::Pending => Known::Answer(in_flight(entry.hold, claim.now)),
+        State::Duplicate if same_payload => Known::Duplicate,
+        State::Committed | State::Duplicate => {
+            Known::Answer(ClaimAnswer::Seen { same_payload, receipt_key: entry.hold.receipt_key })
+        }
+    }
+}
+
+/// Places an event in the record, in place of what is over of it.
+pub(super) fn place_event(
     record: &mut Record<EventEntry>,
     claim: &Claim,
     hold: Hold,
     capacity: usize,
-) -> Result<Verdict, StoreFault> {
+) -> Result<Counters, StoreFault> {
     let name = claim.key.fingerprint;
-    let payload_check = payload_check(&claim.payload_hash);
     let mut losses = Counters::default();
     if let Some((index, entry)) = record.find(&name) {
-        if entry.hold.is_live(claim.now) {
-            return Ok(Verdict::Answer(match entry.hold.state {
-                State::Committed => ClaimAnswer::Seen { same_payload: entry.payload_check == payload_check },
-                State::Pending => in_flight(entry.hold, claim.now),
-            }));
-        }
         losses.count(entry.hold, claim.now);
         record.remove(index);
     }
-    losses.add(make_room(record, claim.now, capacity)?);
-    record.push(&EventEntry { name, payload_check, hold });
-    Ok(Verdict::Placed(losses))
+    losses.add(make_room(record, claim.now, claim.retention_ms, capacity)?);
+    record.push(&EventEntry { name, payload_check: payload_check(&claim.payload_hash), hold });
+    Ok(losses)
 }
 
-/// Places the fallback identity of a claim, unless another event holds it.
-pub(super) fn claim_fallback(
+/// Who holds a fallback identity near enough to an event.
+pub(super) enum Holder {
+    /// Nobody.
+    Nobody,
+    /// This event, which was accepted first of all that do.
+    Accepted(EventId),
+    /// An event that is under way: the answer to the claim.
+    UnderWay(ClaimAnswer),
+}
+
+/// Looks up who holds a fallback identity. An entry of `owner` that is pending is no holder: the claim holds its event alone, so that is
+/// the rest of a claim that was released halfway, and nobody is under way with it.
+pub(super) fn holder(
+    record: &Record<FallbackEntry>,
+    fallback: &Fallback,
+    owner: &Fingerprint,
+    now: Timestamp,
+) -> Holder {
+    let (mut accepted, mut under_way): (Option<FallbackEntry>, Option<Hold>) = (None, None);
+    for (_, entry) in record.entries().filter(|(_, entry)| is_near(entry, fallback, now)) {
+        match entry.hold.state {
+            // Each is remembered equally long, so who is forgotten first was accepted first.
+            State::Committed if accepted.is_none_or(|first| entry.hold.until < first.hold.until) => {
+                accepted = Some(entry);
+            }
+            State::Pending if entry.owner != *owner => under_way = Some(entry.hold),
+            State::Committed | State::Duplicate | State::Pending => {}
+        }
+    }
+    match (accepted, under_way) {
+        (Some(entry), _) => Holder::Accepted(entry.event_id),
+        (None, Some(hold)) => Holder::UnderWay(in_flight(hold, now)),
+        (None, None) => Holder::Nobody,
+    }
+}
+
+/// Whether an entry counts, has the name, and happened less than a window away.
+fn is_near(entry: &FallbackEntry, fallback: &Fallback, now: Timestamp) -> bool {
+    let apart = entry.ts_event.since_ms(fallback.ts_event).max(fallback.ts_event.since_ms(entry.ts_event));
+    entry.name == fallback.fingerprint && entry.hold.is_live(now) && apart < fallback.window_ms
+}
+
+/// Places the fallback identity of a claim, in place of what the same event left there.
+pub(super) fn place_fallback(
     record: &mut Record<FallbackEntry>,
     claim: &Claim,
     fallback: Fallback,
     hold: Hold,
     capacity: usize,
-) -> Result<Verdict, StoreFault> {
+) -> Result<Counters, StoreFault> {
     let owner = claim.key.fingerprint;
-    if let Some((index, entry)) = record.find(&fallback.fingerprint) {
-        // The claim holds its event alone. So what is still pending here in that event's name is the rest of a claim that
-        // was released halfway: nobody is under way with it.
-        let is_rest = entry.owner == owner && entry.hold.state == State::Pending;
-        if entry.hold.is_live(claim.now) && !is_rest {
-            return Ok(Verdict::Answer(match entry.hold.state {
-                State::Committed => ClaimAnswer::DuplicateOf { event_id: entry.event_id },
-                State::Pending => in_flight(entry.hold, claim.now),
-            }));
-        }
+    if let Some((index, _)) = own(record, &fallback, owner) {
         record.remove(index);
     }
     // The lease that an event and its fallback share is counted with the event.
-    let Counters { evictions, .. } = make_room(record, claim.now, capacity)?;
+    let Counters { evictions, .. } = make_room(record, claim.now, claim.retention_ms, capacity)?;
     record.push(&FallbackEntry {
         name: fallback.fingerprint,
         owner,
         hold,
-        window_until: claim.now.plus_ms(fallback.window_ms),
+        ts_event: fallback.ts_event,
         event_id: claim.row.event_id,
     });
-    Ok(Verdict::Placed(Counters { evictions, ..Counters::default() }))
+    Ok(Counters { evictions, ..Counters::default() })
 }
 
 /// Ends an event's claim. `None`: there is nothing to write.
@@ -94,15 +139,30 @@ pub(super) fn settle_event(
                 }
                 record.remove(index);
             }
-            let losses = make_room(record, settlement.now, capacity)?;
+            let losses = make_room(record, settlement.now, settlement.retention_ms, capacity)?;
             record.push(&EventEntry {
                 name,
                 payload_check: payload_check(&settlement.payload_hash),
-                hold: Hold::committed(settlement.now.plus_ms(settlement.retention_ms)),
+                hold: committed(settlement, 0),
             });
             Ok(Some(losses))
         }
     }
+}
+
+/// Turns the very claim that a settlement names into a recorded duplicate. `None`: it is gone.
+pub(super) fn turn(
+    record: &mut Record<EventEntry>,
+    settlement: &Settlement,
+    duplicate: Hold,
+) -> Option<Counters> {
+    let (index, entry) = record.find(&settlement.key.fingerprint)?;
+    if !is_claim(entry.hold, settlement) {
+        return None;
+    }
+    record.remove(index);
+    record.push(&EventEntry { hold: duplicate, ..entry });
+    Some(Counters::default())
 }
 
 /// Ends the claim of a fallback identity. `false`: there is nothing to write.
@@ -111,39 +171,53 @@ pub(super) fn settle_fallback(
     settlement: &Settlement,
     fallback: Fallback,
 ) -> bool {
-    let Some((index, mut entry)) = record.find(&fallback.fingerprint) else { return false };
-    if !is_own(entry.owner, entry.hold, settlement.key.fingerprint) {
-        return false;
-    }
-    match settlement.end {
-        End::Release if entry.hold.until != settlement.key.lease_until => false,
-        End::Release => {
+    let Some((index, mut entry)) = own(record, &fallback, settlement.key.fingerprint) else { return false };
+    match (entry.hold.state, settlement.end) {
+        (State::Committed | State::Duplicate, _) => false,
+        (State::Pending, End::Release) if entry.hold.until != settlement.key.lease_until => false,
+        (State::Pending, End::Release) => {
             record.remove(index);
             true
         }
-        End::Commit => {
+        (State::Pending, End::Commit) => {
             record.remove(index);
-            entry.hold = Hold::committed(entry.window_until);
+            entry.hold = committed(settlement, fallback.window_ms);
             record.push(&entry);
             true
         }
     }
 }
 
-/// Whether an entry is the very claim that a settlement names.
-fn is_claim(hold: Hold, settlement: &Settlement) -> bool {
-    hold == Hold::pending(settlement.key.lease_until)
+/// Until when an event is remembered that is accepted, or recorded, at `now`: by its age nobody takes it for a new one after that.
+pub(super) fn remembered_until(now: Timestamp, ts_event: Timestamp, retention_ms: u64) -> Timestamp {
+    now.max(ts_event).plus_ms(retention_ms)
 }
 
-fn is_own(owner: Fingerprint, hold: Hold, event: Fingerprint) -> bool {
-    owner == event && hold.state == State::Pending
+fn committed(settlement: &Settlement, longer_ms: u64) -> Hold {
+    let until = remembered_until(settlement.now, settlement.ts_event, settlement.retention_ms);
+    Hold { state: State::Committed, until: until.plus_ms(longer_ms), receipt_key: settlement.receipt_key }
+}
+
+/// Whether an entry is the very claim that a settlement names.
+fn is_claim(hold: Hold, settlement: &Settlement) -> bool {
+    hold.state == State::Pending && hold.until == settlement.key.lease_until
+}
+
+/// The entry of an identity that an event has claimed.
+fn own(
+    record: &Record<FallbackEntry>,
+    fallback: &Fallback,
+    owner: Fingerprint,
+) -> Option<(usize, FallbackEntry)> {
+    record.entries().find(|(_, entry)| entry.name == fallback.fingerprint && entry.owner == owner)
 }
 
 /// Takes entries out until one more fits: first what is over, committed before pending (a late commit may still come for
 /// that), then the oldest committed. A live claim is never taken out: its event could be handed on beside it.
-fn make_room<E: Held>(
+pub(super) fn make_room<E: Held>(
     record: &mut Record<E>,
     now: Timestamp,
+    retention_ms: u64,
     capacity: usize,
 ) -> Result<Counters, StoreFault> {
     let mut losses = Counters::default();
@@ -155,6 +229,11 @@ fn make_room<E: Held>(
         let Some((_, index, hold)) = victim else { return Err(StoreFault::Contended) };
         losses.count(hold, now);
         record.remove(index);
+        if hold.is_live(now) {
+            // It was remembered from its `ts_event` or later: see `remembered_until`.
+            let since = hold.until.as_ms().saturating_sub(retention_ms);
+            record.forget(Timestamp::from_ms(since.saturating_add(1)));
+        }
     }
     Ok(losses)
 }
@@ -162,9 +241,9 @@ fn make_room<E: Held>(
 /// The smallest goes first; `None` stays.
 fn order_of_eviction(hold: Hold, now: Timestamp) -> Option<(u8, Timestamp)> {
     let rank = match (hold.is_live(now), hold.state) {
-        (false, State::Committed) => 0,
+        (false, State::Committed | State::Duplicate) => 0,
         (false, State::Pending) => 1,
-        (true, State::Committed) => 2,
+        (true, State::Committed | State::Duplicate) => 2,
         (true, State::Pending) => return None,
     };
     Some((rank, hold.until))
@@ -176,7 +255,7 @@ impl Counters {
         let counter = match (hold.is_live(now), hold.state) {
             (true, _) => &mut self.evictions,
             (false, State::Pending) => &mut self.lease_expiries,
-            (false, State::Committed) => return,
+            (false, State::Committed | State::Duplicate) => return,
         };
         *counter = counter.saturating_add(1);
     }

@@ -2,13 +2,15 @@
 //!
 //! ```text
 //!  offset  bytes  meaning (numbers are little-endian)
-//!       0      1  format: 1
-//!       1      1  kind: 1 events, 2 fallback identities, 3 a quota, 4 sources
+//!       0      1  format: 2
+//!       1      1  kind: 1 events, 2 fallback identities, 3 a quota, 4 sources, 5 sizes
 //!       2      1  n, the number of entries; 0 to 32
-//!       3      5  zero
+//!       3      1  zero
+//!       4      4  where its entries are now: the slots of that table (0: here)
 //!       8      8  closed until this instant (ms since the Unix epoch; 0: open)
-//!      16  n × e  the entries
-//!  16 + n × e  8  check: a 64-bit mix of everything before it and of the slot's own place
+//!      16      8  forgotten up to this instant: events of an earlier ts_event may have been here
+//!      24  n × e  the entries
+//!  24 + n × e  8  check: a 64-bit mix of everything before it, of the scope and of the slot's own place
 //! ```
 //!
 //! The check is against accidents (a foreign program on the same key, a write that was cut short), not against somebody who
@@ -17,7 +19,7 @@
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
-use super::table::{ENTRIES_MAX, Slot, Swap, Table};
+use super::table::{ENTRIES_MAX, SLOTS_MAX, SLOTS_MIN, Slot, Swap, Table};
 use super::{Counters, LEASE_MS_MAX};
 use crate::store::StoreFault;
 use crate::time::Timestamp;
@@ -55,9 +57,13 @@ pub(super) fn record_bytes<E: Entry>(entries: usize) -> usize {
     E::BYTES.saturating_mul(entries).saturating_add(HEADER_BYTES).saturating_add(CHECK_BYTES)
 }
 
-const FORMAT: u8 = 1;
-const HEADER_BYTES: usize = 16;
+const FORMAT: u8 = 2;
+const HEADER_BYTES: usize = 24;
 const CHECK_BYTES: usize = 8;
+/// Places in the header.
+const MOVED: usize = 4;
+const CLOSED: usize = 8;
+const FORGOTTEN: usize = 16;
 
 impl<E: Entry> Record<E> {
     /// An empty record without memory.
@@ -82,29 +88,6 @@ impl<E: Entry> Record<E> {
         Ok(Opened::Damaged(version))
     }
 
-    /// As [`open`](Self::open), for a claim: a garbled slot is closed until `closed_until`, and a closed one is refused.
-    pub(super) fn open_for_claim<T: Table>(
-        &mut self,
-        table: &mut T,
-        slot: Slot<'_>,
-        now: Timestamp,
-        closed_until: Timestamp,
-        counters: &mut Counters,
-    ) -> Result<Option<T::Version>, StoreFault> {
-        match self.open(table, slot)? {
-            // The bound is that of a lease, for the same reason: see `Hold::is_live`.
-            Opened::Sound(_) if (1..=LEASE_MS_MAX).contains(&self.closed_until().since_ms(now)) => {
-                Err(StoreFault::Corrupt)
-            }
-            Opened::Sound(version) => Ok(version),
-            Opened::Damaged(version) => {
-                self.close(closed_until);
-                self.heal(table, slot, version, counters)?;
-                Err(StoreFault::Corrupt)
-            }
-        }
-    }
-
     /// Writes the record over garbage. Where a rival was first, it healed the slot or found it sound.
     pub(super) fn heal<T: Table>(
         &mut self,
@@ -116,6 +99,7 @@ impl<E: Entry> Record<E> {
         if self.write(table, slot, Some(version))? == Swap::Done {
             counters.heals = counters.heals.saturating_add(1);
         }
+        self.clear();
         Ok(())
     }
 
@@ -151,7 +135,12 @@ impl<E: Entry> Record<E> {
             .filter_map(|(index, entry)| Some((index, E::read(entry)?)))
     }
 
-    /// The entry of this name, with its index.
+    /// The entry at an index.
+    pub(super) fn at(&self, index: usize) -> Option<E> {
+        self.body().chunks_exact(E::BYTES).nth(index).and_then(E::read)
+    }
+
+    /// The first entry of this name, with its index.
     pub(super) fn find(&self, name: &[u8]) -> Option<(usize, E)> {
         let mut entries = self.body().chunks_exact(E::BYTES).enumerate();
         let (index, entry) = entries.find(|(_, entry)| entry.starts_with(name))?;
@@ -172,22 +161,63 @@ impl<E: Entry> Record<E> {
         }
     }
 
-    /// Until when the slot serves no claims; the epoch where it is open.
-    fn closed_until(&self) -> Timestamp {
-        Timestamp::from_ms(
-            self.bytes.get(8..).and_then(<[u8]>::first_chunk).map_or(0, |ms| u64::from_le_bytes(*ms)),
-        )
+    /// Whether the slot serves no claims at `now`. The bound is that of a lease, for the same reason: see `Hold::is_live`.
+    pub(super) fn is_closed(&self, now: Timestamp) -> bool {
+        let until = self.instant_at(CLOSED);
+        now < until && until.since_ms(now) <= LEASE_MS_MAX
     }
 
-    /// Takes everything out and closes the slot for claims until `closed_until`.
-    pub(super) fn close(&mut self, closed_until: Timestamp) {
+    /// Events of an earlier `ts_event` may have been here and were pushed out.
+    pub(super) fn forgotten(&self) -> Timestamp {
+        self.instant_at(FORGOTTEN)
+    }
+
+    /// Notes that events up to `ts_event` were pushed out.
+    pub(super) fn forget(&mut self, ts_event: Timestamp) {
+        let forgotten = self.forgotten().max(ts_event);
+        self.set_instant(FORGOTTEN, forgotten);
+    }
+
+    /// The slots of the table that has the entries now; `None` where they are here.
+    pub(super) fn moved_to(&self) -> Option<u32> {
+        let slots =
+            self.bytes.get(MOVED..).and_then(<[u8]>::first_chunk).map(|slots| u32::from_le_bytes(*slots));
+        slots.filter(|slots| *slots > 0)
+    }
+
+    /// Takes everything out: the entries are in the table of so many slots now, for good. What was forgotten stays forgotten.
+    pub(super) fn mark_moved(&mut self, slots: u32) {
+        let forgotten = self.forgotten();
+        self.clear();
+        self.set_instant(FORGOTTEN, forgotten);
+        if let Some(place) = self.bytes.get_mut(MOVED..).and_then(<[u8]>::first_chunk_mut) {
+            *place = slots.to_le_bytes();
+        }
+    }
+
+    /// Takes everything out, at `now`, and closes the slot for claims until `closed_until`.
+    pub(super) fn close(&mut self, now: Timestamp, closed_until: Timestamp) {
+        self.clear();
+        self.set_instant(CLOSED, closed_until);
+        self.set_instant(FORGOTTEN, now);
+    }
+
+    /// Takes everything out.
+    pub(super) fn clear(&mut self) {
         self.bytes.clear();
-        self.bytes.extend_from_slice(&[FORMAT, E::KIND, 0, 0, 0, 0, 0, 0]);
-        self.bytes.extend_from_slice(&closed_until.as_ms().to_le_bytes());
+        self.bytes.extend_from_slice(&[FORMAT, E::KIND]);
+        self.bytes.resize(HEADER_BYTES, 0);
     }
 
-    fn clear(&mut self) {
-        self.close(Timestamp::from_ms(0));
+    fn instant_at(&self, place: usize) -> Timestamp {
+        let ms = self.bytes.get(place..).and_then(<[u8]>::first_chunk);
+        Timestamp::from_ms(ms.map_or(0, |ms| u64::from_le_bytes(*ms)))
+    }
+
+    fn set_instant(&mut self, place: usize, instant: Timestamp) {
+        if let Some(bytes) = self.bytes.get_mut(place..).and_then(<[u8]>::first_chunk_mut) {
+            *bytes = instant.as_ms().to_le_bytes();
+        }
     }
 
     fn body(&self) -> &[u8] {
@@ -198,12 +228,15 @@ impl<E: Entry> Record<E> {
     fn strip_check(&mut self, slot: Slot<'_>) -> Option<()> {
         let (record, stored) = self.bytes.split_last_chunk::<CHECK_BYTES>()?;
         let (header, body) = record.split_first_chunk::<HEADER_BYTES>()?;
-        let [format, kind, count, 0, 0, 0, 0, 0, closed @ ..] = *header else { return None };
+        let [format, kind, count, 0, a, b, c, d, instants @ ..] = *header else { return None };
+        let moved_to = u32::from_le_bytes([a, b, c, d]);
+        let (instants, _) = instants.as_chunks::<8>();
         let is_record = format == FORMAT
+            && (moved_to == 0 || (count == 0 && (SLOTS_MIN..=SLOTS_MAX).contains(&moved_to)))
             && kind == E::KIND
             && count <= ENTRIES_MAX
             && usize::from(count).checked_mul(E::BYTES)? == body.len()
-            && u64::from_le_bytes(closed) <= Timestamp::MAX.as_ms()
+            && instants.iter().all(|instant| u64::from_le_bytes(*instant) <= Timestamp::MAX.as_ms())
             && check(slot.seed(), record) == u64::from_le_bytes(*stored)
             && body.chunks_exact(E::BYTES).all(|entry| E::read(entry).is_some());
         let length = record.len();
@@ -229,8 +262,8 @@ pub(super) fn mix(state: u64, word: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::{HEADER_BYTES, Opened, Record};
-    use crate::dedup::entry::{EventEntry, FallbackEntry, Hold};
-    use crate::dedup::table::{MemoryTable, Slot};
+    use crate::dedup::entry::{EventEntry, FallbackEntry, Hold, State};
+    use crate::dedup::table::{MemoryTable, Part, Slot};
     use crate::event::EventId;
     use crate::time::Timestamp;
 
@@ -248,22 +281,24 @@ mod tests {
 
     #[test]
     fn an_entry_that_cannot_have_been_written_is_damage_though_the_check_is_right() {
-        let hold = Hold::pending(Timestamp::MAX);
+        let hold = Hold { state: State::Pending, until: Timestamp::MAX, receipt_key: 7 };
         let event = EventEntry { name: [1; 16], payload_check: [2; 8], hold };
-        let slot = Slot::Event(1);
+        let slot = Slot { scope: "sandbox/default", part: Part::Event { slots: 64, index: 1 } };
         assert!(passes(slot, &event, &[]));
         assert!(passes(slot, &event, &[(31, 2)]), "committed");
         assert!(!passes(slot, &event, &[(31, 0)]), "no such state");
-        assert!(!passes(slot, &event, &[(31, 3)]), "no such state");
-        assert!(!passes(slot, &event, &[(30, 1)]), "an instant after the end of time");
+        assert!(passes(slot, &event, &[(31, 3)]), "a duplicate");
+        assert!(!passes(slot, &event, &[(31, 4)]), "no such state");
+        assert!(passes(slot, &event, &[(30, 1)]), "another receipt key");
+        assert!(!passes(slot, &event, &[(29, 0xff)]), "an instant after the end of time");
 
         let event_id = EventId::new("e1").unwrap();
         let fallback =
-            FallbackEntry { name: [1; 16], owner: [2; 16], hold, window_until: Timestamp::MAX, event_id };
-        let slot = Slot::Fallback(1);
+            FallbackEntry { name: [1; 16], owner: [2; 16], hold, ts_event: Timestamp::MAX, event_id };
+        let slot = Slot { scope: "sandbox/default", part: Part::Fallback { slots: 64, index: 1 } };
         assert!(passes(slot, &fallback, &[]));
         assert!(!passes(slot, &fallback, &[(39, 9)]), "no such state");
-        assert!(!passes(slot, &fallback, &[(47, 1)]), "a window after the end of time");
+        assert!(!passes(slot, &fallback, &[(47, 1)]), "an event after the end of time");
         assert!(passes(slot, &fallback, &[(48, 128)]), "as long as an id may be");
         assert!(!passes(slot, &fallback, &[(48, 129)]), "longer");
         assert!(!passes(slot, &fallback, &[(55, 0x80)]), "longer than anything");

@@ -5,8 +5,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 
-use super::entry::{EventEntry, FallbackEntry, SourceEntry};
-use super::record::{Entry, record_bytes};
+use super::entry::{EventEntry, FallbackEntry, RateEntry, SizeEntry, SourceEntry};
+use super::record::{Entry, mix, record_bytes};
 use crate::store::{Fingerprint, SourceKey, StoreFault};
 
 /// A compare-and-swap table, such as Envoy's shared data: no expiry, no listing, and rivals that act between any two calls.
@@ -49,30 +49,53 @@ pub enum Swap {
     Conflict,
 }
 
-/// One slot of the table: the whole key space, four parts of fixed size.
+/// One slot of a scope's table.
 ///
-/// Displayed, it is the slot's key in a key-value store: `countersign/1/event/4711`, at most 24 ASCII characters and the
-/// partner's name. The size is not part of the key: a filter that is reloaded with another size goes on in the same
-/// memory, and forgets the events whose slot has moved.
+/// Displayed, it is the slot's key in a key-value store, such as `countersign/2/production/default/65536/event/4711`: at most
+/// 96 ASCII characters and the partner's name. The number of slots is part of the key, so that tables of two sizes stand side
+/// by side while the one is moved to the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Slot<'p> {
-    /// A ring of events; the index is less than [`TableSize::slots`].
-    Event(u32),
-    /// A ring of fallback identities; the index is less than a quarter of [`TableSize::slots`].
-    Fallback(u32),
+pub struct Slot<'s> {
+    /// Environment and name of the document, `production/default`. Nothing is shared between scopes.
+    pub scope: &'s str,
+    /// Which of the scope's slots.
+    pub part: Part<'s>,
+}
+
+/// The slots of one scope: a fixed number for each size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part<'s> {
+    /// The sizes in use, and since when.
+    Sizes,
+    /// A ring of events.
+    Event {
+        /// [`TableSize::slots`] of its table.
+        slots: u32,
+        /// Less than `slots`.
+        index: u32,
+    },
+    /// A ring of fallback identities.
+    Fallback {
+        /// [`TableSize::slots`] of its table.
+        slots: u32,
+        /// Less than a quarter of `slots`.
+        index: u32,
+    },
     /// The quota of the partner of this name. Partners are named in the configuration, so there are no more than those.
-    Rate(&'p str),
+    Rate(&'s str),
     /// A ring of sources with refusals; the index is less than [`SOURCE_SLOTS`].
     Source(u32),
 }
 
 impl fmt::Display for Slot<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Event(index) => write!(f, "countersign/1/event/{index}"),
-            Self::Fallback(index) => write!(f, "countersign/1/again/{index}"),
-            Self::Rate(partner) => write!(f, "countersign/1/quota/{partner}"),
-            Self::Source(index) => write!(f, "countersign/1/source/{index}"),
+        let scope = self.scope;
+        match self.part {
+            Part::Sizes => write!(f, "countersign/2/{scope}/sizes"),
+            Part::Event { slots, index } => write!(f, "countersign/2/{scope}/{slots}/event/{index}"),
+            Part::Fallback { slots, index } => write!(f, "countersign/2/{scope}/{slots}/again/{index}"),
+            Part::Rate(partner) => write!(f, "countersign/2/{scope}/quota/{partner}"),
+            Part::Source(index) => write!(f, "countersign/2/{scope}/source/{index}"),
         }
     }
 }
@@ -105,9 +128,9 @@ impl Default for TableSize {
 }
 
 impl TableSize {
-    /// Most bytes that the values of a table of this size take, without the partners' quotas (32 bytes each) and whatever
-    /// the host adds for a key. The default: 18.4 MB of events, 24.5 MB of fallback identities if they are used at all,
-    /// 0.6 MB of sources.
+    /// Most bytes that the values of a table of this size take, without the partners' quotas (40 bytes each), the record of the
+    /// sizes, and whatever the host adds for a key. The default: 18.9 MB of events, 24.6 MB of fallback identities if they are
+    /// used at all, 0.7 MB of sources.
     #[must_use]
     pub fn bytes_max(self) -> u64 {
         let parts = [
@@ -125,38 +148,30 @@ impl TableSize {
         usize::from(self.entries_per_slot.clamp(1, ENTRIES_MAX))
     }
 
-    pub(super) fn event_slot(self, fingerprint: &Fingerprint) -> Slot<'static> {
-        Slot::Event(index(fingerprint, self.event_slots()))
-    }
-
-    /// The event slot of any number, counted around the end of the table.
-    pub(super) fn event_slot_at(self, number: u32) -> Slot<'static> {
-        Slot::Event(number.checked_rem(self.event_slots()).unwrap_or(0))
-    }
-
-    pub(super) fn fallback_slot(self, fingerprint: &Fingerprint) -> Slot<'static> {
-        Slot::Fallback(index(fingerprint, self.fallback_slots()))
-    }
-
-    fn event_slots(self) -> u32 {
+    pub(super) fn event_slots(self) -> u32 {
         self.slots.clamp(SLOTS_MIN, SLOTS_MAX)
     }
 
     fn fallback_slots(self) -> u32 {
-        self.event_slots().div_ceil(4)
+        fallback_slots(self.event_slots())
     }
 }
 
+/// Slots for fallback identities, of a table with so many for events.
+pub(super) const fn fallback_slots(slots: u32) -> u32 {
+    slots.div_ceil(4)
+}
+
 /// The slot of a source. The spread needs no secret: a source that fills a ring has paid a refusal for each place in it.
-pub(super) fn source_slot(source: SourceKey) -> Slot<'static> {
+pub(super) fn source_part(source: SourceKey) -> Part<'static> {
     // The multiplier is 2⁶⁴ divided by the golden ratio: neighbouring networks are spread over all slots.
     let spread = u64::from_be_bytes(*source.as_bytes()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let [a, b, c, d, ..] = spread.to_be_bytes();
-    Slot::Source(u32::from_be_bytes([a, b, c, d]).checked_rem(SOURCE_SLOTS).unwrap_or(0))
+    Part::Source(u32::from_be_bytes([a, b, c, d]).checked_rem(SOURCE_SLOTS).unwrap_or(0))
 }
 
-/// The index of a fingerprint. It is the start of a SHA-256, so any part of it is spread evenly.
-fn index(fingerprint: &Fingerprint, slots: u32) -> u32 {
+/// The place of a fingerprint among so many slots. It is the start of a SHA-256, so any part of it is spread evenly.
+pub(super) fn index(fingerprint: &Fingerprint, slots: u32) -> u32 {
     let [a, b, c, d, ..] = *fingerprint;
     u32::from_be_bytes([a, b, c, d]).checked_rem(slots).unwrap_or(0)
 }
@@ -224,22 +239,17 @@ impl Table for MemoryTable {
 }
 
 impl Slot<'_> {
-    /// Seeds the record's check, so that a record that strayed into another slot does not pass there.
+    /// Seeds the record's check, so that a record that strayed from another slot or another scope does not pass here.
     pub(super) fn seed(self) -> u64 {
-        match self {
-            Self::Event(index) => seed(EventEntry::KIND, index),
-            Self::Fallback(index) => seed(FallbackEntry::KIND, index),
-            Self::Source(index) => seed(SourceEntry::KIND, index),
-            Self::Rate(partner) => {
-                partner.bytes().fold(seed(super::entry::RateEntry::KIND, 0), |seed, byte| {
-                    super::record::mix(seed, byte.into())
-                })
-            }
-        }
+        let (kind, slots, index, name) = match self.part {
+            Part::Sizes => (SizeEntry::KIND, 0, 0, ""),
+            Part::Event { slots, index } => (EventEntry::KIND, slots, index, ""),
+            Part::Fallback { slots, index } => (FallbackEntry::KIND, slots, index, ""),
+            Part::Source(index) => (SourceEntry::KIND, 0, index, ""),
+            Part::Rate(partner) => (RateEntry::KIND, 0, 0, partner),
+        };
+        let place = (u64::from(slots) << 32) | u64::from(index);
+        let text = self.scope.bytes().chain([0, kind]).chain(name.bytes());
+        text.fold(place, |seed, byte| mix(seed, byte.into()))
     }
-}
-
-fn seed(kind: u8, index: u32) -> u64 {
-    let [a, b, c, d] = index.to_le_bytes();
-    u64::from_le_bytes([a, b, c, d, kind, 0, 0, 0])
 }

@@ -22,7 +22,7 @@ pub const OTHERS: &str = "*";
 /// Longest document in bytes.
 pub const DOCUMENT_BYTES_MAX: usize = 4_194_304;
 
-const LIMITS: ReadLimits = ReadLimits { depth_max: 16, nodes_max: 262_144 };
+const LIMITS: ReadLimits = ReadLimits { nodes_max: 262_144, ..ReadLimits::POSTBACK };
 
 /// Reads a document.
 ///
@@ -144,6 +144,14 @@ impl<'de, 'd> Deserializer<'de> for Node<'_, 'd> {
         }
     }
 
+    fn deserialize_bool<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Refusal> {
+        let Some(Value::Bool(value)) = self.value else {
+            self.wrong("true or false");
+            return visitor.visit_bool(false);
+        };
+        visitor.visit_bool(value)
+    }
+
     fn deserialize_str<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Refusal> {
         visitor.visit_string(self.text("a string").unwrap_or_default())
     }
@@ -230,7 +238,7 @@ impl<'de, 'd> Deserializer<'de> for Node<'_, 'd> {
     }
 
     serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct newtype_struct tuple
+        i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct newtype_struct tuple
         tuple_struct identifier
     }
 }

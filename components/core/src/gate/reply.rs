@@ -1,76 +1,66 @@
 //! How an answer is written: status, header fields and body. One place, so that every host sends the same bytes.
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Write;
 
+use super::reject::{More, RETRY_AFTER_FAILURE_MS, Reject};
 use crate::event::{EventId, EventRejects};
-use crate::json::Malformed;
 use crate::outcome::{Code, Facts, Reply, push_string};
 use crate::rate::Quota;
 use crate::receipt::Receipt;
+use crate::text::Text;
 use crate::time::Timestamp;
-
-/// Advice for a retry after a failure of ours: long enough for a store to come back, short enough for a sender's patience.
-pub(super) const RETRY_AFTER_FAILURE_MS: u64 = 5_000;
 
 /// Room for the header fields of most replies, so that their list is allocated once.
 const FIELDS: usize = 6;
 /// Room for a quota's text, likewise.
 const QUOTA_BYTES: usize = 48;
 
-/// What a refusal says beyond its code.
-#[derive(Debug, Default)]
-pub(super) enum More<'m> {
-    /// Nothing.
-    #[default]
-    Nothing,
-    /// When to come again.
-    RetryAfter { milliseconds: u64, quota: Option<Quota> },
-    /// Where the payload stops being JSON.
-    Malformed(&'m Malformed),
-    /// What is wrong with the event.
-    Faults { faults: &'m EventRejects, now: Timestamp },
-    /// How far the sender's clock is off: its instant minus ours.
-    Skew { milliseconds: i64, now: Timestamp },
-    /// What was to be signed: the sandbox shows it, production never does.
-    StringToSign(&'m [u8]),
-    /// A hint that is more to the point than the code's own.
-    Hint(&'static str),
-}
-
 /// A refusal or a failure: the source's body (§14.2), which is also an RFC 9457 problem.
-pub(super) fn refusal(facts: Facts, status: u16, more: &More<'_>) -> Reply {
+pub(super) fn refusal(reject: Reject, documentation_url: &str, now: Timestamp) -> Reply {
+    let Reject { facts, more, hint, status, not_accepted } = reject;
     let code = facts.code;
+    let status = status.unwrap_or(code.status());
     let mut body = Object::new();
     body.text("error", code.as_str());
-    body.text("hint", if let More::Hint(hint) = more { hint } else { code.hint() });
-    body.text_of("type", format_args!("docs/rejects.md#{}", code.metric()));
+    body.text("hint", hint.unwrap_or(code.hint()));
+    body.text_of("type", format_args!("{documentation_url}#{}", code.metric()));
     body.text("title", code.as_str());
     body.number("status", status.into());
+    if code.tells_detail() {
+        body.text("detail", facts.detail);
+    }
     let mut headers = Vec::with_capacity(FIELDS);
     match more {
-        More::Nothing | More::Hint(_) => {}
-        More::RetryAfter { milliseconds, quota } => {
-            let seconds = seconds_up(*milliseconds);
-            headers.push(("retry-after", seconds.to_string()));
+        More::Nothing => {}
+        More::RetryAfter(milliseconds) => retry_after(&mut headers, milliseconds),
+        More::Quota(milliseconds, quota) => {
+            retry_after(&mut headers, milliseconds);
             // Both speak of the same moment, as the draft asks.
-            push_quota(&mut headers, quota.map(|quota| Quota { reset_seconds: seconds, ..quota }));
+            push_quota(&mut headers, Some(Quota { reset_seconds: seconds_up(milliseconds), ..quota }));
         }
         More::Malformed(malformed) => {
             body.number("offset", i64::try_from(malformed.offset).unwrap_or(i64::MAX));
-            body.text("detail", malformed.problem.as_str());
         }
-        More::Faults { faults, now } => {
-            body.faults(faults);
-            if let Some(milliseconds) = faults.skew_ms() {
-                tell_skew(&mut headers, &mut body, milliseconds, *now);
+        More::Event(rejects) => {
+            body.rejects(&rejects);
+            if let Some(milliseconds) = rejects.skew_ms() {
+                tell_skew(&mut headers, &mut body, milliseconds, now);
             }
         }
-        More::Skew { milliseconds, now } => tell_skew(&mut headers, &mut body, *milliseconds, *now),
+        More::Skew(milliseconds) => tell_skew(&mut headers, &mut body, milliseconds, now),
+        More::TsEventMin(earliest) => body.text("ts_event_min", earliest.write_rfc3339().as_str()),
         More::StringToSign(bytes) => {
-            body.text("string_to_sign", core::str::from_utf8(bytes).unwrap_or("(not UTF-8)"));
+            body.text("string_to_sign", core::str::from_utf8(&bytes).unwrap_or("(not UTF-8)"));
         }
+    }
+    if status == 503 && !headers.iter().any(|(name, _)| *name == "retry-after") {
+        retry_after(&mut headers, RETRY_AFTER_FAILURE_MS);
+    }
+    if let Some(event_id) = not_accepted {
+        headers.push(("x-countersign-not-accepted", event_id.as_str().to_string()));
     }
     match code {
         Code::MethodNotAllowed => headers.push(("allow", "POST".to_string())),
@@ -95,6 +85,7 @@ pub(super) fn refusal(facts: Facts, status: u16, more: &More<'_>) -> Reply {
         | Code::EventInvalid
         | Code::ClickIdInvalid
         | Code::RateLimited
+        | Code::EventTooOld
         | Code::EventIdReused
         | Code::InFlight
         | Code::UpstreamUnavailable
@@ -107,29 +98,36 @@ pub(super) fn refusal(facts: Facts, status: u16, more: &More<'_>) -> Reply {
     finish(facts, status, "application/problem+json", headers, body)
 }
 
-/// The event is durable: the source's body (§14.1) and the receipt, or the id of the event that it duplicates.
-pub(super) fn success(
-    facts: Facts,
-    receipt: Option<&Receipt>,
-    duplicate_of: Option<&EventId>,
-    quota: Option<Quota>,
-) -> Reply {
-    let replayed = facts.code != Code::Accepted;
-    let mut body = Object::new();
-    body.text("status", "ok");
-    body.boolean("idempotent", replayed);
-    if let Some(receipt) = receipt {
-        body.text("receipt", receipt.as_str());
-    }
-    if let Some(original) = duplicate_of {
-        body.text("duplicate_of", original.as_str());
-    }
+/// The event is durable, accepted now or before: the source's body (§14.1) and the receipt.
+pub(super) fn accepted(facts: Facts, code: Code, receipt: &Receipt, quota: Option<Quota>) -> Box<Reply> {
+    let replayed = code != Code::Accepted;
     let mut headers = Vec::with_capacity(FIELDS);
     if replayed {
         headers.push(("idempotent-replayed", "true".to_string()));
     }
     push_quota(&mut headers, quota);
-    finish(facts, 200, "application/json", headers, body)
+    let mut body = Object::new();
+    body.text("status", "ok");
+    body.boolean("idempotent", replayed);
+    body.text("receipt", receipt.as_str());
+    Box::new(finish(Facts { code, ..facts }, 200, "application/json", headers, body))
+}
+
+/// Another event stands for this one (source §8). What was not stored has no receipt. `original` is that other event, where it is
+/// known; the field of the same name lets a filter in front pass the verdict on.
+pub(super) fn fallback_duplicate(facts: Facts, original: Option<&EventId>) -> Box<Reply> {
+    let mut headers = Vec::with_capacity(FIELDS);
+    headers.push(("idempotent-replayed", "true".to_string()));
+    headers.push(("x-countersign-duplicate-of", original.map_or("", Text::as_str).to_string()));
+    let mut body = Object::new();
+    body.text("status", "ok");
+    body.boolean("idempotent", true);
+    match original {
+        Some(original) => body.text("duplicate_of", original.as_str()),
+        None => body.null("duplicate_of"),
+    }
+    let facts = Facts { code: Code::FallbackDuplicate, ..facts };
+    Box::new(finish(facts, 200, "application/json", headers, body))
 }
 
 fn finish(
@@ -143,6 +141,9 @@ fn finish(
     headers.push(("content-type", content_type.to_string()));
     headers.push(("content-length", body.len().to_string()));
     headers.push(("cache-control", "no-store".to_string()));
+    if !facts.request_id.is_empty() {
+        headers.push(("x-request-id", facts.request_id.as_str().to_string()));
+    }
     Reply { status, headers, body, facts }
 }
 
@@ -170,6 +171,10 @@ fn push_quota(headers: &mut Vec<(&'static str, String)>, quota: Option<Quota>) {
     let _written = write!(state, r#""partner";r={};t={}"#, quota.remaining, quota.reset_seconds);
     headers.push(("ratelimit-policy", policy));
     headers.push(("ratelimit", state));
+}
+
+fn retry_after(headers: &mut Vec<(&'static str, String)>, milliseconds: u64) {
+    headers.push(("retry-after", seconds_up(milliseconds).to_string()));
 }
 
 /// Seconds for `Retry-After`, rounded up and at least one: a sender that takes 0 at its word would spin.
@@ -211,15 +216,20 @@ impl Object {
         self.0.push_str(if value { "true" } else { "false" });
     }
 
-    fn faults(&mut self, faults: &EventRejects) {
+    fn null(&mut self, name: &str) {
+        self.name(name);
+        self.0.push_str("null");
+    }
+
+    fn rejects(&mut self, rejects: &EventRejects) {
         self.name("errors");
         let mut separator = '[';
-        for fault in faults.list() {
+        for reject in rejects.list() {
             self.0.push(separator);
             separator = ',';
             let mut item = Self(String::new());
-            item.text("pointer", fault.pointer);
-            item.text("detail", fault.problem);
+            item.text("pointer", reject.pointer);
+            item.text("detail", reject.problem);
             self.0.push_str(&item.finish());
         }
         self.0.push_str(if separator == '[' { "[]" } else { "]" });

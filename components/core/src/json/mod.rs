@@ -10,12 +10,14 @@
 
 mod number;
 mod read;
+mod skim;
 mod text;
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
 pub use read::read;
+pub use skim::{SKIM_DEPTH_MAX, SkimProblem, members};
 
 pub(crate) use number::Decimal;
 pub(crate) use text::Piece;
@@ -40,13 +42,32 @@ pub struct ReadLimits {
     pub depth_max: usize,
     /// Values and member names together, containers included: `{"a":[1]}` has 4.
     pub nodes_max: usize,
+    /// Which numbers are read.
+    pub numbers: Numbers,
+}
+
+/// Which numbers are read. Their syntax is that of RFC 8259 in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numbers {
+    /// Only those whose value is that of the shortest text of their double, as RFC 8785 §3.2.2.3 needs it.
+    Exact,
+    /// All. One that is not exact is its own canonical form, digit for digit.
+    ///
+    /// # Security
+    /// Were it written as its double, two payloads that differ in such a number would have one hash: the second would be answered
+    /// as a repeat of the first, with a receipt for a payload that was never looked at. No exact number is written like one that is not,
+    /// because equal texts have equal values.
+    AsWritten,
 }
 
 impl ReadLimits {
     /// What a postback may have (source §4 needs a depth of 1 and some thirty nodes).
-    pub const POSTBACK: Self = Self { depth_max: 16, nodes_max: 4096 };
+    pub const POSTBACK: Self = Self { depth_max: 16, nodes_max: 4096, numbers: Numbers::Exact };
+    /// The same for a postback whose signature covers the body's bytes, and for whatever the gate has let pass: numbers need not be exact.
+    pub const BYTES_SIGNED: Self = Self { numbers: Numbers::AsWritten, ..Self::POSTBACK };
     /// No limit but the memory; for trusted input, benches and tests.
-    pub const UNBOUNDED: Self = Self { depth_max: usize::MAX, nodes_max: usize::MAX };
+    pub const UNBOUNDED: Self =
+        Self { depth_max: usize::MAX, nodes_max: usize::MAX, numbers: Numbers::Exact };
 }
 
 /// Why and where a document was refused.
@@ -105,8 +126,10 @@ problems! {
     Noncharacter = "noncharacters are not allowed";
     /// Not a number as RFC 8259 writes them.
     NumberSyntax = "this is not a JSON number";
-    /// The number's decimal value is not that of the double it becomes (RFC 8785 §3.2.2.3).
-    NumberInexact = "the number is not exactly representable: use fewer digits";
+    /// The number's value is not that of the shortest text of its double (RFC 8785 §3.2.2.3).
+    NumberInexact = "the number has more digits than a double keeps";
+    /// The same of an integer. Most are ids.
+    IntegerInexact = "the integer has more digits than a double keeps: it is beyond 2^53";
     /// The object has this member already.
     DuplicateMember = "the object has a member of this name already";
     /// More containers inside one another than [`ReadLimits::depth_max`].
@@ -115,6 +138,36 @@ problems! {
     TooManyValues = "there are too many values";
     /// More than 4 GiB.
     TooLong = "the document is too long";
+}
+
+impl Problem {
+    /// What the sender can do about it, where that is more than to mend its JSON; public text.
+    #[must_use]
+    pub const fn remedy(self) -> Option<&'static str> {
+        match self {
+            Self::NumberInexact => Some(
+                "send the shortest form of a number: 19.9, not 19.899999999999999 (PHP: serialize_precision = -1)",
+            ),
+            Self::IntegerInexact => Some("send ids as text: \"281674916028284931\", with quotes"),
+            Self::EndOfInput
+            | Self::ByteOrderMark
+            | Self::ValueExpected
+            | Self::NameExpected
+            | Self::ColonExpected
+            | Self::CommaExpected
+            | Self::TrailingData
+            | Self::NotUtf8
+            | Self::ControlCharacter
+            | Self::UnknownEscape
+            | Self::LoneSurrogate
+            | Self::Noncharacter
+            | Self::NumberSyntax
+            | Self::DuplicateMember
+            | Self::TooDeep
+            | Self::TooManyValues
+            | Self::TooLong => None,
+        }
+    }
 }
 
 /// A document that was read: every value in it is well formed.
@@ -302,7 +355,13 @@ impl<'d> Number<'d> {
         core::str::from_utf8(self.literal).unwrap_or("0")
     }
 
-    /// The number as a double. Nothing is lost: what a double cannot hold exactly was refused.
+    /// Whether its value is that of the shortest text of its double; always so where [`Numbers::Exact`] were read.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        number::is_exact(self.literal)
+    }
+
+    /// The number as a double. Nothing is lost where it [is exact](Self::is_exact).
     #[must_use]
     pub fn to_f64(&self) -> f64 {
         self.literal().parse().unwrap_or(0.0)

@@ -5,7 +5,7 @@
 
 use core::fmt::Write;
 
-use super::{Malformed, Problem, Text};
+use super::{Malformed, Numbers, Problem, Text};
 
 /// Where a number ends and what its canonical form is.
 pub(super) struct Scan {
@@ -19,7 +19,7 @@ const EXACT_DIGITS: u32 = 15;
 
 /// Reads the number that starts at `start` with a minus or a digit.
 #[inline]
-pub(super) fn scan(bytes: &[u8], start: usize) -> Result<Scan, Malformed> {
+pub(super) fn scan(bytes: &[u8], start: usize, numbers: Numbers) -> Result<Scan, Malformed> {
     let byte = |at: usize| bytes.get(at).copied();
     let whole = if byte(start) == Some(b'-') { start.wrapping_add(1) } else { start };
     let point = match byte(whole) {
@@ -62,11 +62,26 @@ pub(super) fn scan(bytes: &[u8], start: usize) -> Result<Scan, Malformed> {
     // One position may be the point: one digit too few for the short way costs time only.
     if plain_end == 0 || plain_end.wrapping_sub(whole) > super::wide(EXACT_DIGITS) {
         plain_end = 0;
-        if !bytes.get(start..end).is_some_and(is_exact) {
-            return Err(Malformed { offset: start, problem: Problem::NumberInexact });
+        let literal = bytes.get(start..end).unwrap_or_default();
+        if !is_exact(literal) {
+            match numbers {
+                Numbers::Exact => return Err(Malformed { offset: start, problem: inexact(literal) }),
+                // All of it is kept: no shorter form has its value.
+                Numbers::AsWritten => plain_end = end,
+            }
         }
     }
     Ok(Scan { end, plain_end })
+}
+
+/// What is wrong with a number that no double holds: an integer is nearly always an id, anything else a float.
+#[cold]
+fn inexact(literal: &[u8]) -> Problem {
+    if literal.iter().all(|byte| matches!(byte, b'-' | b'0'..=b'9')) {
+        Problem::IntegerInexact
+    } else {
+        Problem::NumberInexact
+    }
 }
 
 #[cold]
@@ -84,7 +99,7 @@ fn skip_digits(bytes: &[u8], mut at: usize) -> usize {
 }
 
 /// Whether the nearest double, written as ECMAScript does, has the literal's very value.
-fn is_exact(literal: &[u8]) -> bool {
+pub(super) fn is_exact(literal: &[u8]) -> bool {
     let Some(decimal) = Decimal::read(literal) else { return false };
     // Zero has no digits, and is exact.
     let digits = decimal.coefficient.checked_ilog10().map_or(0, |last| last.saturating_add(1));
@@ -160,14 +175,25 @@ impl Decimal {
         else {
             return false;
         };
-        // Of two that are as short and as near, ECMAScript takes the even one; `{:e}` takes the larger one.
-        let middle = |coefficient| self.is_middle(coefficient, double);
+        // Of two that are as short and as near, ECMAScript takes the even one, where both come back as this double. Next to a
+        // power of two they need not: the doubles below it are twice as dense, so that only the larger one may come back.
         let tenfold = self.coefficient.saturating_mul(10);
-        if middle(tenfold.saturating_add(5)) || middle(tenfold.saturating_sub(5)) {
-            return self.coefficient.is_multiple_of(2)
-                && shortest.coefficient.checked_ilog10() == self.coefficient.checked_ilog10();
-        }
-        shortest.coefficient == self.coefficient && shortest.exponent == self.exponent
+        let sibling = if self.is_middle(tenfold.saturating_add(5), double) {
+            self.coefficient.saturating_add(1)
+        } else if self.is_middle(tenfold.saturating_sub(5), double) {
+            self.coefficient.saturating_sub(1)
+        } else {
+            return shortest.coefficient == self.coefficient && shortest.exponent == self.exponent;
+        };
+        let is_as_short = shortest.coefficient.checked_ilog10() == self.coefficient.checked_ilog10();
+        is_as_short && (self.coefficient.is_multiple_of(2) || !self.comes_back(sibling, 0, double))
+    }
+
+    /// Whether `coefficient` × 10^(`self.exponent` + `shift`) is read as `double`.
+    fn comes_back(self, coefficient: u64, shift: i64, double: f64) -> bool {
+        let mut text = Text::<48>::EMPTY;
+        write!(text, "{coefficient}e{}", self.exponent.saturating_add(shift)).is_ok()
+            && parse(text.as_str().as_bytes()).is_some_and(|read| read.to_bits() == double.to_bits())
     }
 
     /// Whether `double` is exactly `coefficient`, an odd number, × 10^(`self.exponent` − 1).
@@ -182,10 +208,8 @@ impl Decimal {
             }
             None => None,
         };
-        let mut text = Text::<48>::EMPTY;
         significand.is_some_and(|significand| significand < 1 << 53)
-            && write!(text, "{coefficient}e{power}").is_ok()
-            && parse(text.as_str().as_bytes()).is_some_and(|middle| middle.to_bits() == double.to_bits())
+            && self.comes_back(coefficient, -1, double)
     }
 
     /// The number as ECMAScript's `Number::toString` writes it (RFC 8785 §3.2.2.3).

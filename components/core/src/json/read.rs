@@ -98,7 +98,7 @@ impl Reader<'_> {
                 self.push(start, Kind::Text { escapes: text.escapes, next: NONE })?;
             }
             Some(b'-' | b'0'..=b'9') => {
-                let number = number::scan(self.bytes, start)?;
+                let number = number::scan(self.bytes, start, self.limits.numbers)?;
                 self.at = number.end;
                 self.frame.canonical &= number.plain_end == number.end;
                 self.push(start, Kind::Number { plain_end: narrow(number.plain_end) })?;

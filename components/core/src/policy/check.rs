@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use crate::document::{ConfigErrors, Path, Whole};
 use crate::time::Timestamp;
+use crate::token::KEY_ID_BYTES_MAX as TOKEN_KEY_ID_BYTES_MAX;
 use crate::validity::Validity;
 
 /// Longest id of a key in bytes.
@@ -33,7 +34,7 @@ pub fn count(errors: &mut ConfigErrors, path: &Path<'_>, count: usize, max: usiz
     }
 }
 
-/// The id of a key, not yet among `taken`.
+/// The id of a key that the operator names, not yet among `taken`. It stands in metrics as it is.
 pub(super) fn key_id(
     errors: &mut ConfigErrors,
     path: &Path<'_>,
@@ -50,8 +51,34 @@ pub(super) fn key_id(
         );
         return None;
     }
+    not_taken(errors, &path, id, taken)
+}
+
+/// The id of a token's key, not yet among `taken`. The identity provider names it, and a `kid` is any text (RFC 7515 §4.1.4); metrics
+/// have it in the form of [`crate::text::label`].
+pub(super) fn token_key_id(
+    errors: &mut ConfigErrors,
+    path: &Path<'_>,
+    id: &str,
+    taken: &mut Vec<Arc<str>>,
+) -> Option<Arc<str>> {
+    let path = path.member("id");
+    if !(1..=TOKEN_KEY_ID_BYTES_MAX).contains(&id.len()) || id.contains(char::is_control) {
+        let remedy = format!("write 1 to {TOKEN_KEY_ID_BYTES_MAX} bytes without control characters");
+        errors.add(&path, "is not an id", remedy);
+        return None;
+    }
+    not_taken(errors, &path, id, taken)
+}
+
+fn not_taken(
+    errors: &mut ConfigErrors,
+    path: &Path<'_>,
+    id: &str,
+    taken: &mut Vec<Arc<str>>,
+) -> Option<Arc<str>> {
     if taken.iter().any(|other| **other == *id) {
-        errors.add(&path, format!("is {id:?}, as another key's"), "give each key an id of its own");
+        errors.add(path, format!("is {id:?}, as another key's"), "give each key an id of its own");
         return None;
     }
     let id: Arc<str> = Arc::from(id);

@@ -2,30 +2,34 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::check::{count, key_id, whole};
-use super::secret::{Encoding, Secrets};
-use super::{ClickPolicy, Dedup, Partner, Policy, RequestLimits, partner, sandbox};
-use crate::click::ClickKey;
+use super::check::{count, is_visible, whole};
+use super::keys::{self, Asked};
+use super::secret::{Secrets, names_asked_for};
+use super::{ClickPolicy, DOCUMENTATION_URL, Dedup, Partner, Policy, RequestLimits, partner, sandbox};
+use crate::click::{ClickKey, ClickSecret};
 use crate::dedup::TableSize;
 use crate::document::{
     self as written, ClickVerify, ConfigError, ConfigErrors, Configuration, Environment, Path,
 };
+use crate::keys::{KEYS_MAX, KEYS_VALID_MAX, Key};
 use crate::rate::Rate;
-use crate::receipt::MacKey;
+use crate::receipt::{MacKey, ReceiptKeys, ReceiptSecret};
 use crate::source::Cidr;
+use crate::validity::Validity;
 
 /// Most partners of one document.
 pub const PARTNERS_MAX: usize = 1_000;
 /// Most proxies that are trusted.
 pub const TRUSTED_PROXIES_MAX: usize = 64;
-/// Most keys of click ids.
-pub const CLICK_KEYS_MAX: usize = 8;
 
+/// Longest `documentation_url` in bytes.
+const DOCUMENTATION_URL_BYTES_MAX: usize = 512;
 const DAY_MS: u64 = 86_400_000;
 
 impl Policy {
@@ -57,22 +61,25 @@ impl Policy {
         }
     }
 
-    /// The name of every secret that [`Policy::compile`] will ask for, in the order of the document.
+    /// The name of every secret that [`Policy::compile`] will ask for, in the order of the document. A sealed secret is not asked
+    /// for; the first one needs the seal keys, of which the host may lack the old one.
     ///
     /// # Errors
     /// Every mistake in the size of the document.
     pub fn secret_names(json: &str) -> Result<Vec<String>, Vec<ConfigError>> {
         let document: Configuration = written::read(json)?;
-        let macs = [&document.receipt, &document.attestation];
         let click_keys = document.click_id.iter().flat_map(|click_id| click_id.keys.iter().flatten());
         let mut secrets: Vec<_> = click_keys.map(|key| &key.secret).collect();
-        secrets.extend(macs.into_iter().flatten().map(|mac| &mac.secret));
+        for keys in [&document.receipt, &document.attestation].into_iter().flatten() {
+            secrets.extend(&keys.secret);
+            secrets.extend(keys.keys.iter().flatten().map(|key| &key.secret));
+        }
         for partner in document.partners.iter().flat_map(BTreeMap::values) {
             secrets.extend(partner.signature.keys.iter().map(|key| &key.secret));
             let token_keys = partner.token.iter().flat_map(|token| token.keys.iter().flatten());
             secrets.extend(token_keys.filter_map(|key| key.secret.as_ref()));
         }
-        Ok(secrets.into_iter().map(|secret| secret.name.clone()).collect())
+        Ok(names_asked_for(document.environment, secrets))
     }
 }
 
@@ -93,26 +100,54 @@ impl Compiler<'_, '_> {
         if document.version.get().is_none() {
             self.errors.add(&root.member("version"), "is no version that this program reads", "write 1");
         }
+        let documentation_url = self.documentation_url(document.documentation_url.as_deref());
         let (limits, ts_event_future_ms_max) = self.limits(document.limits.unwrap_or_default());
         let trusted_proxies = self.trusted_proxies(document.trusted_proxies.as_deref().unwrap_or_default());
         let dedup = self.dedup(document.dedup.unwrap_or_default());
         let click_id = self.click_id(document.click_id.as_ref());
-        let receipt = self.mac("receipt", document.receipt.as_ref(), sandbox::RECEIPT_SECRET);
-        let attestation = self.mac("attestation", document.attestation.as_ref(), sandbox::ATTESTATION_SECRET);
-        let retention_ms = dedup.as_ref().map(|dedup| dedup.retention_ms);
-        let partners = self.partners(document, &partner::Common { ts_event_future_ms_max, retention_ms })?;
+        let receipt = self.receipt(document.receipt.as_ref());
+        let attestation = self.attestation(document.attestation.as_ref());
+        let scope = self.scope(document.name.as_deref());
+        let common = partner::Common {
+            ts_event_future_ms_max,
+            retention_ms: dedup.as_ref().map(|dedup| dedup.retention_ms),
+            upstream_is_idempotent: document.upstream.and_then(|upstream| upstream.idempotent).unwrap_or(
+                match self.environment {
+                    Environment::Sandbox => true,
+                    Environment::Production => false,
+                },
+            ),
+        };
+        let partners = self.partners(document, &common)?;
         Some(Policy {
             environment: self.environment,
+            documentation_url,
+            scope: scope?,
+            upstream_is_idempotent: common.upstream_is_idempotent,
             limits: limits?,
             trusted_proxies,
             dedup: dedup?,
             click_id: click_id?,
-            receipt: receipt?,
+            receipt: Arc::new(receipt?),
             attestation: attestation?,
             partners,
             issuers: self.issuers,
             opaque_tokens: self.opaque_tokens,
         })
+    }
+
+    fn scope(&mut self, name: Option<&str>) -> Option<Arc<str>> {
+        let name = name.unwrap_or("default");
+        if !partner::is_name(name) {
+            let remedy = "write 1 to 64 of a-z, 0-9, _ and -, or leave it out for \"default\"";
+            self.errors.add(&Path::Root.member("name"), "is no name of a scope", remedy);
+            return None;
+        }
+        let environment = match self.environment {
+            Environment::Sandbox => "sandbox/",
+            Environment::Production => "production/",
+        };
+        Some(Arc::from([environment, name].concat()))
     }
 
     fn limits(&mut self, limits: written::Limits) -> (Option<RequestLimits>, u64) {
@@ -127,6 +162,23 @@ impl Compiler<'_, '_> {
         let limits =
             limits.map(|(body_bytes_max, source_refusals)| RequestLimits { body_bytes_max, source_refusals });
         (limits, u64::from(future).saturating_mul(1_000))
+    }
+
+    fn documentation_url(&mut self, url: Option<&str>) -> Arc<str> {
+        let Some(url) = url else { return Arc::from(DOCUMENTATION_URL) };
+        let schemes: &[&str] = match self.environment {
+            Environment::Production => &["https://"],
+            Environment::Sandbox => &["https://", "http://"],
+        };
+        let has_host =
+            schemes.iter().filter_map(|scheme| url.strip_prefix(scheme)).any(|rest| !rest.is_empty());
+        if !has_host || !is_visible(url, DOCUMENTATION_URL_BYTES_MAX) || url.contains(['#', '"', '\\']) {
+            let remedy = format!(
+                "write an absolute https: URL of at most {DOCUMENTATION_URL_BYTES_MAX} visible ASCII characters without #"
+            );
+            self.errors.add(&Path::Root.member("documentation_url"), "is not such a URL", remedy);
+        }
+        Arc::from(url)
     }
 
     pub(super) fn trusted_proxies(&mut self, proxies: &[String]) -> Vec<Cidr> {
@@ -167,30 +219,56 @@ impl Compiler<'_, '_> {
         let verify = click_id.verify.unwrap_or(ClickVerify::Require);
         let path = path.member("keys");
         let written = click_id.keys.as_deref().unwrap_or_default();
-        count(self.errors, &path, written.len(), CLICK_KEYS_MAX);
         if written.is_empty() && verify != ClickVerify::Off {
             let remedy = "write a key, or \"verify\": \"off\" where another tracker mints the click ids";
             self.errors.add(&path, "has no key to verify with", remedy);
         }
-        let mut ids = Vec::new();
-        let mut keys = Vec::new();
-        for (index, key) in written.iter().enumerate() {
-            let path = path.element(index);
-            let id = key_id(self.errors, &path, &key.id, &mut ids);
-            let secret = self.secrets.take(self.errors, &path, &key.secret, Encoding::Text);
-            keys.extend(id.zip(secret).map(|(id, secret)| ClickKey::new(id, &secret)));
-        }
+        let keys = keys::keys(self.errors, &mut self.secrets, &path, written, Asked::OURS);
+        let keys = keys.into_iter().map(|key| key.prepared(|secret| ClickSecret::new(&secret))).collect();
         Some(ClickPolicy { keys, verify })
     }
 
-    fn mac(&mut self, name: &str, mac: Option<&written::Mac>, published: &str) -> Option<MacKey> {
-        let path = Path::Root.member(name);
-        let Some(mac) = mac else {
-            self.published_only_in_sandbox(&path, "write { \"secret\": { \"name\": … } }")?;
-            return Some(MacKey::new(published.as_bytes()));
+    fn receipt(&mut self, written: Option<&written::Keys>) -> Option<ReceiptKeys> {
+        let path = Path::Root.member("receipt");
+        let keys = self.own_keys(&path, written, sandbox::RECEIPT_SECRET, KEYS_MAX)?;
+        let keys = keys.into_iter().map(|key| key.prepared(|secret| ReceiptSecret::new(&secret))).collect();
+        let keys = ReceiptKeys::new(keys).map_err(|(first, second)| {
+            let problem = format!("has the mark of keys[{first}], by chance (1 in 256)");
+            let remedy = "make another secret with `countersign keygen`; the mark says which key signs a receipt again";
+            self.errors.add(&path.member("keys").element(second).member("secret"), problem, remedy);
+        });
+        keys.ok()
+    }
+
+    /// The hop keys, under the names that metrics and logs show in place of a partner's key: `hop:` and the id.
+    fn attestation(&mut self, written: Option<&written::Keys>) -> Option<Vec<Key<MacKey>>> {
+        let path = Path::Root.member("attestation");
+        let keys = self.own_keys(&path, written, sandbox::ATTESTATION_SECRET, KEYS_VALID_MAX)?;
+        let hop = |key: Key<Vec<u8>>| {
+            let name = Arc::from(format!("hop:{}", key.id()));
+            key.named(name).prepared(|secret| MacKey::new(&secret))
         };
-        let secret = self.secrets.take(self.errors, &path, &mac.secret, Encoding::Text)?;
-        Some(MacKey::new(&secret))
+        Some(keys.into_iter().map(hop).collect())
+    }
+
+    /// The keys of one use; in the sandbox the published one where none are written.
+    fn own_keys(
+        &mut self,
+        path: &Path<'_>,
+        written: Option<&written::Keys>,
+        published: &str,
+        valid_max: usize,
+    ) -> Option<Vec<Key<Vec<u8>>>> {
+        let Some(written) = written else {
+            self.published_only_in_sandbox(path, "write { \"secret\": { \"name\": … } }")?;
+            let always = Validity { not_before: None, not_after: None };
+            return Some(vec![Key::with(Arc::from(sandbox::KEY_ID), published.as_bytes().to_vec(), always)]);
+        };
+        let asked = Asked { valid_max, ..Asked::OURS };
+        let secret = path.member("secret");
+        let lone = (&secret, written.secret.as_ref());
+        let list = written.keys.as_deref();
+        Some(keys::own_keys_asked(self.errors, &mut self.secrets, path, lone, list, asked))
     }
 
     /// A key that is left out is the published one, which production does not believe.
@@ -214,8 +292,11 @@ impl Compiler<'_, '_> {
         }
         match self.environment {
             Environment::Sandbox => {
-                partners
-                    .push(sandbox::partner(partner::rate(self.errors, &path, None)?, common.event_rules()));
+                partners.push(sandbox::partner(
+                    partner::rate(self.errors, &path, None)?,
+                    common.event_rules(),
+                    common.ts_event_past_ms_max(),
+                ));
             }
             Environment::Production if document.partners.as_ref().is_none_or(BTreeMap::is_empty) => {
                 self.errors.add(&path, "has no partner", "write { \"acme\": { \"signature\": … } }");

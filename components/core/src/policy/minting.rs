@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::compile::Compiler;
-use super::secret::Secrets;
+use super::secret::{Secrets, names_asked_for};
 use crate::click::ClickKey;
 use crate::document::{self as written, ConfigError, ConfigErrors, Configuration};
 use crate::source::Cidr;
@@ -14,7 +14,7 @@ use crate::source::Cidr;
 /// How click ids are minted, and from whom a client's address is believed.
 #[derive(Debug)]
 pub struct Minting {
-    /// The keys of click ids, the newest first; at most 8. Empty where another tracker mints them.
+    /// The keys of click ids; at most 8. [`crate::keys::current`] mints. Empty where another tracker mints them.
     pub keys: Vec<ClickKey>,
     /// Proxies whose `x-forwarded-for` is believed; at most 64.
     pub trusted_proxies: Vec<Cidr>,
@@ -56,7 +56,7 @@ impl Minting {
     /// Every mistake in the shape of the document.
     pub fn secret_names(json: &str) -> Result<Vec<String>, Vec<ConfigError>> {
         let document: Configuration = written::read(json)?;
-        let keys = document.click_id.into_iter().flat_map(|click_id| click_id.keys.unwrap_or_default());
-        Ok(keys.map(|key| key.secret.name).collect())
+        let keys = document.click_id.iter().flat_map(|click_id| click_id.keys.iter().flatten());
+        Ok(names_asked_for(document.environment, keys.map(|key| &key.secret)))
     }
 }

@@ -7,19 +7,21 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::check::{count, hex_32, is_visible, key_id, validity, whole};
+use super::check::{count, hex_32, is_visible, whole};
 use super::compile::Compiler;
+use super::keys::{self, Asked};
 use super::secret::Encoding;
 use super::{InFlightStatus, Partner, sandbox};
 use crate::document::{
     self as written, ConfigErrors, CustomAmount, FallbackWindow, Path, SignaturePlace, SignatureScheme,
     Whole, nearest,
 };
-use crate::event::{BUILT_IN, CustomEvent, EventName, EventRules, Presence};
+use crate::event::{CustomEvent, EventName, EventRules, EventType, Presence};
+use crate::keys::KEYS_VALID_MAX;
+
 use crate::rate::Rate;
-use crate::signature::{KEYS_MAX, KEYS_VALID_MAX, Place, Scheme, SignaturePolicy, SigningKey};
+use crate::signature::{Place, Scheme, SignaturePolicy, SigningKey, SigningSecret};
 use crate::source::{Cidr, CidrProblem, SourcePolicy};
-use crate::validity::Validity;
 
 /// Longest name of a partner in bytes.
 pub const PARTNER_NAME_BYTES_MAX: usize = 64;
@@ -54,6 +56,7 @@ pub(super) struct Common {
     pub(super) ts_event_future_ms_max: u64,
     /// `None` where the document's is wrong.
     pub(super) retention_ms: Option<u64>,
+    pub(super) upstream_is_idempotent: bool,
 }
 
 impl Compiler<'_, '_> {
@@ -64,9 +67,7 @@ impl Compiler<'_, '_> {
         partner: &written::Partner,
         common: &Common,
     ) -> Option<Partner> {
-        let allowed =
-            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
-        if !(1..=PARTNER_NAME_BYTES_MAX).contains(&name.len()) || !name.bytes().all(allowed) {
+        if !is_name(name) {
             let remedy = format!("name it with 1 to {PARTNER_NAME_BYTES_MAX} of a-z, 0-9, _ and -");
             self.errors.add(path, "is no name of a partner", remedy);
         }
@@ -82,6 +83,8 @@ impl Compiler<'_, '_> {
         let rate = rate(self.errors, &path.member("rate"), partner.rate);
         let in_flight_status =
             self.in_flight_status(&path.member("in_flight_status"), partner.in_flight_status);
+        let past = path.member("ts_event_past_seconds_max");
+        let ts_event_past_ms_max = self.ts_event_past(&past, partner.ts_event_past_seconds_max, common);
         let none = BTreeMap::new();
         let events = path.member("events");
         let (events, fallback_windows) =
@@ -93,6 +96,7 @@ impl Compiler<'_, '_> {
             source,
             rate: rate?,
             in_flight_status,
+            ts_event_past_ms_max,
             events,
             fallback_windows,
         })
@@ -173,7 +177,7 @@ impl Compiler<'_, '_> {
     fn signature_keys(
         &mut self,
         path: &Path<'_>,
-        written: &[written::SignatureKey],
+        written: &[written::Key],
         scheme: Scheme,
     ) -> Vec<SigningKey> {
         if written.is_empty() {
@@ -181,31 +185,13 @@ impl Compiler<'_, '_> {
                 "write { \"id\": …, \"secret\": { \"name\": … } }; no partner is without a signature";
             self.errors.add(path, "has no key", remedy);
         }
-        count(self.errors, path, written.len(), KEYS_MAX);
         let encoding = match scheme {
             Scheme::StandardWebhooks => Encoding::Webhook,
             Scheme::Jcs | Scheme::Raw => Encoding::Text,
         };
-        let (mut ids, mut keys, mut validities) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, key) in written.iter().enumerate() {
-            let path = path.element(index);
-            let id = key_id(self.errors, &path, &key.id, &mut ids);
-            let secret = self.secrets.take(self.errors, &path, &key.secret, encoding);
-            let validity = validity(self.errors, &path, key.not_before.as_deref(), key.not_after.as_deref());
-            validities.push(validity);
-            keys.extend(
-                id.zip(secret).map(|(id, secret)| {
-                    SigningKey::new(id, &secret, validity.not_before, validity.not_after)
-                }),
-            );
-        }
-        let overlap = Validity::most_at_once(validities.iter());
-        if overlap > KEYS_VALID_MAX {
-            let problem = format!("has {overlap} keys that are valid at once");
-            let remedy = format!("end old keys with \"not_after\"; at most {KEYS_VALID_MAX} may overlap");
-            self.errors.add(path, problem, remedy);
-        }
-        keys
+        let asked = Asked { encoding, valid_max: KEYS_VALID_MAX, without_gap: false };
+        let keys = keys::keys(self.errors, &mut self.secrets, path, written, asked);
+        keys.into_iter().map(|key| key.prepared(|secret| SigningSecret::new(&secret))).collect()
     }
 
     fn source(&mut self, path: &Path<'_>, source: &written::Source) -> SourcePolicy {
@@ -279,11 +265,11 @@ impl Compiler<'_, '_> {
         let mut windows = Vec::new();
         for (name, rule) in written {
             let path = path.member(name);
-            let is_built_in = BUILT_IN.contains(&name.as_str());
             let Some(event) = event_name(name) else {
                 self.errors.add(&path, "is no event type", "name it with 1 to 64 of a-z, 0-9 and _");
                 continue;
             };
+            let is_built_in = !matches!(EventType::named(event), EventType::Custom(_));
             match rule.custom {
                 Some(_) if is_built_in => {
                     self.errors.add(&path.member("custom"), "declares a built-in type", "leave it out");
@@ -292,7 +278,7 @@ impl Compiler<'_, '_> {
                 None if is_built_in => {}
                 None => {
                     let declare = "declare it with \"custom\": { \"amount\": \"none\" }";
-                    let remedy = match nearest(name, BUILT_IN) {
+                    let remedy = match nearest(name, EventType::BUILT_IN.iter().map(EventType::as_str)) {
                         Some(near) => format!("write {near:?}, or {declare}"),
                         None => declare.into(),
                     };
@@ -318,7 +304,40 @@ impl Compiler<'_, '_> {
     }
 }
 
+impl Compiler<'_, '_> {
+    fn ts_event_past(
+        &mut self,
+        path: &Path<'_>,
+        written: Option<written::TsEventPast>,
+        common: &Common,
+    ) -> Option<u64> {
+        let Some(seconds) = written else { return common.ts_event_past_ms_max() };
+        let Some(seconds) = seconds.get() else {
+            let problem = format!(
+                "is no whole number from {} to {}",
+                written::TsEventPast::MIN,
+                written::TsEventPast::MAX
+            );
+            self.errors.add(path, problem, "write one without quotes, or leave it out for the retention");
+            return None;
+        };
+        let past_ms = u64::from(seconds).saturating_mul(1_000);
+        if !common.upstream_is_idempotent && common.retention_ms.is_some_and(|retention| past_ms > retention)
+        {
+            let problem = "is longer than dedup.retention_days, after which a repeat is not known";
+            let remedy = "shorten it, lengthen the retention, or write \"upstream\": { \"idempotent\": true } where that is so";
+            self.errors.add(path, problem, remedy);
+        }
+        Some(past_ms)
+    }
+}
+
 impl Common {
+    /// How old an event may be where a partner says nothing of it.
+    pub(super) fn ts_event_past_ms_max(&self) -> Option<u64> {
+        if self.upstream_is_idempotent { None } else { self.retention_ms }
+    }
+
     /// The rules of a partner that declares no types.
     pub(super) fn event_rules(&self) -> EventRules {
         EventRules { custom: Vec::new(), ts_event_future_ms_max: self.ts_event_future_ms_max }
@@ -366,4 +385,11 @@ pub(super) fn networks(errors: &mut ConfigErrors, path: &Path<'_>, list: &[Strin
         }
     }
     networks
+}
+
+/// Whether a text has 1 to 64 of `a-z`, `0-9`, `_` and `-`.
+pub(super) fn is_name(name: &str) -> bool {
+    let allowed =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
+    (1..=PARTNER_NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(allowed)
 }

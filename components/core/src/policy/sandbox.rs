@@ -19,7 +19,9 @@ pub const PARTNER: &str = "sandbox";
 /// Id of the key with which [`PARTNER`] signs.
 pub const SIGNING_KEY_ID: &str = "sandbox";
 /// Signs the postbacks of [`PARTNER`], scheme `jcs`, header `x-signature`.
-pub const SIGNING_SECRET: &str = "countersign-sandbox-signing-key-is-published";
+pub const SIGNING_SECRET: &str = crate::signature::PUBLISHED_SECRET;
+/// Id of the published receipt and hop keys.
+pub(crate) const KEY_ID: &str = "sandbox";
 /// Id of the key of click ids where a sandbox names none.
 pub const CLICK_KEY_ID: &str = "sandbox";
 /// Mints click ids where a sandbox names no key.
@@ -46,7 +48,7 @@ pub fn admin_token() -> OpaqueToken {
 }
 
 /// [`PARTNER`]: no token, any source, the default quota and the built-in event types.
-pub(crate) fn partner(rate: Rate, events: EventRules) -> Partner {
+pub(crate) fn partner(rate: Rate, events: EventRules, ts_event_past_ms_max: Option<u64>) -> Partner {
     let key = SigningKey::new(Arc::from(SIGNING_KEY_ID), SIGNING_SECRET.as_bytes(), None, None);
     Partner {
         name: Arc::from(PARTNER),
@@ -64,6 +66,7 @@ pub(crate) fn partner(rate: Rate, events: EventRules) -> Partner {
         },
         rate,
         in_flight_status: InFlightStatus::default(),
+        ts_event_past_ms_max,
         events,
         fallback_windows: Vec::new(),
     }

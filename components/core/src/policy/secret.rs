@@ -1,4 +1,4 @@
-//! Secrets: resolved by name, decoded, and each of one use only.
+//! Secrets: resolved by name or opened, decoded, and each of one use only.
 
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -6,6 +6,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::sandbox;
+use super::seal::{self, Place, SealKey, Sealed};
 use crate::document::{ConfigErrors, Environment, Path, Secret};
 use crate::signature::webhook_secret;
 
@@ -15,6 +16,10 @@ pub const SECRET_BYTES_MIN: usize = 32;
 pub const SECRET_BYTES_MAX: usize = 4_096;
 /// Longest name of a secret in bytes.
 const NAME_BYTES_MAX: usize = 64;
+
+/// Where a host has its secrets.
+const HOSTS: &str =
+    "as an environment variable of the VM (Envoy), a variable (Spin), or in the environment (command line)";
 
 /// How the text of a secret becomes the bytes of a key. In all of them `base64:` and base64 stand for the decoded bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,13 +38,15 @@ pub struct Secrets<'s> {
     names: BTreeMap<String, String>,
     /// Decoded secret to the path of its use.
     values: BTreeMap<Vec<u8>, String>,
+    /// The seal keys, once a sealed secret needed them; none where there is none to be used, which is noted then.
+    seal_keys: Option<Vec<SealKey>>,
 }
 
 impl<'s> Secrets<'s> {
     /// The secrets that `resolve` has by name, for a document of that environment.
     #[must_use]
     pub fn new(environment: Environment, resolve: &'s mut dyn FnMut(&str) -> Option<Vec<u8>>) -> Self {
-        Self { resolve, environment, names: BTreeMap::new(), values: BTreeMap::new() }
+        Self { resolve, environment, names: BTreeMap::new(), values: BTreeMap::new(), seal_keys: None }
     }
 
     /// The bytes of a secret, for the one use at `path`.
@@ -61,27 +68,24 @@ impl<'s> Secrets<'s> {
         secret: &Secret,
         encoding: Encoding,
     ) -> Option<Vec<u8>> {
-        let path = path.member("name");
         let name = secret.name.as_str();
-        self.check_name(errors, &path, name)?;
-        let Some(text) = (self.resolve)(name) else {
-            let problem = format!("names the secret {name:?}, which the host does not have");
-            let remedy = format!(
-                "set {name} as an environment variable of the VM (Envoy), a variable (Spin), or in the environment (command line)"
-            );
-            errors.add(&path, problem, remedy);
-            return None;
+        self.check_name(errors, &path.member("name"), name)?;
+        let path = path.member(if secret.sealed.is_some() { "sealed" } else { "name" });
+        let verb = if secret.sealed.is_some() { "holds" } else { "names" };
+        let text = match &secret.sealed {
+            Some(sealed) => self.open(errors, &path, name, sealed)?,
+            None => self.resolve(errors, &path, name)?,
         };
         let value = decode(&text, encoding).and_then(|value| self.check_strength(value));
         let value = match value {
             Ok(value) => value,
             Err((problem, remedy)) => {
-                errors.add(&path, format!("names the secret {name:?}, which {problem}"), remedy);
+                errors.add(&path, format!("{verb} the secret {name:?}, which {problem}"), remedy);
                 return None;
             }
         };
         if let Some(other) = self.values.get(&value) {
-            let problem = format!("names the secret {name:?}, which is equal to that of {other}");
+            let problem = format!("{verb} the secret {name:?}, which is equal to that of {other}");
             errors.add(
                 &path,
                 problem,
@@ -93,6 +97,74 @@ impl<'s> Secrets<'s> {
         Some(value)
     }
 
+    /// The text of a secret that the host has by name.
+    fn resolve(&mut self, errors: &mut ConfigErrors, path: &Path<'_>, name: &str) -> Option<Vec<u8>> {
+        let text = (self.resolve)(name);
+        if text.is_none() {
+            let problem = format!("names the secret {name:?}, which the host does not have");
+            errors.add(path, problem, format!("set {name} {HOSTS}"));
+        }
+        text
+    }
+
+    /// The text of a sealed secret.
+    fn open(
+        &mut self,
+        errors: &mut ConfigErrors,
+        path: &Path<'_>,
+        name: &str,
+        sealed: &str,
+    ) -> Option<Vec<u8>> {
+        let sealed =
+            Sealed::read(sealed).map_err(|(problem, remedy)| errors.add(path, problem, remedy)).ok()?;
+        let place = Place { environment: self.environment, name };
+        let keys = self.seal_keys(errors, path);
+        let text = keys.iter().find_map(|key| sealed.open(key, place));
+        if text.is_none() && !keys.is_empty() {
+            let problem = "cannot be opened: it was sealed with another key, under another name, or for another environment, or it was changed";
+            errors.add(path, problem, format!("seal the secret again: `countersign seal {name}`"));
+        }
+        text
+    }
+
+    /// The seal keys. `path` is that of the first secret that needs them.
+    fn seal_keys(&mut self, errors: &mut ConfigErrors, path: &Path<'_>) -> Vec<SealKey> {
+        if let Some(keys) = &self.seal_keys {
+            return keys.clone();
+        }
+        let mut keys = Vec::new();
+        let [current, old] = seal::key_names(self.environment);
+        for name in [current, old] {
+            let Some(text) = (self.resolve)(name) else {
+                if name == current {
+                    let problem = format!("needs the seal key {name:?}, which the host does not have");
+                    errors.add(path, problem, format!("set {name} {HOSTS}"));
+                    break;
+                }
+                continue;
+            };
+            match decode(&text, Encoding::Text).and_then(|value| self.check_strength(value)) {
+                Ok(value) if !self.values.contains_key(&value) => {
+                    keys.push(SealKey::new(&value));
+                    self.values.insert(value, format!("the seal key {name:?}"));
+                }
+                Ok(_) => {
+                    let problem = format!("needs the seal key {name:?}, which is equal to another secret");
+                    errors.add(path, problem, "make another with `countersign seal --new-key`");
+                    keys.clear();
+                    break;
+                }
+                Err((problem, remedy)) => {
+                    errors.add(path, format!("needs the seal key {name:?}, which {problem}"), remedy);
+                    keys.clear();
+                    break;
+                }
+            }
+        }
+        self.seal_keys = Some(keys.clone());
+        keys
+    }
+
     fn check_name(&mut self, errors: &mut ConfigErrors, path: &Path<'_>, name: &str) -> Option<()> {
         if !is_name(name) {
             // The text is not repeated: it may be the secret itself.
@@ -100,6 +172,11 @@ impl<'s> Secrets<'s> {
                 "write 1 to {NAME_BYTES_MAX} of a-z, 0-9 and single _, a letter first and no _ last; the secret itself belongs to the host"
             );
             errors.add(path, "is no name of a secret", remedy);
+            return None;
+        }
+        if seal::is_key_name(name) {
+            let problem = format!("is {name:?}, the name of a key that opens sealed secrets");
+            errors.add(path, problem, "name a secret of its own");
             return None;
         }
         let marked = name.starts_with(sandbox::SECRET_PREFIX);
@@ -153,6 +230,31 @@ impl<'s> Secrets<'s> {
             Environment::Production | Environment::Sandbox => Ok(value),
         }
     }
+}
+
+/// The names that compiling these secrets asks the host for: a sealed one needs the seal keys in place of its own name.
+pub fn names_asked_for<'s>(
+    environment: Environment,
+    secrets: impl IntoIterator<Item = &'s Secret>,
+) -> Vec<String> {
+    let (mut names, mut any_sealed) = (Vec::new(), false);
+    for secret in secrets {
+        if secret.sealed.is_none() {
+            names.push(secret.name.clone());
+        } else if !any_sealed {
+            any_sealed = true;
+            names.extend(seal::key_names(environment).map(String::from));
+        }
+    }
+    names
+}
+
+/// Where a sealed secret of that name belongs; `None` where no secret may have the name. The name tells the environment.
+#[must_use]
+pub fn seal_place(name: &str) -> Option<Place<'_>> {
+    let is_sandbox = name.starts_with(sandbox::SECRET_PREFIX);
+    let environment = if is_sandbox { Environment::Sandbox } else { Environment::Production };
+    (is_name(name) && !seal::is_key_name(name)).then_some(Place { environment, name })
 }
 
 /// What every host takes for a name: Spin is the strictest, and what it takes is an environment variable's name as well.

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::check::{count, hex_32, is_visible, key_id, validity, whole};
+use super::check::{count, hex_32, is_visible, token_key_id, validity, whole};
 use super::compile::Compiler;
 use super::secret::Encoding;
 use crate::document::{self as written, ConfigErrors, Path, TokenAlgorithm};
@@ -69,7 +69,7 @@ impl Compiler<'_, '_> {
         let mut keys = Vec::new();
         for (index, key) in written.iter().enumerate() {
             let path = path.element(index);
-            let id = key_id(self.errors, &path, &key.id, ids);
+            let id = token_key_id(self.errors, &path, &key.id, ids);
             let validity = validity(self.errors, &path, key.not_before.as_deref(), key.not_after.as_deref());
             let Some(material) = self.material(&path, key) else { continue };
             let Some(id) = id else { continue };
@@ -140,7 +140,7 @@ pub fn opaque_tokens(
     let mut tokens = Vec::new();
     for (index, token) in written.iter().enumerate() {
         let path = path.element(index);
-        let id = key_id(errors, &path, &token.id, ids);
+        let id = token_key_id(errors, &path, &token.id, ids);
         let validity = validity(errors, &path, token.not_before.as_deref(), token.not_after.as_deref());
         let path = path.member("sha256");
         let Some(sha256) = hex_32(&token.sha256) else {

@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Place, Scheme, SigningKey, is_message_id};
+use super::presented::is_message_id;
+use super::{Place, Scheme, SigningKey};
 use crate::canonical::{self, Sink};
 use crate::json::Document;
 use crate::mac::{Mac, Tag};
@@ -66,7 +67,7 @@ pub fn sign(
     document: &Document<'_>,
     message: Message<'_>,
 ) -> Result<Signed, SignProblem> {
-    let mut mac = Signing(key.mac.start());
+    let mut mac = Signing(key.secret().start());
     match (scheme, place) {
         (Scheme::Jcs, Place::Header(name)) => {
             canonical::write(document, None, &mut mac);

@@ -8,7 +8,7 @@ use crate::script::*;
 #[test]
 fn two_million_events_take_what_the_default_shape_allows_and_no_more() {
     let shape = TableSize::default();
-    let mut store = TableStore::new(MemoryTable::default(), shape);
+    let mut store = TableStore::new(MemoryTable::default(), SCOPE, shape);
     let mut seed = Seed(1);
     let mut sizes = Vec::new();
     let mut claim = Claim { hand_on: HandOn::WithClaim, retention_ms: 30 * 86_400_000, ..claim(0, 1, 0) };
@@ -21,24 +21,25 @@ fn two_million_events_take_what_the_default_shape_allows_and_no_more() {
             sizes.push(store.table().bytes());
         }
     }
-    let full = 65_536 * (24 + 8 * 32);
-    assert_eq!((store.table().slots(), sizes[3]), (65_536, full));
+    let full = 65_536 * (32 + 8 * 32);
+    // And the record of the sizes.
+    assert_eq!((store.table().slots(), sizes[3]), (65_537, full + 48));
     assert_eq!(store.take_counters().evictions, 2_000_000 - 65_536 * 8);
     assert!(full < shape.bytes_max(), "the rest is for fallback identities and sources");
-    assert_eq!(shape.bytes_max(), full + 16_384 * (24 + 8 * 184) + 4096 * (24 + 8 * 16));
+    assert_eq!(shape.bytes_max(), full + 16_384 * (32 + 8 * 184) + 4096 * (32 + 8 * 16));
 }
 
 #[test]
 fn fallback_identities_are_bounded_too() {
     let shape = TableSize { slots: 64, entries_per_slot: 2 };
-    let mut store = TableStore::new(MemoryTable::default(), shape);
+    let mut store = TableStore::new(MemoryTable::default(), SCOPE, shape);
     for event in 0..20_000 {
         let claim = Claim { hand_on: HandOn::WithClaim, ..claim_of_click(event, event, event) };
         assert_eq!(store.claim(&claim), Ok(FRESH));
     }
-    let sources = 4096 * (24 + 8 * 16);
-    assert_eq!(store.table().bytes(), shape.bytes_max() - sources);
-    assert_eq!(store.table().slots(), 64 + 16);
+    let sources = 4096 * (32 + 8 * 16);
+    assert_eq!(store.table().bytes(), shape.bytes_max() - sources + 48);
+    assert_eq!(store.table().slots(), 64 + 16 + 1);
 }
 
 #[test]
@@ -46,7 +47,8 @@ fn a_shape_outside_its_range_is_the_nearest_inside() {
     let bytes = |slots, entries_per_slot| TableSize { slots, entries_per_slot }.bytes_max();
     assert_eq!(bytes(0, 0), bytes(SLOTS_MIN, 1));
     assert_eq!(bytes(u32::MAX, u8::MAX), bytes(SLOTS_MAX, 32));
-    let mut store = TableStore::new(MemoryTable::default(), TableSize { slots: 0, entries_per_slot: 0 });
+    let mut store =
+        TableStore::new(MemoryTable::default(), SCOPE, TableSize { slots: 0, entries_per_slot: 0 });
     assert_eq!(store.claim(&claim(1, 1, 0)), Ok(FRESH));
     assert_eq!(store.claim(&claim(65, 1, 0)), Err(StoreFault::Contended), "one entry is one entry");
 }
@@ -105,7 +107,7 @@ fn a_smaller_ring_goes_on_with_the_records_of_a_larger_one() {
         add(&mut large, 1 + 64 * event, event, RETENTION_MS, true);
     }
     let table = large.table().clone();
-    let mut small = TableStore::new(table, TableSize { slots: 64, entries_per_slot: 3 });
+    let mut small = TableStore::new(table, SCOPE, TableSize { slots: 64, entries_per_slot: 3 });
     assert_eq!(small.claim(&claim(1, 1, 10)), Ok(SEEN), "what is there is read");
     add(&mut small, 1 + 64 * 8, 10, RETENTION_MS, true);
     assert_eq!(small.take_counters().evictions, 6);
@@ -140,7 +142,7 @@ impl Table for Watched {
 
 #[test]
 fn buffers_are_used_again_from_request_to_request() {
-    let mut store = TableStore::new(Watched::default(), TableSize { slots: 64, entries_per_slot: 8 });
+    let mut store = TableStore::new(Watched::default(), SCOPE, TableSize { slots: 64, entries_per_slot: 8 });
     let play = |store: &mut TableStore<Watched>, events: std::ops::Range<u64>| {
         for event in events {
             let claim = claim_of_click(event, event, event);

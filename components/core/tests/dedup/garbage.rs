@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use countersign_core::dedup::{MemoryTable, Slot};
+use countersign_core::dedup::{MemoryTable, Part, Slot, Table, TableStore};
 use countersign_core::rate::Rate;
 use countersign_core::store::{Claim, ClaimAnswer, StoreFault};
 
@@ -55,10 +55,10 @@ fn a_garbled_event_slot_is_closed_for_one_lease_and_then_forgotten() {
     writer.claim(&committed).unwrap();
     writer.settle(&commit(&committed, 0)).unwrap();
     writer.claim(&pending).unwrap();
-    let sound = bytes_of(&table, Slot::Event(1));
-    assert_eq!(sound.len(), 24 + 2 * 32);
+    let sound = bytes_of(&table, event_slot(1));
+    assert_eq!(sound.len(), 32 + 2 * 32);
     for garbage in damages(&sound) {
-        put(&table, Slot::Event(1), &garbage);
+        put(&table, event_slot(1), &garbage);
         let mut store = plain(&table);
         assert_eq!(store.claim(&claim(1, 1, 10)), Err(StoreFault::Corrupt), "{garbage:?}");
         assert_eq!(store.take_counters().heals, 1);
@@ -79,13 +79,13 @@ fn a_commit_into_garbage_is_kept() {
     let first = claim(1, 1, 0);
     let mut store = plain(&table);
     store.claim(&first).unwrap();
-    put(&table, Slot::Event(1), b"garbage");
+    put(&table, event_slot(1), b"garbage");
     assert_eq!(store.settle(&commit(&first, 10)), Ok(()));
     assert_eq!(store.claim(&claim(1, 1, 11)), Err(StoreFault::Corrupt), "closed all the same");
     assert_eq!(store.claim(&claim(1, 1, LEASE_MS + 10)), Ok(SEEN));
     assert_eq!(store.claim(&claim(1, 2, LEASE_MS + 10)), Ok(REUSED));
 
-    put(&table, Slot::Event(1), b"garbage");
+    put(&table, event_slot(1), b"garbage");
     assert_eq!(store.settle(&release(&claim(65, 1, 0), LEASE_MS + 20)), Ok(()));
     assert_eq!(store.claim(&claim(65, 1, 2 * LEASE_MS + 20)), Ok(FRESH));
 }
@@ -96,7 +96,7 @@ fn a_slot_closed_by_a_clock_that_was_wrong_opens_again() {
     let mut store = plain(&table);
     let far = 365 * 86_400_000;
     store.claim(&claim(1, 1, 0)).unwrap();
-    put(&table, Slot::Event(1), b"garbage");
+    put(&table, event_slot(1), b"garbage");
     assert_eq!(store.claim(&claim(1, 1, far)), Err(StoreFault::Corrupt));
     assert_eq!(store.claim(&claim(1, 1, 0)), Ok(FRESH));
 }
@@ -108,9 +108,9 @@ fn a_garbled_fallback_slot_claims_no_event_and_names_no_duplicate() {
     let first = claim_of_click(1, 900, 0);
     writer.claim(&first).unwrap();
     writer.settle(&commit(&first, 0)).unwrap();
-    let slot = Slot::Fallback(4);
+    let slot = fallback_slot(4);
     let sound = bytes_of(&table, slot);
-    assert_eq!(sound.len(), 24 + 184);
+    assert_eq!(sound.len(), 32 + 184);
     for garbage in damages(&sound) {
         put(&table, slot, &garbage);
         let mut store = plain(&table);
@@ -139,10 +139,10 @@ fn a_garbled_quota_starts_again_as_spent() {
     let quota = Rate::per(1, 1000, 5);
     let ask = |event, ms| Claim { quota, ..claim(event, 1, ms) };
     plain(&table).claim(&ask(1, 0)).unwrap();
-    let sound = bytes_of(&table, Slot::Rate("acme"));
-    assert_eq!(sound.len(), 32);
+    let sound = bytes_of(&table, slot(Part::Rate("acme")));
+    assert_eq!(sound.len(), 40);
     for garbage in damages(&sound) {
-        put(&table, Slot::Rate("acme"), &garbage);
+        put(&table, slot(Part::Rate("acme")), &garbage);
         let mut store = plain(&table);
         assert_eq!(store.claim(&ask(2, 10)), Err(StoreFault::Corrupt), "{garbage:?}");
         let limited = store.claim(&ask(2, 10)).unwrap();
@@ -166,7 +166,7 @@ fn a_record_that_strayed_into_another_slot_does_not_pass_there() {
         store.claim(&first).unwrap();
         store.settle(&commit(&first, 0)).unwrap();
     }
-    for (from, to) in [(Slot::Event(1), Slot::Event(2)), (Slot::Fallback(3), Slot::Fallback(4))] {
+    for (from, to) in [(event_slot(1), event_slot(2)), (fallback_slot(3), fallback_slot(4))] {
         put(&table, to, &bytes_of(&table, from));
         let answer = plain(&table).claim(&claim_of_click(130, 900, 1));
         assert_eq!(answer, Err(StoreFault::Corrupt), "{from} in {to}");
@@ -175,8 +175,26 @@ fn a_record_that_strayed_into_another_slot_does_not_pass_there() {
         plain(&table).claim(&claim_of_click(130, 900, 1)).unwrap_err();
     }
     let stranger = Claim { partner: Arc::from("other"), quota, ..claim(3, 1, 0) };
-    put(&table, Slot::Rate("other"), &bytes_of(&table, Slot::Rate("acme")));
+    put(&table, slot(Part::Rate("other")), &bytes_of(&table, slot(Part::Rate("acme"))));
     assert_eq!(plain(&table).claim(&stranger), Err(StoreFault::Corrupt));
+}
+
+#[test]
+fn another_scope_s_record_under_our_key_is_never_read_as_ours() {
+    let (table, quota) = (shared(), Rate::per(1, 1000, 5));
+    let stranger = Claim { partner: Arc::from("other"), quota, ..claim(3, 1, 0) };
+    let mut theirs = TableStore::new(MemoryTable::default(), "production/default", SHAPE);
+    theirs.claim(&stranger).unwrap();
+    let mut bytes = Vec::new();
+    let in_their_scope = |part| Slot { scope: "production/default", part };
+    for part in [Part::Event { slots: 64, index: 3 }, Part::Rate("other"), Part::Sizes] {
+        theirs.table().read(in_their_scope(part), &mut bytes).unwrap();
+        put(&table, slot(part), &bytes);
+        let mut ours = TableStore::new(Hooked::new(&table, |_| Act::Go), SCOPE, SHAPE);
+        assert_eq!(ours.claim(&stranger), Err(StoreFault::Corrupt), "{part:?}");
+        change(&table, slot(part), Vec::clear);
+        ours.claim(&Claim { now: at(1), ..stranger.clone() }).unwrap_err();
+    }
 }
 
 #[test]
@@ -184,7 +202,7 @@ fn a_slot_whose_value_was_removed_heals() {
     let table = shared();
     let mut store = plain(&table);
     store.claim(&claim(1, 1, 0)).unwrap();
-    change(&table, Slot::Event(1), Vec::clear);
+    change(&table, event_slot(1), Vec::clear);
     assert_eq!(store.claim(&claim(1, 1, 1)), Err(StoreFault::Corrupt));
     assert_eq!(store.claim(&claim(1, 1, LEASE_MS + 1)), Ok(FRESH));
 }

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex};
 use countersign_core::dedup::{MemoryTable, Slot, Swap, Table, TableSize, TableStore};
 use countersign_core::store::StoreFault;
 
+use crate::script::{SCOPE, claim, release};
+
 /// What happens to one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
@@ -33,6 +35,7 @@ type Before = Box<dyn FnMut(&Call) -> Act + Send>;
 pub(crate) struct Hooked {
     pub(crate) table: Arc<Mutex<MemoryTable>>,
     calls: u32,
+    is_armed: bool,
     before: Before,
 }
 
@@ -41,10 +44,18 @@ impl Hooked {
         table: &Arc<Mutex<MemoryTable>>,
         before: impl FnMut(&Call) -> Act + Send + 'static,
     ) -> Self {
-        Self { table: Arc::clone(table), calls: 0, before: Box::new(before) }
+        Self { table: Arc::clone(table), calls: 0, is_armed: false, before: Box::new(before) }
+    }
+
+    /// From here on there is something before every call.
+    pub(crate) fn arm(&mut self) {
+        self.is_armed = true;
     }
 
     fn act(&mut self, slot: Slot<'_>, is_swap: bool) -> Act {
+        if !self.is_armed {
+            return Act::Go;
+        }
         let call = Call { number: self.calls, slot: slot.to_string(), is_swap };
         self.calls += 1;
         (self.before)(&call)
@@ -92,12 +103,25 @@ pub(crate) fn plain(table: &Arc<Mutex<MemoryTable>>) -> TableStore<Hooked> {
     disturbed(table, |_| Act::Go)
 }
 
-/// A store over a shared table, with something before every call.
+/// A store over a shared table that has read the sizes, with something before every call from then on.
 pub(crate) fn disturbed(
     table: &Arc<Mutex<MemoryTable>>,
     before: impl FnMut(&Call) -> Act + Send + 'static,
 ) -> TableStore<Hooked> {
-    TableStore::new(Hooked::new(table, before), SHAPE)
+    sized(table, SHAPE, before)
+}
+
+/// As [`disturbed`], in a table of that size.
+pub(crate) fn sized(
+    table: &Arc<Mutex<MemoryTable>>,
+    size: TableSize,
+    before: impl FnMut(&Call) -> Act + Send + 'static,
+) -> TableStore<Hooked> {
+    let mut store = TableStore::new(Hooked::new(table, before), SCOPE, size);
+    // Nothing is there to be released.
+    store.settle(&release(&claim(63, 1, 0), 0)).unwrap();
+    store.table().arm();
+    store
 }
 
 /// Rewrites a slot with its own bytes: a rival's swap that changes nothing but the version.

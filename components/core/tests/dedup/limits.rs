@@ -1,9 +1,10 @@
 //! Quotas of partners and refusals of sources, as the store keeps them.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::thread;
 
-use countersign_core::dedup::{SOURCE_SLOTS, SOURCES_PER_SLOT, Slot};
+use countersign_core::dedup::{BATCH_MAX, CLEAN_MS, Part, SOURCE_SLOTS, SOURCES_PER_SLOT, TableStore};
 use countersign_core::rate::{Quota, Rate};
 use countersign_core::store::{Claim, ClaimAnswer, SourceKey, StoreFault, Throttle, ThrottleAnswer};
 
@@ -80,7 +81,7 @@ fn a_million_sources_take_no_more_memory_than_their_table() {
         store.throttle(&throttle(SourceKey::of(address), true, 0)).unwrap();
     }
     let slots = u64::from(SOURCE_SLOTS);
-    let bytes = 24 + 16 * u64::try_from(SOURCES_PER_SLOT).unwrap();
+    let bytes = 32 + 16 * u64::try_from(SOURCES_PER_SLOT).unwrap();
     assert_eq!(store.table().bytes(), slots * bytes, "every slot is used, and full");
     let kept = slots * u64::try_from(SOURCES_PER_SLOT).unwrap();
     assert_eq!(store.take_counters().sources_evicted, 1_000_000 - kept);
@@ -130,7 +131,10 @@ fn a_garbled_source_slot_heals_at_its_first_use() {
     let offender = source("203.0.113.9");
     let mut store = plain(&table);
     store.throttle(&throttle(offender, true, 0)).unwrap();
-    let slot = (0..SOURCE_SLOTS).map(Slot::Source).find(|slot| !bytes_of(&table, *slot).is_empty()).unwrap();
+    let slot = (0..SOURCE_SLOTS)
+        .map(|index| slot(Part::Source(index)))
+        .find(|slot| !bytes_of(&table, *slot).is_empty())
+        .unwrap();
     let sound = bytes_of(&table, slot);
     for place in 0..sound.len() {
         for count in [false, true] {
@@ -154,18 +158,142 @@ fn a_garbled_source_slot_heals_at_its_first_use() {
 }
 
 #[test]
-fn a_quota_is_spent_first_and_a_limited_claim_claims_nothing() {
+fn a_quota_is_spent_by_what_writes_and_a_limited_claim_claims_nothing() {
     let mut store = store(8);
     let quota = Rate::per(1, 1000, 2);
     let ask = |event, ms| Claim { quota, ..claim_of_click(event, 900 + event, ms) };
     let left = |remaining, reset_seconds| Quota { burst: 2, window_seconds: 2, remaining, reset_seconds };
     assert_eq!(store.claim(&ask(1, 0)), Ok(ClaimAnswer::Fresh { quota: Some(left(1, 1)) }));
-    assert_eq!(store.claim(&ask(1, 0)), Ok(in_flight(LEASE_MS)), "a repeat spends quota as well");
+    assert_eq!(store.claim(&ask(1, 0)), Ok(in_flight(LEASE_MS)), "a repeat spends nothing");
+    store.settle(&commit(&ask(1, 0), 0)).unwrap();
+    // The first record of a duplicate is a write.
+    let duplicate = Claim { quota, ..claim_of_click(3, 901, 0) };
+    assert_eq!(store.claim(&duplicate), Ok(duplicate_of(1)));
     let limited = ClaimAnswer::Limited { retry_after_ms: 1000, quota: left(0, 2) };
     assert_eq!(store.claim(&ask(2, 0)), Ok(limited.clone()));
-    assert_eq!(store.claim(&ask(1, 0)), Ok(limited), "limited is told before in flight");
-    assert_eq!(store.claim(&claim_of_click(2, 902, 0)), Ok(FRESH), "nothing was claimed");
-    assert_eq!(store.claim(&ask(3, 1000)), Ok(ClaimAnswer::Fresh { quota: Some(left(0, 2)) }));
+    assert_eq!(store.claim(&Claim { quota, ..claim_of_click(4, 901, 0) }), Ok(limited));
+    assert_eq!(store.claim(&ask(1, 0)), Ok(SEEN), "a repeat is answered though the quota is spent");
+    assert_eq!(store.claim(&duplicate), Ok(duplicate_of(1)), "and so is a recorded duplicate");
+    assert_eq!(store.claim(&claim_of_click(2, 902, 0)), Ok(FRESH), "the limited one claimed nothing");
+    assert_eq!(store.claim(&ask(5, 1000)), Ok(ClaimAnswer::Fresh { quota: Some(left(0, 2)) }));
+}
+
+/// Claims fresh events from `first` on until one is refused, at most `most`; how many were admitted.
+fn flood(store: &mut TableStore<Hooked>, quota: Rate, first: u64, most: u64, ms: u64) -> u64 {
+    let mut admitted = 0;
+    while admitted < most {
+        let ask = Claim { quota: Some(quota), ..claim(first + admitted, 1, ms) };
+        match store.claim(&ask).unwrap() {
+            ClaimAnswer::Fresh { .. } => admitted += 1,
+            ClaimAnswer::Limited { .. } => break,
+            other => panic!("{other:?}"),
+        }
+        store.settle(&release(&ask, ms)).unwrap();
+    }
+    admitted
+}
+
+#[test]
+fn a_batch_is_told_as_if_events_were_counted_one_by_one() {
+    let quota = Rate::per(50, 1000, 200).unwrap();
+    let table = shared();
+    let quotas = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&quotas);
+    let mut store = disturbed(&table, move |call| {
+        *counted.lock().unwrap() += u32::from(call.is_swap && call.slot.contains("/quota/"));
+        Act::Go
+    });
+    for event in 0..200_u64 {
+        let ask = Claim { quota: Some(quota), ..claim(event, 1, 0) };
+        let remaining = 199 - u32::try_from(event).unwrap();
+        let reset_seconds = (event + 1).div_ceil(50);
+        let left = Quota { burst: 200, window_seconds: 4, remaining, reset_seconds };
+        assert_eq!(store.claim(&ask), Ok(ClaimAnswer::Fresh { quota: Some(left) }));
+        store.settle(&release(&ask, 0)).unwrap();
+    }
+    assert_eq!(flood(&mut store, quota, 1000, 10, 0), 0, "not one more");
+    // 1, 2, 4 and then 6 at once, a 32nd of the burst.
+    assert!(*quotas.lock().unwrap() < 40, "{quotas:?} swaps for 200 events");
+}
+
+#[test]
+fn batches_of_several_stores_keep_their_bound() {
+    for workers in [2_u64, 4] {
+        let quota = Rate::per(50, 1000, 640).unwrap();
+        let table = shared();
+        let mut stores: Vec<_> = (0..workers).map(|_| plain(&table)).collect();
+        // Each takes a full batch and keeps the most of it; then one floods, then the others use what they kept.
+        let mut admitted = 0;
+        for (number, store) in (0..).zip(&mut stores) {
+            admitted += flood(store, quota, 10_000 * (number + 1), 32, 0);
+        }
+        for (number, store) in (0..).zip(&mut stores) {
+            admitted += flood(store, quota, 100_000 * (number + 1), 10_000, 999);
+        }
+        let most = 640 + 49 + (workers - 1) * u64::from(BATCH_MAX);
+        let least = 640 + 49 - (workers - 1) * u64::from(BATCH_MAX);
+        assert!((least..=most).contains(&admitted), "{workers} stores: {admitted}, not {least} to {most}");
+    }
+}
+
+#[test]
+fn lost_swaps_are_never_a_refusal() {
+    for workers in [2_u64, 4] {
+        let quota = Rate::per(100_000, 1000, 1_000_000).unwrap();
+        let table = shared();
+        let racers: Vec<_> = (0..workers)
+            .map(|worker| {
+                let table = Arc::clone(&table);
+                thread::spawn(move || flood(&mut plain(&table), quota, 1_000_000 * (worker + 1), 5_000, 0))
+            })
+            .collect();
+        for racer in racers {
+            assert_eq!(racer.join().unwrap(), 5_000);
+        }
+    }
+}
+
+#[test]
+fn what_a_store_took_ahead_is_void_after_a_second_and_when_the_clock_goes_back() {
+    let quota = Rate::per(50, 1000, 640).unwrap();
+    let table = shared();
+    let (mut one, mut other) = (plain(&table), plain(&table));
+    assert_eq!(flood(&mut one, quota, 1000, 17, 1000), 17, "16 more were taken by then");
+    assert_eq!(flood(&mut other, quota, 2000, 10_000, 1000), 640 - 31);
+    assert_eq!(flood(&mut one, quota, 3000, 10_000, 999), 0, "the clock went back");
+    assert_eq!(flood(&mut one, quota, 4000, 10_000, 2000), 50, "a second has refilled the quota, no more");
+}
+
+#[test]
+fn a_source_without_refusals_is_believed_for_a_second() {
+    let table = shared();
+    let reads = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&reads);
+    let mut store = disturbed(&table, move |call| {
+        *counted.lock().unwrap() += u32::from(!call.is_swap);
+        Act::Go
+    });
+    let offender = source("203.0.113.9");
+    for ms in [0, 1, CLEAN_MS - 1] {
+        assert_eq!(store.throttle(&throttle(offender, false, ms)), Ok(ThrottleAnswer::Pass));
+    }
+    assert_eq!(*reads.lock().unwrap(), 1);
+    for _ in 0..3 {
+        plain(&table).throttle(&throttle(offender, true, 500)).unwrap();
+    }
+    assert_eq!(
+        store.throttle(&throttle(offender, false, CLEAN_MS - 1)),
+        Ok(ThrottleAnswer::Pass),
+        "a second late"
+    );
+    assert_eq!(store.throttle(&throttle(offender, false, CLEAN_MS)), Ok(LIMITED(19_500)));
+    // What the store itself counts, it knows at once.
+    let other = source("203.0.113.8");
+    assert_eq!(store.throttle(&throttle(other, false, 0)), Ok(ThrottleAnswer::Pass));
+    for _ in 0..3 {
+        store.throttle(&throttle(other, true, 0)).unwrap();
+    }
+    assert_eq!(store.throttle(&throttle(other, false, 0)), Ok(LIMITED(20_000)));
 }
 
 #[test]
@@ -176,7 +304,9 @@ fn partners_have_quotas_of_their_own() {
         let claim = Claim { quota, partner: Arc::from(partner), ..claim(event, 1, 0) };
         let answer = store.claim(&claim).unwrap();
         assert!(matches!(answer, ClaimAnswer::Fresh { .. }), "{partner}: {answer:?}");
-        let again = store.claim(&claim).unwrap();
+        let again =
+            store.claim(&Claim { quota, partner: Arc::from(partner), ..self::claim(10 + event, 1, 0) });
+        let again = again.unwrap();
         assert!(matches!(again, ClaimAnswer::Limited { .. }), "{partner}: {again:?}");
     }
 }

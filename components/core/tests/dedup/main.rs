@@ -10,6 +10,7 @@
 mod bounds;
 mod contract;
 mod garbage;
+mod grow;
 mod hooked;
 mod limits;
 mod model;

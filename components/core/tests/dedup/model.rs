@@ -6,7 +6,7 @@ use countersign_core::dedup::{MemoryTable, TableSize, TableStore};
 use countersign_core::event::EventId;
 use countersign_core::rate::{Decision, Rate};
 use countersign_core::store::{
-    Claim, ClaimAnswer, ClaimKey, End, Fallback, Fingerprint, HandOn, Settlement, StoreFault,
+    Claim, ClaimAnswer, ClaimKey, End, Fallback, Fingerprint, HandOn, InboxRow, Settlement, StoreFault,
 };
 use countersign_core::time::Timestamp;
 
@@ -22,100 +22,150 @@ const SHORT_WINDOW_MS: u64 = 60_000;
 #[derive(Default)]
 struct Model {
     pending: BTreeMap<Fingerprint, Timestamp>,
-    committed: BTreeMap<Fingerprint, ([u8; 32], Timestamp)>,
-    windows: BTreeMap<Fingerprint, Window>,
+    committed: BTreeMap<Fingerprint, Fact>,
+    duplicates: BTreeMap<Fingerprint, Fact>,
+    identities: Vec<Identity>,
     quota: Option<u64>,
 }
 
-struct Window {
+/// A payload, and until when it is remembered.
+type Fact = ([u8; 32], Timestamp);
+
+struct Identity {
+    name: Fingerprint,
     owner: Fingerprint,
     event_id: EventId,
-    until: Timestamp,
-    /// `None`: committed.
-    lease_until: Option<Timestamp>,
+    ts_event: Timestamp,
+    held: Held,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Held {
+    /// Until the end of the lease.
+    Pending(Timestamp),
+    /// Until it is forgotten.
+    Accepted(Timestamp),
 }
 
 impl Model {
     fn claim(&mut self, claim: &Claim) -> ClaimAnswer {
+        let (event, now) = (claim.key.fingerprint, claim.now);
+        let seen = |payload: &[u8; 32]| ClaimAnswer::Seen {
+            same_payload: *payload == claim.payload_hash,
+            receipt_key: 7,
+        };
+        if let Some((payload, until)) = self.committed.get(&event)
+            && now < *until
+        {
+            return seen(payload);
+        }
+        if let Some(lease_until) = self.pending.get(&event)
+            && now < *lease_until
+        {
+            return in_flight(lease_until.since_ms(now));
+        }
+        if let Some((payload, until)) = self.duplicates.get(&event)
+            && now < *until
+        {
+            let original = claim.fallback.and_then(|fallback| self.original(claim, fallback));
+            let again = ClaimAnswer::DuplicateOf { event_id: original };
+            return if *payload == claim.payload_hash { again } else { seen(payload) };
+        }
+        let duplicate_of = claim.fallback.and_then(|fallback| self.original(claim, fallback));
+        if let (None, Some(fallback)) = (duplicate_of, claim.fallback)
+            && let Some(lease_until) = self.under_way(claim, fallback)
+        {
+            return in_flight(lease_until.since_ms(now));
+        }
         let mut quota_left = None;
         if let Some(rate) = claim.quota {
-            match rate.decide(self.quota, claim.now) {
+            match rate.decide(self.quota, now) {
                 Decision::Limit { retry_after_ms, quota } => {
                     return ClaimAnswer::Limited { retry_after_ms, quota };
                 }
                 Decision::Admit { stored, quota } => (self.quota, quota_left) = (Some(stored), Some(quota)),
             }
         }
-        let event = claim.key.fingerprint;
-        if let Some((payload, until)) = self.committed.get(&event)
-            && claim.now < *until
-        {
-            return ClaimAnswer::Seen { same_payload: *payload == claim.payload_hash };
-        }
-        if let Some(lease_until) = self.pending.get(&event)
-            && claim.now < *lease_until
-        {
-            return in_flight(lease_until.since_ms(claim.now));
+        if duplicate_of.is_some() {
+            let until = now.max(claim.row.ts_event).plus_ms(claim.retention_ms);
+            self.duplicates.insert(event, (claim.payload_hash, until));
+            self.pending.remove(&event);
+            self.committed.remove(&event);
+            return ClaimAnswer::DuplicateOf { event_id: duplicate_of };
         }
         if let Some(fallback) = claim.fallback {
-            if let Some(window) = self.windows.get(&fallback.fingerprint) {
-                match window.lease_until {
-                    None if claim.now < window.until => {
-                        return ClaimAnswer::DuplicateOf { event_id: window.event_id };
-                    }
-                    Some(lease_until) if claim.now < lease_until => {
-                        return in_flight(lease_until.since_ms(claim.now));
-                    }
-                    _ => (),
-                }
-            }
-            self.windows.insert(
-                fallback.fingerprint,
-                Window {
-                    owner: event,
-                    event_id: claim.row.event_id,
-                    until: claim.now.plus_ms(fallback.window_ms),
-                    lease_until: Some(claim.key.lease_until),
-                },
-            );
+            self.identities.retain(|held| (held.name, held.owner) != (fallback.fingerprint, event));
+            self.identities.push(Identity {
+                name: fallback.fingerprint,
+                owner: event,
+                event_id: claim.row.event_id,
+                ts_event: fallback.ts_event,
+                held: Held::Pending(claim.key.lease_until),
+            });
         }
         self.committed.remove(&event);
+        self.duplicates.remove(&event);
         self.pending.insert(event, claim.key.lease_until);
         if claim.hand_on == HandOn::WithClaim {
-            self.settle(&commit(claim, claim.now.as_ms() - START_MS));
+            self.settle(&commit(claim, now.as_ms() - START_MS));
         }
         ClaimAnswer::Fresh { quota: quota_left }
     }
 
+    fn near<'m>(&'m self, fallback: Fallback) -> impl Iterator<Item = &'m Identity> {
+        self.identities.iter().filter(move |held| {
+            held.name == fallback.fingerprint
+                && held.ts_event.as_ms().abs_diff(fallback.ts_event.as_ms()) < fallback.window_ms
+        })
+    }
+
+    /// Who was accepted first.
+    fn original(&self, claim: &Claim, fallback: Fallback) -> Option<EventId> {
+        let accepted = self.near(fallback).filter_map(|held| match held.held {
+            Held::Accepted(until) if claim.now < until => Some((until, held.event_id)),
+            _ => None,
+        });
+        accepted.min_by_key(|(until, _)| *until).map(|(_, event_id)| event_id)
+    }
+
+    fn under_way(&self, claim: &Claim, fallback: Fallback) -> Option<Timestamp> {
+        let others = self.near(fallback).filter(|held| held.owner != claim.key.fingerprint);
+        let leases = others.filter_map(|held| match held.held {
+            Held::Pending(lease_until) if claim.now < lease_until => Some(lease_until),
+            _ => None,
+        });
+        leases.last()
+    }
+
     fn settle(&mut self, settlement: &Settlement) {
         let ClaimKey { fingerprint: event, lease_until } = settlement.key;
-        let window = settlement.fallback.map(|fallback| fallback.fingerprint);
+        let name = settlement.fallback.map(|fallback| fallback.fingerprint);
+        let until = settlement.now.max(settlement.ts_event).plus_ms(settlement.retention_ms);
         match settlement.end {
             End::Commit => {
                 let is_committed =
                     self.committed.get(&event).is_some_and(|(_, until)| settlement.now < *until);
                 if !is_committed {
-                    let until = settlement.now.plus_ms(settlement.retention_ms);
                     self.committed.insert(event, (settlement.payload_hash, until));
                 }
                 self.pending.remove(&event);
-                if let Some(window) = window.and_then(|window| self.windows.get_mut(&window))
-                    && window.owner == event
-                {
-                    window.lease_until = None;
+                self.duplicates.remove(&event);
+                let own = self.identities.iter().position(|held| {
+                    held.owner == event && Some(held.name) == name && matches!(held.held, Held::Pending(_))
+                });
+                if let (Some(own), Some(fallback)) = (own, settlement.fallback) {
+                    let held = Held::Accepted(until.plus_ms(fallback.window_ms));
+                    let identity = Identity { held, ..self.identities.remove(own) };
+                    self.identities.push(identity);
                 }
             }
             End::Release => {
                 if self.pending.get(&event) == Some(&lease_until) {
                     self.pending.remove(&event);
                 }
-                if let Some(name) = window
-                    && self.windows.get(&name).is_some_and(|window| {
-                        window.owner == event && window.lease_until == Some(lease_until)
-                    })
-                {
-                    self.windows.remove(&name);
-                }
+                self.identities.retain(|held| {
+                    held.owner != event || Some(held.name) != name || held.held != Held::Pending(lease_until)
+                });
             }
         }
     }
@@ -125,13 +175,20 @@ impl Model {
 fn random_claim(seed: &mut Seed, ms: u64, rate: Option<Rate>) -> Claim {
     let event = seed.below(2) + 64 * seed.below(6);
     let payload = u8::from(seed.below(5) == 0);
-    let fallback = (!event.is_multiple_of(3))
-        .then(|| Fallback { fingerprint: fingerprint(900 + 64 * (event % 3)), window_ms: SHORT_WINDOW_MS });
+    // Events of one click, less and more than a window apart.
+    let ts_event = at(event / 64 * SHORT_WINDOW_MS / 2);
+    let fallback = (!event.is_multiple_of(3)).then(|| Fallback {
+        fingerprint: fingerprint(900 + 64 * (event % 3)),
+        ts_event,
+        window_ms: SHORT_WINDOW_MS,
+    });
     let hand_on = match seed.below(8) {
         0 => HandOn::WithClaim,
         _ => HandOn::AfterClaim { lease_ms: LEASE_MS },
     };
-    Claim { fallback, hand_on, quota: rate, retention_ms: SHORT_RETENTION_MS, ..claim(event, payload, ms) }
+    let claim = claim(event, payload, ms);
+    let row = InboxRow { ts_event, ..claim.row.clone() };
+    Claim { fallback, hand_on, quota: rate, retention_ms: SHORT_RETENTION_MS, row, ..claim }
 }
 
 /// Steps that land on, just before and just after every end.
@@ -191,7 +248,8 @@ fn a_crowded_table_forgets_only_what_it_counts_and_never_a_live_claim() {
     for script in 0..SCRIPTS {
         let mut seed = Seed(script);
         let mut model = Model::default();
-        let mut store = TableStore::new(MemoryTable::default(), TableSize { slots: 64, entries_per_slot: 2 });
+        let mut store =
+            TableStore::new(MemoryTable::default(), SCOPE, TableSize { slots: 64, entries_per_slot: 2 });
         let mut evictions = 0;
         let mut ms = 0;
         let mut fresh: Vec<Claim> = Vec::new();

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use countersign_core::dedup::{MemoryTable, TableSize, TableStore};
+use countersign_core::dedup::{MemoryTable, Part, Slot, TableSize, TableStore};
 use countersign_core::event::{EventId, EventName};
 use countersign_core::receipt::Receipt;
 use countersign_core::store::{
-    Claim, ClaimAnswer, ClaimKey, End, Fallback, Fingerprint, HandOn, InboxRow, Settlement,
+    Claim, ClaimAnswer, ClaimKey, End, Fallback, Fingerprint, Freshness, HandOn, InboxRow, Settlement,
 };
 use countersign_core::text::Text;
 use countersign_core::time::Timestamp;
@@ -17,24 +17,40 @@ pub(crate) const RETENTION_MS: u64 = 86_400_000;
 pub(crate) const WINDOW_MS: u64 = 600_000;
 
 pub(crate) const FRESH: ClaimAnswer = ClaimAnswer::Fresh { quota: None };
-pub(crate) const SEEN: ClaimAnswer = ClaimAnswer::Seen { same_payload: true };
-pub(crate) const REUSED: ClaimAnswer = ClaimAnswer::Seen { same_payload: false };
+pub(crate) const SEEN: ClaimAnswer = ClaimAnswer::Seen { same_payload: true, receipt_key: 7 };
+pub(crate) const REUSED: ClaimAnswer = ClaimAnswer::Seen { same_payload: false, receipt_key: 7 };
 
 pub(crate) fn in_flight(retry_after_ms: u64) -> ClaimAnswer {
     ClaimAnswer::InFlight { retry_after_ms }
 }
 
 pub(crate) fn duplicate_of(event: u64) -> ClaimAnswer {
-    ClaimAnswer::DuplicateOf { event_id: event_id(event) }
+    ClaimAnswer::DuplicateOf { event_id: Some(event_id(event)) }
 }
 
 pub(crate) fn at(ms: u64) -> Timestamp {
     Timestamp::from_ms(START_MS + ms)
 }
 
+pub(crate) const SCOPE: &str = "sandbox/default";
+
 /// The smallest table, with `entries_per_slot`.
 pub(crate) fn store(entries_per_slot: u8) -> TableStore<MemoryTable> {
-    TableStore::new(MemoryTable::default(), TableSize { slots: 64, entries_per_slot })
+    TableStore::new(MemoryTable::default(), SCOPE, TableSize { slots: 64, entries_per_slot })
+}
+
+pub(crate) const fn slot(part: Part<'_>) -> Slot<'_> {
+    Slot { scope: SCOPE, part }
+}
+
+/// A slot of events in the smallest table.
+pub(crate) const fn event_slot(index: u32) -> Slot<'static> {
+    slot(Part::Event { slots: 64, index })
+}
+
+/// A slot of fallback identities in the smallest table.
+pub(crate) const fn fallback_slot(index: u32) -> Slot<'static> {
+    slot(Part::Fallback { slots: 64, index })
 }
 
 /// The id of a numbered event, as long as ids may be: the last 20 characters are the number.
@@ -59,9 +75,11 @@ pub(crate) fn claim(event: u64, payload: u8, ms: u64) -> Claim {
         quota: None,
         key: ClaimKey { fingerprint: fingerprint(event), lease_until: at(ms + LEASE_MS) },
         payload_hash: [payload; 32],
+        receipt_key: 7,
         hand_on: HandOn::AfterClaim { lease_ms: LEASE_MS },
         retention_ms: RETENTION_MS,
         fallback: None,
+        freshness: Freshness::ANY,
         row: InboxRow {
             event_id: event_id(event),
             event: EventName::new("deposit_success").unwrap(),
@@ -76,10 +94,17 @@ pub(crate) fn claim(event: u64, payload: u8, ms: u64) -> Claim {
     }
 }
 
-/// The claim of an event that belongs to a click.
+/// The claim of an event that belongs to a click and happened at the start.
 pub(crate) fn claim_of_click(event: u64, click: u64, ms: u64) -> Claim {
-    let fallback = Some(Fallback { fingerprint: fingerprint(click), window_ms: WINDOW_MS });
-    Claim { fallback, ..claim(event, 1, ms) }
+    happened(event, click, 0, ms)
+}
+
+/// The claim of an event that belongs to a click, happened at `ts_ms` and comes at `ms`.
+pub(crate) fn happened(event: u64, click: u64, ts_ms: u64, ms: u64) -> Claim {
+    let ts_event = at(ts_ms);
+    let fallback = Some(Fallback { fingerprint: fingerprint(click), ts_event, window_ms: WINDOW_MS });
+    let claim = claim(event, 1, ms);
+    Claim { fallback, row: InboxRow { ts_event, ..claim.row.clone() }, ..claim }
 }
 
 pub(crate) fn settlement(claim: &Claim, end: End, ms: u64) -> Settlement {
@@ -87,6 +112,8 @@ pub(crate) fn settlement(claim: &Claim, end: End, ms: u64) -> Settlement {
         end,
         key: claim.key,
         payload_hash: claim.payload_hash,
+        receipt_key: claim.receipt_key,
+        ts_event: claim.row.ts_event,
         fallback: claim.fallback,
         retention_ms: claim.retention_ms,
         now: at(ms),

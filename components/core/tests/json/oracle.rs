@@ -1,6 +1,7 @@
 //! Seeded random documents: what is written equals what an independent canonicaliser writes.
 
 use countersign_core::json::{Malformed, Problem, ReadLimits};
+use sha2::{Digest as _, Sha256};
 
 use crate::support::{agrees_with_oracle, canonical, ecmascript, normal};
 
@@ -215,9 +216,75 @@ fn random_literals_are_exact_where_their_double_says_so() {
             assert_eq!(written, Ok(serde_json_canonicalizer::to_string(&value).unwrap()), "{literal}");
         } else {
             inexact = inexact.saturating_add(1);
-            let refused = Malformed { offset: 0, problem: Problem::NumberInexact };
-            assert_eq!(written, Err(refused), "{literal}");
+            let problem =
+                if literal.contains('e') { Problem::NumberInexact } else { Problem::IntegerInexact };
+            assert_eq!(written, Err(Malformed { offset: 0, problem }), "{literal}");
         }
     }
     assert!(exact > 10_000 && inexact > 10_000, "{exact} exact, {inexact} not");
+}
+
+/// Next to a power of two the doubles below are twice as dense as those above, so that of two decimals that are equally near only one may
+/// come back: `5.960464477539063e-8` is 2⁻²⁴, and the even `…062e-8` is another double.
+#[test]
+fn powers_of_two_and_their_neighbours_are_written_as_ecmascript_writes_them() {
+    // SHA-256 of the 6,293 texts, each with a line feed, as Node 20 writes them: for each exponent from -1074 to 1023 the double
+    // before, the power, and the double after, where they are finite and more than zero.
+    const NODE: &str = "e0ff0bb63291309c2d587c50c0b4e32f4de8117aebf835bcf1dab6777355c6d3";
+    let mut texts = String::new();
+    for exponent in -1074..=1023_i32 {
+        let subnormal = 1_u64.checked_shl(u32::try_from(exponent.saturating_add(1074)).unwrap());
+        let power = match u64::try_from(exponent.saturating_add(1023)) {
+            Ok(biased @ 1..) => biased << 52,
+            _ => subnormal.unwrap(),
+        };
+        for bits in [power - 1, power, power + 1].into_iter().filter(|bits| *bits > 0) {
+            let double = f64::from_bits(bits);
+            let expected = ecmascript(double);
+            for (sign, sign_written) in [("", ""), ("-", "-")] {
+                let literal = format!("{sign}{expected}");
+                let (digits, power) = normal(&literal);
+                let spelled = format!("{sign}{digits}00E{}", power - 2);
+                for literal in [literal.as_str(), &spelled] {
+                    let written = canonical(literal.as_bytes(), ReadLimits::POSTBACK);
+                    assert_eq!(written, Ok(format!("{sign_written}{expected}")), "{literal}");
+                }
+            }
+            // One more or one less in the last of 15 digits or more is another number, or the same double's longer text.
+            for which in [0, 2] {
+                let other = beside(&expected, which);
+                if normal(&expected).0.len() > 15 && other.parse() == Ok(double) {
+                    assert!(canonical(other.as_bytes(), ReadLimits::POSTBACK).is_err(), "{other}");
+                }
+            }
+            texts.push_str(&expected);
+            texts.push('\n');
+        }
+    }
+    assert_eq!(texts.lines().count(), 6_293);
+    let hash = Sha256::digest(&texts);
+    let hash = hash.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+    assert_eq!(hash, NODE);
+}
+
+/// What a signature over the body's bytes does not need to be exact is kept as it was written, and stays apart from every other number.
+#[test]
+fn numbers_as_they_are_written_are_their_own_canonical_form() {
+    let cases = [
+        // Exact: as ever.
+        ("[1.50,1e2,-0]", "[1.5,100,0]"),
+        (
+            "{ \"b\": 9007199254740993, \"a\": 0.12345678901234567890 }",
+            r#"{"a":0.12345678901234567890,"b":9007199254740993}"#,
+        ),
+        ("[ 1E400 ,-1e-400]", "[1E400,-1e-400]"),
+        ("19.899999999999999", "19.899999999999999"),
+    ];
+    for (input, expected) in cases {
+        assert_eq!(canonical(input.as_bytes(), ReadLimits::BYTES_SIGNED).as_deref(), Ok(expected), "{input}");
+        assert_eq!(canonical(expected.as_bytes(), ReadLimits::BYTES_SIGNED).as_deref(), Ok(expected));
+    }
+    for broken in ["01", "1e", ".5", "1.", "--1", "9007199254740993x"] {
+        assert!(canonical(broken.as_bytes(), ReadLimits::BYTES_SIGNED).is_err(), "{broken}");
+    }
 }

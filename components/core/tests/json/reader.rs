@@ -83,7 +83,7 @@ const REFUSALS: &[(&[u8], usize, Problem)] = &[
     (b"1.5e-", 5, Problem::EndOfInput),
     (b"[1.2.3]", 4, Problem::CommaExpected),
     (b"[0x1]", 2, Problem::CommaExpected),
-    (b"[1,2,9007199254740993]", 5, Problem::NumberInexact),
+    (b"[1,2,9007199254740993]", 5, Problem::IntegerInexact),
     (b"0.10000000000000000001", 0, Problem::NumberInexact),
     (b"1e400", 0, Problem::NumberInexact),
     (b"[-1e309]", 1, Problem::NumberInexact),
@@ -97,7 +97,7 @@ const REFUSALS: &[(&[u8], usize, Problem)] = &[
     (b"333333333.33333329", 0, Problem::NumberInexact),
     (b"1365649515703752.3", 0, Problem::NumberInexact),
     (b"1365649515703752.25", 0, Problem::NumberInexact),
-    (b"9223372036854775808", 0, Problem::NumberInexact),
+    (b"9223372036854775808", 0, Problem::IntegerInexact),
     (b"{\"a\":1,\"a\":2}", 7, Problem::DuplicateMember),
     (b"{\"a\":1,\"\\u0061\":2}", 7, Problem::DuplicateMember),
     (b"{\"\\u0061\":1,\"b\":2,\"a\":2}", 18, Problem::DuplicateMember),
@@ -160,7 +160,7 @@ fn depth_16_is_read_and_depth_17_is_refused() {
 
 #[test]
 fn values_and_names_are_counted_together() {
-    let limits = ReadLimits { depth_max: 16, nodes_max: 4 };
+    let limits = ReadLimits { nodes_max: 4, ..ReadLimits::POSTBACK };
     assert!(written(b"{\"a\":[1]}", limits).is_ok());
     let refused = |offset| Err(Malformed { offset, problem: Problem::TooManyValues });
     assert_eq!(written(b"{\"a\":[1,2]}", limits), refused(8));

@@ -54,7 +54,12 @@ pub(crate) fn agrees_with_oracle(input: &[u8]) -> bool {
         }
         Err(refused) => {
             assert!(refused.offset <= input.len(), "{refused:?}: {}", input.escape_ascii());
-            let stricter = [Problem::DuplicateMember, Problem::Noncharacter, Problem::NumberInexact];
+            let stricter = [
+                Problem::DuplicateMember,
+                Problem::Noncharacter,
+                Problem::NumberInexact,
+                Problem::IntegerInexact,
+            ];
             let agrees = stricter.contains(&refused.problem) || oracle.is_err();
             assert!(agrees, "{refused:?}: {}", input.escape_ascii());
             false

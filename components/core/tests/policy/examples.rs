@@ -43,6 +43,17 @@ fn production_example_means_what_it_says() {
 }
 
 #[test]
+fn rotation_example_compiles_and_names_every_secret() {
+    let json = file("examples/rotation.json");
+    let policy = compile(&json).unwrap();
+    assert_eq!(
+        (policy.receipt.keys().len(), policy.attestation.len(), policy.click_id.keys.len()),
+        (2, 2, 2)
+    );
+    assert_eq!(Policy::secret_names(&json).unwrap().len(), 8);
+}
+
+#[test]
 fn a_partner_is_found_by_name_issuer_and_opaque_token() {
     let policy = compile(&file("examples/production.json")).unwrap();
     let name =
@@ -82,6 +93,29 @@ fn secret_names_are_those_that_compiling_asks_for() {
     let names = Policy::secret_names(&json).unwrap();
     assert_eq!(names, asked);
     assert_eq!(names.len(), 8);
+}
+
+#[test]
+fn a_token_key_may_have_any_kid() {
+    let json = file("examples/production.json");
+    let longest = "k".repeat(128);
+    for kid in [
+        "wYzMDNjV2Y4IjZxMDO3EjNlBDM1I2N2MDMxgTYjhjZmJGZxgTY4EDM2UTN0ImNkZjM4YmZxMmMiFWMkVWZ2UDM_ES256",
+        "9kZ+Qm/3c1R0bWl0LXRoaXMtaXMtbm90LWEta2V5LTE=",
+        "urn:ietf:params:oauth:jwk-thumbprint:sha-256:VfTHzmF4Nc5n3nR2bU1cQ9l0kq5gYw3kD1sXo7mJ8aE",
+        "kid@2026",
+        "schl\u{fc}ssel 1",
+        &longest,
+    ] {
+        let kid_json = serde_json::to_string(kid).unwrap();
+        let policy = compile(&changed(&json, &[("/partners/acme/token/keys/0/id", &kid_json)])).unwrap();
+        let token = policy.partner("acme").unwrap().token.as_ref().unwrap();
+        assert_eq!(&**token.keys[0].id(), kid);
+        // The ids that operators name stand in metrics as they are, and keep their alphabet.
+        let is_plain = kid.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) && kid.len() <= 64;
+        let signature = mistakes(&changed(&json, &[("/partners/acme/signature/keys/0/id", &kid_json)]));
+        assert_eq!(signature.is_empty(), is_plain, "{signature:?}");
+    }
 }
 
 /// The first JSON example of every section of the page that has one.
@@ -133,4 +167,34 @@ fn page_publishes_the_keys_of_the_sandbox() {
     ] {
         assert!(page.contains(&format!("| `{secret}` |")), "{secret}");
     }
+}
+
+#[test]
+fn a_scope_is_environment_and_name_and_what_is_remembered_follows_from_the_upstream() {
+    const DAY_MS: u64 = 86_400_000;
+    let production = file("examples/production.json");
+    let past = |json: &str| compile(json).unwrap().partner("acme").unwrap().ts_event_past_ms_max;
+    let knows = |json: &str| compile(json).unwrap().upstream_is_idempotent;
+    let scope = |json: &str| compile(json).unwrap().scope.to_string();
+    let sandbox = r#"{ "version": 1, "environment": "sandbox" }"#;
+    assert_eq!((&*scope(&production), &*scope(sandbox)), ("production/default", "sandbox/default"));
+    assert_eq!(scope(&changed(&production, &[("/name", r#""eu-1""#)])), "production/eu-1");
+
+    let [knowing, not] = ["true", "false"].map(|word| [("/upstream", format!(r#"{{"idempotent":{word}}}"#))]);
+    let with = |upstream: &[(&'static str, String)], more: &[(&'static str, &'static str)]| {
+        let mut changes: Vec<(&str, &str)> =
+            upstream.iter().map(|(pointer, json)| (*pointer, json.as_str())).collect();
+        changes.extend_from_slice(more);
+        changed(&production, &changes)
+    };
+    let bound = [("/partners/acme/ts_event_past_seconds_max", "3600")];
+    assert_eq!(
+        (knows(&with(&not, &[])), past(&with(&not, &[]))),
+        (false, Some(30 * DAY_MS)),
+        "the retention"
+    );
+    assert_eq!((knows(&with(&knowing, &[])), past(&with(&knowing, &[]))), (true, None), "any age");
+    assert_eq!(past(&with(&not, &bound)), Some(3_600_000));
+    assert_eq!(past(&with(&knowing, &bound)), Some(3_600_000), "a bound that is written holds");
+    assert!(knows(sandbox), "a sandbox takes what was signed yesterday");
 }

@@ -9,6 +9,8 @@
 
 mod errors;
 mod examples;
+mod keys;
+mod sealed;
 mod secrets;
 
 use std::fs;

@@ -4,7 +4,7 @@ use alloc::borrow::{Cow, ToOwned as _};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use countersign_core::click::is_macro;
+use countersign_core::identifier::is_macro;
 
 /// Longest query that is read, in bytes; what comes behind is passed by.
 pub const QUERY_BYTES_MAX: usize = 8_192;
@@ -53,16 +53,22 @@ pub struct Parameters {
     pub unreplaced: Vec<&'static str>,
     /// The columns that are empty because an e-mail address stood there: no link may carry one.
     pub personal: Vec<&'static str>,
+    /// The columns whose text has further parameters in it: the link's separators were encoded, or are semicolons.
+    pub joined: Vec<&'static str>,
 }
 
 impl Parameters {
     /// Reads a query, without its `?`. Of several parameters of one name the first counts, and an empty one is none.
+    ///
+    /// `&amp;` separates as `&` does: a link that was written into HTML twice has it. An ampersand that is percent-encoded and a
+    /// semicolon are part of the value (WHATWG URL, `application/x-www-form-urlencoded`), and [`Parameters::joined`] names it.
     #[must_use]
     pub fn read(query: &str) -> Self {
         let mut parameters = Self::default();
         let read = query.get(..query.floor_char_boundary(QUERY_BYTES_MAX)).unwrap_or_default();
         let mut pairs = read.split('&');
         for pair in pairs.by_ref().take(PARAMETERS_READ_MAX) {
+            let pair = behind_entity(pair);
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             if !value.is_empty() {
                 parameters.take(&decoded(name), value);
@@ -103,6 +109,9 @@ impl Parameters {
         } else if looks_like_email(&value_read) {
             self.personal.push(column);
         } else {
+            if has_parameter(&value_read) {
+                self.joined.push(column);
+            }
             let (kept, is_cut) = cut(&value_read);
             if is_cut {
                 self.cut.push(column);
@@ -110,6 +119,31 @@ impl Parameters {
             *text = Some(kept);
         }
     }
+}
+
+/// A pair without what is left in front of it of an ampersand that was escaped for HTML, once or more.
+fn behind_entity(pair: &str) -> &str {
+    const ENTITIES: [&str; 2] = ["amp;", "amp%3b"];
+    let mut pair = pair;
+    while let Some(behind) = ENTITIES.iter().find_map(|entity| {
+        let start = pair.get(..entity.len())?;
+        if start.eq_ignore_ascii_case(entity) { pair.get(entity.len()..) } else { None }
+    }) {
+        pair = behind;
+    }
+    pair
+}
+
+/// Whether one of the parameters that are kept stands in a value, behind something that is taken for a separator.
+fn has_parameter(value: &str) -> bool {
+    value.split(['&', ';']).skip(1).any(|pair| {
+        let is_kept = |name: &str| {
+            PARAMETERS.contains(&name)
+                || ALIASES.iter().any(|(alias, _)| *alias == name)
+                || matches!(name, "consent_analytics" | "consent_ads")
+        };
+        pair.split_once('=').is_some_and(|(name, _)| is_kept(name.trim()))
+    })
 }
 
 /// The first [`VALUE_BYTES_MAX`] bytes, and whether there were more.

@@ -11,31 +11,20 @@ use countersign_core::text::Text;
 use super::Request;
 use super::query::cut;
 use crate::client::{self, DeviceClass};
+use crate::names::names;
 use crate::rules::Redirect;
 
-/// What followed a link. Only a [`Kind::Click`] is counted; every kind is sent on, because any of them may be mistaken for another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A person, as far as can be told.
-    Click,
-    /// A `HEAD`: a link checker, or a preview.
-    Head,
-    /// A browser that fetches ahead of a click which may never come.
-    Prefetch,
-    /// A program that says so in its user agent.
-    Bot,
-}
-
-impl Kind {
-    /// The word that it is stored as.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Click => "click",
-            Self::Head => "head",
-            Self::Prefetch => "prefetch",
-            Self::Bot => "bot",
-        }
+names! {
+    /// What followed a link. Only a [`Kind::Click`] is counted; every kind is sent on, because any of them may be mistaken for another.
+    pub enum Kind {
+        /// A person, as far as can be told.
+        Click => "click",
+        /// A `HEAD`: a link checker, or a preview.
+        Head => "head",
+        /// A browser that fetches ahead of a click which may never come.
+        Prefetch => "prefetch",
+        /// A program that says so in its user agent.
+        Bot => "bot",
     }
 }
 

@@ -64,7 +64,7 @@ CREATE TABLE IF NOT EXISTS entry (
   score        INTEGER,                       -- thousandths, of 'probable'
   matched_by   TEXT,                          -- JSON: the click, and what the score was made of, where the event itself was matched
   account_id   TEXT,
-  original     INTEGER,                       -- the entry that a refund or chargeback takes back
+  original     INTEGER,                       -- the entry that it undoes: a deposit, or a chargeback
   said_ftd     INTEGER,                       -- the operator's is_ftd: 0, 1, or NULL
   UNIQUE (partner, event_id)
 ) STRICT
@@ -78,7 +78,7 @@ CREATE TABLE IF NOT EXISTS posting (
   id              INTEGER PRIMARY KEY,
   entry           INTEGER NOT NULL,
   cause           INTEGER NOT NULL,           -- the entry that brought it about: a KYC makes an earlier deposit a first one; below zero a `redecision`
-  kind            TEXT    NOT NULL,           -- 'deposit', 'bonus', 'refund', 'chargeback', 'custom', 'cpa', 'revenue_share'
+  kind            TEXT    NOT NULL,           -- 'deposit', 'bonus', 'refund', 'chargeback', 'chargeback_reversed', 'custom', 'cpa', 'revenue_share'
   currency        TEXT    NOT NULL,
   minor           INTEGER NOT NULL,           -- minor units; negative takes away
   exponent        INTEGER NOT NULL,           -- decimals of the currency

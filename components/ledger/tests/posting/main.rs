@@ -1,4 +1,4 @@
-//! What each event becomes: the table (`*.txt`) through [`posting::decide`] and through the SQL, and every order of arrival.
+//! What each event becomes: the table (`*.txt`) through [`posting::decide`] and through the SQL, and every order of queued.
 #![cfg(test)]
 #![expect(clippy::arithmetic_side_effects, reason = "a test that stops has failed")]
 
@@ -11,14 +11,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_core::event::ClickId;
 use countersign_core::money::Amount;
+use countersign_ledger::attribution::{AttributionName, MatchedBy};
 use countersign_ledger::book::{Book, FirstDeposit};
-use countersign_ledger::decision::{Dead, Decision, Verdict};
+use countersign_ledger::decision::{DeadCause, Decision, Verdict, WaitReason};
 use countersign_ledger::fx::{Code, Quote, Rate};
 use countersign_ledger::poster::share;
 use countersign_ledger::posting;
-use countersign_ledger::probable::Candidate;
-use countersign_ledger::settlement::{PostingRow, Settlement};
-use countersign_ledger::trace::{self, MatchedBy, Search};
+use countersign_ledger::posting_row::{PostingKind, PostingRow};
+use countersign_ledger::probable::NearbyClick;
+use countersign_ledger::settling::SettlingRows;
+use countersign_ledger::trace::{self, Search};
 
 use table::{Block, Click, Event, PARTNER, Step};
 
@@ -40,12 +42,12 @@ fn blocks() -> impl Iterator<Item = (&'static str, Block)> {
 }
 
 /// Carries out the step of that index where it is not an event; decides what is, into rows of its own.
-fn play(block: &Block, book: &mut Book, index: usize) -> Option<(Decision, Settlement)> {
+fn play(block: &Block, book: &mut Book, index: usize) -> Option<(Decision, SettlingRows)> {
     match &block.steps[index] {
         Step::Click(click) => {
             let partners: Vec<_> = match &click.partner {
                 Some(partner) => vec![partner.clone()],
-                None => block.events().map(|event| event.arrival.partner.clone()).collect(),
+                None => block.events().map(|event| event.queued.partner.clone()).collect(),
             };
             for partner in partners {
                 drop(book.clicks.insert((partner, click.click_id.clone()), click.campaign.clone()));
@@ -68,11 +70,11 @@ fn play(block: &Block, book: &mut Book, index: usize) -> Option<(Decision, Settl
         }
         Step::Event(event) => {
             let rules = block.rules(index);
-            if let Some(search) = trace::search(rules, book, &event.arrival, event.now) {
-                drop(book.nearby.insert(event.arrival.id, nearby(&search, &block.steps[..index])));
+            if let Some(search) = trace::search(rules, book, &event.queued, event.now) {
+                drop(book.nearby.insert(event.queued.id, nearby(&search, &block.steps[..index])));
             }
-            let mut rows = Settlement::default();
-            let decision = posting::decide(rules, book, &event.arrival, event.now, &mut rows);
+            let mut rows = SettlingRows::default();
+            let decision = posting::decide(rules, book, &event.queued, event.now, &mut rows);
             Some((decision, rows))
         }
         Step::Contract(_) | Step::Redecide { .. } => None,
@@ -92,7 +94,10 @@ fn purge(book: &mut Book, name: &(String, String)) {
 }
 
 /// The clicks that a search finds among the steps before it.
-fn nearby((_, partner, network, geo, device, first_ms, last_ms): &Search, steps: &[Step]) -> Vec<Candidate> {
+fn nearby(
+    (_, partner, network, geo, device, first_ms, last_ms): &Search,
+    steps: &[Step],
+) -> Vec<NearbyClick> {
     let clicks = steps.iter().filter_map(|step| match step {
         Step::Click(click) => Some(click),
         Step::Rates(_)
@@ -103,21 +108,21 @@ fn nearby((_, partner, network, geo, device, first_ms, last_ms): &Search, steps:
         | Step::Redecide { .. } => None,
     });
     let is_near = |click: &&Click| {
-        let trace = &click.trace;
-        let is_network = network.is_some() && trace.network.map(|network| network.to_string()) == *network;
-        let is_country = geo.is_some() && trace.geo.map(|geo| geo.as_str().to_owned()) == *geo;
-        let is_device = *device == Some(trace.device.as_str());
+        let traits = &click.traits;
+        let is_network = network.is_some() && traits.network.map(|network| network.to_string()) == *network;
+        let is_country = geo.is_some() && traits.geo.map(|geo| geo.as_str().to_owned()) == *geo;
+        let is_device = *device == Some(traits.device.as_str());
         click.kind == "click"
             && click.partner.as_ref().map_or(partner == PARTNER, |its| its == partner)
-            && (*first_ms..=*last_ms).contains(&trace.at.as_ms())
+            && (*first_ms..=*last_ms).contains(&traits.at.as_ms())
             && (is_network || (is_country && is_device))
     };
-    let candidate = |click: &Click| Candidate {
+    let nearby = |click: &Click| NearbyClick {
         click_id: ClickId::new(&click.click_id).unwrap(),
         campaign: click.campaign.clone(),
-        trace: click.trace,
+        traits: click.traits,
     };
-    clicks.filter(is_near).map(candidate).collect()
+    clicks.filter(is_near).map(nearby).collect()
 }
 
 #[test]
@@ -147,50 +152,56 @@ fn each_event_becomes_what_its_line_says() {
     seen.check();
 }
 
+/// What an event undoes.
+fn original<'e>(event: &Event, posted: &BTreeMap<(String, String), &'e Event>) -> Option<&'e Event> {
+    let _undoes = event.queued.event.original()?;
+    let original_id = event.queued.payload.original_event_id.clone()?;
+    posted.get(&(event.queued.partner.clone(), original_id)).copied()
+}
+
 /// The rows that follow from the line, whatever it expects.
 fn check_rows(
     event: &Event,
     decision: &Decision,
-    rows: &Settlement,
+    rows: &SettlingRows,
     posted: &BTreeMap<(String, String), &Event>,
 ) {
-    let (id, line) = (event.arrival.id, &event.line);
+    let (id, line) = (event.queued.id, &event.line);
     let leaves = !matches!(decision, Decision::Wait(_));
     assert_eq!(rows.done, if leaves { vec![id] } else { vec![] }, "{line}");
     assert!(rows.waiting.is_empty(), "{line}: when it is due is the caller's");
     let dead = match decision {
-        Decision::Dead(dead) => vec![(id, dead.as_str(), dead.detail(), event.arrival.attempts)],
+        Decision::Dead(dead) => vec![(id, *dead, dead.detail(), event.queued.attempts)],
         Decision::Post | Decision::Repeat | Decision::Wait(_) => vec![],
     };
     assert_eq!(rows.dead, dead, "{line}");
     assert_eq!(rows.entries.len(), usize::from(*decision == Decision::Post), "{line}");
     for entry in &rows.entries {
-        let payload = &event.arrival.payload;
-        let original_id = payload.original_event_id.as_ref();
-        let original = original_id
-            .filter(|_| matches!(event.arrival.event.as_str(), "refund" | "chargeback"))
-            .and_then(|original_id| posted.get(&(event.arrival.partner.clone(), original_id.clone())));
-        let owner = original.map_or(payload, |original| &original.arrival.payload);
+        let payload = &event.queued.payload;
+        let original = original(event, posted);
+        // It is booked on the account of the deposit behind it.
+        let owner = original.map(|original| self::original(original, posted).unwrap_or(original));
+        let owner = owner.map_or(payload, |deposit| &deposit.queued.payload);
         assert_eq!((entry.0, &entry.5), (id, &owner.account_id), "{line}");
         if let Some(MatchedBy { network, device, geo, time, .. }) = entry.4 {
             assert_eq!(
                 (entry.2, entry.3),
-                ("probable", Some(u32::from(network + device + geo + time))),
+                (AttributionName::Probable, Some(u32::from(network + device + geo + time))),
                 "{line}"
             );
         }
         for (.., attribution, score) in &rows.installs {
             assert_eq!((*attribution, *score), (entry.2, entry.3), "{line}");
         }
-        assert_eq!(entry.6, original.map(|original| original.arrival.id), "{line}");
+        assert_eq!(entry.6, original.map(|original| original.queued.id), "{line}");
         assert_eq!(entry.7, payload.is_ftd.map(u8::from), "{line}");
     }
     assert!(rows.postings.iter().all(|posting| posting.cause == id), "{line}");
     assert!(rows.verdicts.iter().all(|(_, cause, _)| *cause == id), "{line}");
-    let account_id = event.arrival.payload.account_id.clone().unwrap_or_default();
-    let firsts = rows.verdicts.iter().filter(|(_, _, verdict)| *verdict == Verdict::First.as_str());
+    let account_id = event.queued.payload.account_id.clone().unwrap_or_default();
+    let firsts = rows.verdicts.iter().filter(|(_, _, verdict)| *verdict == Verdict::First);
     let firsts: Vec<_> =
-        firsts.map(|(entry, ..)| (event.arrival.partner.clone(), account_id.clone(), *entry)).collect();
+        firsts.map(|(entry, ..)| (event.queued.partner.clone(), account_id.clone(), *entry)).collect();
     let crowned: Vec<_> = rows
         .firsts
         .iter()
@@ -201,16 +212,16 @@ fn check_rows(
         let lost = rows
             .verdicts
             .iter()
-            .any(|(entry, _, verdict)| Some(*entry) == *before && *verdict == "not_the_first");
+            .any(|(entry, _, verdict)| Some(*entry) == *before && *verdict == Verdict::NotTheFirst);
         assert_eq!(lost, before.is_some(), "{line}");
     }
 }
 
 /// What became of an event, as lines write it.
-fn written(block: &Block, event: &Event, decision: &Decision, rows: &Settlement, book: &Book) -> String {
+fn written(block: &Block, event: &Event, decision: &Decision, rows: &SettlingRows, book: &Book) -> String {
     let entry_name = |id: i64| {
-        let name = block.events().find(|event| event.arrival.id == id).unwrap().arrival.event_id.clone();
-        if id == event.arrival.id { String::new() } else { format!(" for {name}") }
+        let name = block.events().find(|event| event.queued.id == id).unwrap().queued.event_id.clone();
+        if id == event.queued.id { String::new() } else { format!(" for {name}") }
     };
     let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     let mut items = Vec::new();
@@ -219,14 +230,15 @@ fn written(block: &Block, event: &Event, decision: &Decision, rows: &Settlement,
         Decision::Repeat => items.push("repeat".to_owned()),
         Decision::Wait(wait) => {
             let until = block.write_time(wait.until);
-            items.push(format!("wait {} {} until {until}", wait.reason, wait.waits_for));
+            items.push(format!("wait {} {} until {until}", wait.reason.as_str(), wait.waits_for));
         }
         Decision::Dead(dead) => items.push(format!("dead {}", dead.as_str())),
     }
     for (_, campaign, attribution, score, matched_by, ..) in &rows.entries {
         let score = score.map_or(String::new(), |score| format!(":{score}"));
-        let own = book.clicks.get(&(event.arrival.partner.clone(), event.arrival.click_id.clone()));
-        if *attribution != "click" || campaign.as_ref() != own {
+        let own = book.clicks.get(&(event.queued.partner.clone(), event.queued.click_id.clone()));
+        let attribution = attribution.as_str();
+        if attribution != "click" || campaign.as_ref() != own {
             let matched_by = matched_by
                 .as_ref()
                 .map(|by| format!(" {} {}+{}+{}+{}", by.click_id, by.network, by.device, by.geo, by.time));
@@ -238,7 +250,7 @@ fn written(block: &Block, event: &Event, decision: &Decision, rows: &Settlement,
         items.push(format!("{}{}", written_posting(block, posting, &event.line), entry_name(posting.entry)));
     }
     for (entry, _, verdict) in &rows.verdicts {
-        items.push(format!("{verdict}{}", entry_name(*entry)));
+        items.push(format!("{}{}", verdict.as_str(), entry_name(*entry)));
     }
     for (_, _, click_id, campaign, attribution, score, registered_at, kyc_at) in &rows.accounts {
         let time = |ms: &Option<u64>| ms.map_or("-".to_owned(), |ms| block.write_ms(ms));
@@ -248,7 +260,7 @@ fn written(block: &Block, event: &Event, decision: &Decision, rows: &Settlement,
             time(kyc_at),
             or_none(click_id),
             or_none(campaign),
-            attribution.unwrap_or("-"),
+            attribution.map_or("-", AttributionName::as_str),
             score.map_or(String::new(), |score| format!(":{score}"))
         ));
     }
@@ -272,7 +284,7 @@ fn written_posting(block: &Block, posting: &PostingRow, line: &str) -> String {
             format!(" = {} @{date}", report.amount)
         }
     };
-    format!("{kind} {amount}{value}")
+    format!("{} {amount}{value}", kind.as_str())
 }
 
 /// What the whole table has shown.
@@ -281,22 +293,22 @@ struct Seen {
     events: usize,
     results: BTreeSet<String>,
     pairs: BTreeSet<(u8, u8)>,
-    kinds: BTreeSet<&'static str>,
+    kinds: BTreeSet<PostingKind>,
     extremes: BTreeSet<i64>,
 }
 
 impl Seen {
-    fn note(&mut self, decision: &Decision, rows: &Settlement) {
+    fn note(&mut self, decision: &Decision, rows: &SettlingRows) {
         self.events += 1;
         let result = match decision {
             Decision::Post => "post",
             Decision::Repeat => "repeat",
-            Decision::Wait(wait) => wait.reason,
+            Decision::Wait(wait) => wait.reason.as_str(),
             Decision::Dead(dead) => dead.as_str(),
         };
         self.results.insert(result.to_owned());
-        self.results.extend(rows.verdicts.iter().map(|(_, _, verdict)| (*verdict).to_owned()));
-        self.results.extend(rows.entries.iter().map(|entry| format!("by {}", entry.2)));
+        self.results.extend(rows.verdicts.iter().map(|(_, _, verdict)| verdict.as_str().to_owned()));
+        self.results.extend(rows.entries.iter().map(|entry| format!("by {}", entry.2.as_str())));
         for posting in &rows.postings {
             self.kinds.insert(posting.kind);
             self.extremes.extend([posting.amount.minor, posting.report.amount.minor]);
@@ -308,36 +320,15 @@ impl Seen {
     /// The table leaves nothing out that an event can become.
     fn check(&self) {
         assert!(self.events >= 200, "{} events", self.events);
-        let dead = [
-            Dead::EventIdReused,
-            Dead::OriginalUnknown,
-            Dead::OriginalPurged,
-            Dead::OriginalIsNoDeposit,
-            Dead::CurrencyDiffers,
-            Dead::OverRefund,
-            Dead::RateUnknown,
-            Dead::AmountOutOfRange,
-            Dead::RowDamaged,
-        ];
-        let verdicts = [
-            Verdict::First,
-            Verdict::Bonus,
-            Verdict::Zero,
-            Verdict::BelowMinimum,
-            Verdict::NoAccount,
-            Verdict::NotRegistered,
-            Verdict::OutsideWindow,
-            Verdict::NotKnown,
-            Verdict::NotTheFirst,
-        ];
-        let others = ["post", "repeat", "click_unknown", "original_unknown", "rate_unknown"];
-        let traced = ["by click", "by account", "by install", "by probable", "by none"];
-        let results = dead.map(Dead::as_str).into_iter().chain(verdicts.map(Verdict::as_str));
-        let missing: Vec<_> =
-            results.chain(others).chain(traced).filter(|result| !self.results.contains(*result)).collect();
+        let all = (DeadCause::ALL.iter().map(|dead| dead.as_str()))
+            .chain(Verdict::ALL.iter().map(|verdict| verdict.as_str()))
+            .chain(WaitReason::ALL.iter().map(|reason| reason.as_str()))
+            .chain(["post", "repeat"])
+            .map(str::to_owned)
+            .chain(AttributionName::ALL.iter().map(|name| format!("by {}", name.as_str())));
+        let missing: Vec<_> = all.filter(|result| !self.results.contains(result)).collect();
         assert!(missing.is_empty(), "no line shows {missing:?}");
-        let kinds = ["bonus", "chargeback", "cpa", "custom", "deposit", "refund", "revenue_share"];
-        assert_eq!(self.kinds.iter().copied().collect::<Vec<_>>(), kinds);
+        assert_eq!(self.kinds.iter().copied().collect::<Vec<_>>(), PostingKind::ALL);
         for from in [0, 2, 3, 4] {
             for to in [0, 2, 3, 4] {
                 assert!(self.pairs.contains(&(from, to)), "no line converts {from} decimals to {to}");

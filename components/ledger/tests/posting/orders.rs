@@ -1,17 +1,21 @@
-//! Every order of arrival: random players, each world played in many orders, comes to the same sums.
+//! Every order of queued: random players, each world played in many orders, comes to the same sums.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use countersign_core::event::EventType;
 use countersign_core::money::{Amount, Currency};
 use countersign_core::time::Timestamp;
-use countersign_ledger::book::{Arrival, Book};
-use countersign_ledger::decision::Decision;
+use countersign_ledger::book::{Book, QueuedEvent};
+use countersign_ledger::decision::{DeadCause, Decision};
 use countersign_ledger::fx::{Code, Date, Day, Quote};
 use countersign_ledger::payload::Payload;
 use countersign_ledger::posting;
+use countersign_ledger::posting_row::{PostingKind, PostingRow};
 use countersign_ledger::rules::Rules;
-use countersign_ledger::settlement::Settlement;
+use countersign_ledger::settling::SettlingRows;
 use serde_json::json;
+
+use crate::table::event_type;
 
 pub(crate) const SEED: u64 = 0x00C0_FFEE;
 const WORLDS: u64 = 40;
@@ -69,12 +73,12 @@ fn rates() -> impl Iterator<Item = Day> {
     )
 }
 
-fn arrival(event: &str, event_id: String, account: u64, ts_ms: u64, payload: Payload) -> Arrival {
-    Arrival {
+fn queued(event: &str, event_id: String, account: u64, ts_ms: u64, payload: Payload) -> QueuedEvent {
+    QueuedEvent {
         id: 0,
         partner: "acme".to_owned(),
         event_id,
-        event: event.to_owned(),
+        event: event_type(event),
         // One click in four is not known.
         click_id: format!("c{}", (account + ts_ms) % 4),
         ts_event: Timestamp::from_ms(ts_ms),
@@ -86,14 +90,14 @@ fn arrival(event: &str, event_id: String, account: u64, ts_ms: u64, payload: Pay
 }
 
 /// The events of three players. Where `bounded`, what is taken back of a deposit is no more than it.
-pub(crate) fn world(random: &mut Random, bounded: bool) -> Vec<Arrival> {
+pub(crate) fn world(random: &mut Random, bounded: bool) -> Vec<QueuedEvent> {
     let mut events = Vec::new();
     for account in 0..3 {
         let at = |random: &mut Random| NOON_MS - 20 * HOUR_MS + random.below(40 * HOUR_MS);
         for (event, name) in [("registration", "r"), ("kyc_approved", "k")] {
             if !random.one_in(4) {
                 let ts = at(random);
-                events.push(arrival(event, format!("{name}{account}"), account, ts, Payload::default()));
+                events.push(queued(event, format!("{name}{account}"), account, ts, Payload::default()));
             }
         }
         for deposit in 0..=random.below(4) {
@@ -104,7 +108,7 @@ pub(crate) fn world(random: &mut Random, bounded: bool) -> Vec<Arrival> {
                 |minor: i64| Payload { amount: Some(Amount { minor, currency }), ..Payload::default() };
             let event_id = format!("d{account}{deposit}");
             let payload = Payload { bonus: random.one_in(5), ..money(minor) };
-            let mut made = arrival("deposit_success", event_id.clone(), account, at(random), payload);
+            let mut made = queued("deposit_success", event_id.clone(), account, at(random), payload);
             if random.one_in(8) {
                 made.payload.account_id = None;
             }
@@ -116,7 +120,7 @@ pub(crate) fn world(random: &mut Random, bounded: bool) -> Vec<Arrival> {
                 left -= back;
                 let event = if random.one_in(3) { "chargeback" } else { "refund" };
                 let payload = Payload { original_event_id: Some(event_id.clone()), ..money(back) };
-                events.push(arrival(event, format!("{event_id}b{part}"), account, at(random), payload));
+                events.push(queued(event, format!("{event_id}b{part}"), account, at(random), payload));
             }
         }
     }
@@ -125,18 +129,50 @@ pub(crate) fn world(random: &mut Random, bounded: bool) -> Vec<Arrival> {
     events
 }
 
+/// Reversals of the chargebacks of a world, in one part or two, each with a refund of what was won back where `refunded`.
+pub(crate) fn won(random: &mut Random, events: &[QueuedEvent], refunded: bool) -> Vec<QueuedEvent> {
+    let mut won = Vec::new();
+    let chargebacks = events.iter().filter(|event| event.event == EventType::Chargeback);
+    let mut known = BTreeSet::new();
+    for chargeback in chargebacks.filter(|event| known.insert(event.event_id.clone())) {
+        let Amount { minor, currency } = chargeback.payload.amount.unwrap();
+        let mut left = minor;
+        for part in 0..=random.below(2) {
+            let minor = i64::try_from(random.below(u64::try_from(left).unwrap() + 1)).unwrap();
+            left -= minor;
+            let mut event = |name: &str, event_id: String, original: &String| {
+                let amount = Some(Amount { minor, currency });
+                let payload =
+                    Payload { amount, original_event_id: Some(original.clone()), ..Payload::default() };
+                let ts_ms = NOON_MS - 20 * HOUR_MS + random.below(40 * HOUR_MS);
+                won.push(queued(name, event_id, 0, ts_ms, payload));
+            };
+            let id = &chargeback.event_id;
+            event("chargeback_reversed", format!("{id}w{part}"), id);
+            if refunded {
+                event(
+                    "refund",
+                    format!("{id}r{part}"),
+                    chargeback.payload.original_event_id.as_ref().unwrap(),
+                );
+            }
+        }
+    }
+    won
+}
+
 /// What the ledger holds once every event has been decided.
 #[derive(Default)]
 pub(crate) struct Ledger {
     pub(crate) book: Book,
-    pub(crate) rows: Settlement,
+    pub(crate) rows: SettlingRows,
     posted: usize,
     repeated: usize,
 }
 
 /// Plays the events in their order, and what waits again until nothing changes: first before the patience for clicks is over,
 /// then after it.
-pub(crate) fn play(rules: &Rules, events: &[Arrival]) -> Ledger {
+pub(crate) fn play(rules: &Rules, events: &[QueuedEvent]) -> Ledger {
     let mut ledger = Ledger::new();
     let mut waiting = numbered(events);
     ledger.play(rules, &mut waiting, &[0, rules.patience.click_ms, rules.patience.original_ms]);
@@ -146,8 +182,8 @@ pub(crate) fn play(rules: &Rules, events: &[Arrival]) -> Ledger {
 }
 
 /// The events, each with the id of its place.
-pub(crate) fn numbered(events: &[Arrival]) -> Vec<Arrival> {
-    events.iter().zip(1..).map(|(arrival, id)| Arrival { id, ..arrival.clone() }).collect()
+pub(crate) fn numbered(events: &[QueuedEvent]) -> Vec<QueuedEvent> {
+    events.iter().zip(1..).map(|(queued, id)| QueuedEvent { id, ..queued.clone() }).collect()
 }
 
 /// Account, and what it is about.
@@ -165,14 +201,22 @@ impl Ledger {
         ledger
     }
 
+    /// Takes back what became a dead letter because it took back too much: what the worker does once a chargeback was reversed.
+    fn bring_back(&mut self, events: &[QueuedEvent]) -> Vec<QueuedEvent> {
+        let is_back = |dead: &(i64, DeadCause, &str, u32)| dead.1 == DeadCause::OverRefund;
+        let ids: Vec<i64> = self.rows.dead.iter().filter(|dead| is_back(dead)).map(|dead| dead.0).collect();
+        self.rows.dead.retain(|dead| !is_back(dead));
+        events.iter().filter(|event| ids.contains(&event.id)).cloned().collect()
+    }
+
     /// Posts what waits, as far as it can be, so long after everything was received.
-    pub(crate) fn play(&mut self, rules: &Rules, waiting: &mut Vec<Arrival>, after_ms: &[u64]) {
+    pub(crate) fn play(&mut self, rules: &Rules, waiting: &mut Vec<QueuedEvent>, after_ms: &[u64]) {
         for after_ms in after_ms {
             let now = Timestamp::from_ms(NOON_MS + 48 * HOUR_MS + after_ms);
             loop {
                 let before = waiting.len();
-                waiting.retain(|arrival| {
-                    let decision = posting::decide(rules, &mut self.book, arrival, now, &mut self.rows);
+                waiting.retain(|queued| {
+                    let decision = posting::decide(rules, &mut self.book, queued, now, &mut self.rows);
                     self.posted += usize::from(decision == Decision::Post);
                     self.repeated += usize::from(decision == Decision::Repeat);
                     matches!(decision, Decision::Wait(_))
@@ -196,10 +240,10 @@ impl Ledger {
             let account = self.account(posting.entry);
             let mut add =
                 |what: String, minor: i64| *sums.entry((account.clone(), what)).or_default() += minor;
-            add(format!("{} {}", posting.kind, posting.amount.currency), posting.amount.minor);
+            add(format!("{} {}", posting.kind.as_str(), posting.amount.currency), posting.amount.minor);
             // What a part of the share is worth depends on the day it goes back, and on what is left then.
-            if posting.kind != "revenue_share" {
-                add(format!("{} in reports", posting.kind), posting.report.amount.minor);
+            if posting.kind != PostingKind::RevenueShare {
+                add(format!("{} in reports", posting.kind.as_str()), posting.report.amount.minor);
             }
         }
         sums.retain(|_, sum| *sum != 0);
@@ -210,14 +254,15 @@ impl Ledger {
     pub(crate) fn verdicts(&self) -> BTreeMap<String, &'static str> {
         let names: BTreeMap<i64, &String> =
             self.book.entries.iter().map(|((_, event_id), posted)| (posted.id, event_id)).collect();
-        let verdicts = self.rows.verdicts.iter().map(|(entry, _, verdict)| (names[entry].clone(), *verdict));
+        let verdicts =
+            self.rows.verdicts.iter().map(|(entry, _, verdict)| (names[entry].clone(), verdict.as_str()));
         verdicts.collect()
     }
 
     /// What holds in every order, whatever is taken back.
     pub(crate) fn check(&self, what: &str) {
         let last: BTreeMap<i64, &str> =
-            self.rows.verdicts.iter().map(|(entry, _, verdict)| (*entry, *verdict)).collect();
+            self.rows.verdicts.iter().map(|(entry, _, verdict)| (*entry, verdict.as_str())).collect();
         let mut firsts = BTreeMap::<_, usize>::new();
         for (entry, verdict) in &last {
             *firsts.entry(self.account(*entry)).or_default() += usize::from(*verdict == "first");
@@ -239,16 +284,28 @@ impl Ledger {
             (BTreeMap::<i64, i64>::new(), BTreeMap::<i64, i64>::new(), BTreeMap::<i64, i64>::new());
         let originals: BTreeMap<i64, i64> =
             self.rows.entries.iter().filter_map(|entry| Some((entry.0, entry.6?))).collect();
+        let mut disputes = BTreeMap::<i64, i64>::new();
+        for posting in
+            self.rows.postings.iter().filter(|posting| posting.kind == PostingKind::ChargebackReversed)
+        {
+            *disputes.entry(originals[&posting.entry]).or_default() += posting.amount.minor;
+        }
+        for (chargeback, won) in &disputes {
+            let taken = self.rows.postings.iter().find(|posting| posting.entry == *chargeback).unwrap();
+            assert!(taken.kind == PostingKind::Chargeback && *won <= -taken.amount.minor, "{what}");
+        }
         for posting in &self.rows.postings {
-            let deposit = *originals.get(&posting.entry).unwrap_or(&posting.entry);
+            let original = *originals.get(&posting.entry).unwrap_or(&posting.entry);
+            let deposit = *originals.get(&original).unwrap_or(&original);
             let sums = match posting.kind {
-                "deposit" | "refund" | "chargeback" => &mut income,
-                "bonus" => &mut gifts,
-                "revenue_share" => &mut shares,
-                kind => {
-                    assert_eq!(kind, "cpa", "{what}");
-                    continue;
-                }
+                PostingKind::Deposit
+                | PostingKind::Refund
+                | PostingKind::Chargeback
+                | PostingKind::ChargebackReversed => &mut income,
+                PostingKind::Bonus => &mut gifts,
+                PostingKind::RevenueShare => &mut shares,
+                PostingKind::Cpa => continue,
+                PostingKind::Custom => panic!("{what}: {posting:?}"),
             };
             *sums.entry(deposit).or_default() += posting.amount.minor;
         }
@@ -294,9 +351,98 @@ fn no_order_takes_back_more_than_was_paid() {
             random.shuffle(&mut events);
             let ledger = play(&rules, &events);
             ledger.check(&what);
-            assert!(ledger.rows.dead.iter().all(|(_, reason, ..)| *reason == "over_refund"), "{what}");
+            assert!(ledger.rows.dead.iter().all(|(_, cause, ..)| *cause == DeadCause::OverRefund), "{what}");
             refused += ledger.rows.dead.len();
         }
     }
     assert!(refused > 100, "{refused} refused");
+}
+
+#[test]
+fn every_order_of_a_won_dispute_comes_to_the_same_sums() {
+    let (rules, mut random) = (rules(), Random(SEED + 4));
+    let mut reversed = 0;
+    for world_number in 0..WORLDS {
+        let mut events = world(&mut random, true);
+        events.extend(won(&mut random, &events, false));
+        let first = play(&rules, &events);
+        assert_eq!((first.repeated, first.rows.dead.len()), (1, 0), "world {world_number}");
+        let is_won = |posting: &&PostingRow| posting.kind == PostingKind::ChargebackReversed;
+        reversed += first.rows.postings.iter().filter(is_won).count();
+        for order in 0..ORDERS / 4 {
+            let what = format!("seed {:#x}, world {world_number}, order {order}", SEED + 4);
+            random.shuffle(&mut events);
+            let other = play(&rules, &events);
+            other.check(&what);
+            assert_eq!(other.sums(), first.sums(), "{what}");
+            assert_eq!(other.verdicts(), first.verdicts(), "{what}");
+        }
+    }
+    assert!(reversed > 20, "{reversed} won");
+}
+
+/// What a won dispute leaves may be refunded, and that refund may come before the dispute ends: it is brought back then.
+#[test]
+fn a_refund_of_what_was_won_back_may_come_before_the_end_of_the_dispute() {
+    let (rules, mut random) = (rules(), Random(SEED + 5));
+    let mut brought_back = 0;
+    for world_number in 0..WORLDS {
+        let events = world(&mut random, true);
+        let more = won(&mut random, &events, true);
+        let mut first = None;
+        for order in 0..ORDERS / 8 {
+            let what = format!("seed {:#x}, world {world_number}, order {order}", SEED + 5);
+            // In any order, but after the chargebacks are posted.
+            let (mut earlier, mut later) = (events.clone(), more.clone());
+            random.shuffle(&mut earlier);
+            random.shuffle(&mut later);
+            let all = numbered(&[earlier, later].concat());
+            let mut ledger = Ledger::new();
+            let patience = [rules.patience.click_ms];
+            let mut waiting = all[..events.len()].to_vec();
+            ledger.play(&rules, &mut waiting, &patience);
+            waiting.extend_from_slice(&all[events.len()..]);
+            ledger.play(&rules, &mut waiting, &patience);
+            loop {
+                let mut again = ledger.bring_back(&all);
+                brought_back += again.len();
+                let before = again.len();
+                ledger.play(&rules, &mut again, &patience);
+                if again.len() + ledger.rows.dead.len() == before {
+                    break;
+                }
+            }
+            ledger.check(&what);
+            assert_eq!((waiting.len(), ledger.rows.dead.len()), (0, 0), "{what}");
+            let result = (ledger.sums(), ledger.verdicts());
+            assert_eq!(result, *first.get_or_insert_with(|| result.clone()), "{what}");
+        }
+    }
+    assert!(brought_back > 100, "{brought_back} brought back");
+}
+
+/// Whatever comes in whatever order: nothing is taken back that was not paid, and nothing won back that was not taken.
+#[test]
+fn no_order_of_disputes_brings_back_more_than_was_taken() {
+    let (rules, mut random) = (rules(), Random(SEED + 6));
+    let mut refused = BTreeSet::new();
+    for world_number in 0..WORLDS {
+        let mut events = world(&mut random, false);
+        for _ in 0..2 {
+            let again = won(&mut random, &events, true);
+            let again = again
+                .into_iter()
+                .map(|event| QueuedEvent { event_id: format!("{}x", event.event_id), ..event });
+            events.extend(again.collect::<Vec<_>>());
+        }
+        for order in 0..ORDERS / 8 {
+            let what = format!("seed {:#x}, world {world_number}, order {order}", SEED + 6);
+            random.shuffle(&mut events);
+            let ledger = play(&rules, &events);
+            ledger.check(&what);
+            refused.extend(ledger.rows.dead.iter().map(|dead| dead.1));
+        }
+    }
+    let causes = [DeadCause::OriginalUnknown, DeadCause::OverRefund, DeadCause::OverReversal];
+    assert!(causes.iter().all(|cause| refused.contains(cause)), "{refused:?}");
 }

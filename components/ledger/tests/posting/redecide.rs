@@ -3,16 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use countersign_ledger::book::{Candidate, FirstDeposit};
+use countersign_core::event::EventType;
+use countersign_ledger::book::{DepositMade, FirstDeposit};
 use countersign_ledger::decision::Verdict;
 use countersign_ledger::fx::Unconverted;
+use countersign_ledger::posting_row::{PostingKind, PostingRow};
 use countersign_ledger::redecide::{Deposit, Player, Redecision, Reversal, Undecided, redecide, stand};
 use countersign_ledger::rules::Rules;
-use countersign_ledger::settlement::{PostingRow, Settlement};
+use countersign_ledger::settling::SettlingRows;
 use rusqlite::{Connection, params};
 use serde_json::{Value, json};
 
-use crate::orders::{Ledger, Random, SEED, numbered, play, world};
+use crate::orders::{Ledger, Random, SEED, numbered, play, won, world};
 use crate::table::{Block, PARTNER, Step};
 use crate::{sql, table, written, written_posting};
 
@@ -22,35 +24,38 @@ const CONTRACTS: u64 = 20;
 impl Ledger {
     /// The players with what is posted of their deposits, as the tables have it.
     fn players(&self) -> Vec<Player> {
-        let mut standing: BTreeMap<(i64, &str), Option<PostingRow>> = BTreeMap::new();
-        for posting in self.rows.postings.iter().filter(|row| ["cpa", "revenue_share"].contains(&row.kind)) {
+        let mut standing: BTreeMap<(i64, PostingKind), Option<PostingRow>> = BTreeMap::new();
+        for posting in self.rows.postings.iter().filter(|row| row.kind.is_of_contract()) {
             stand(standing.entry((posting.entry, posting.kind)).or_default(), posting.clone());
         }
         let stands = |entry: i64, kind| standing.get(&(entry, kind)).cloned().flatten();
-        let verdicts: BTreeMap<i64, &str> =
+        let verdicts: BTreeMap<i64, Verdict> =
             self.rows.verdicts.iter().map(|(entry, _, verdict)| (*entry, *verdict)).collect();
         let originals: BTreeMap<i64, i64> =
             self.rows.entries.iter().filter_map(|row| Some((row.0, row.6?))).collect();
         let posted: BTreeMap<i64, _> = self.book.entries.values().map(|posted| (posted.id, posted)).collect();
         let reversals = |deposit: i64| {
             let is_back = |row: &&PostingRow| {
-                originals.get(&row.entry) == Some(&deposit) && row.kind != "revenue_share"
+                let original = originals.get(&row.entry);
+                let behind = original.and_then(|original| originals.get(original));
+                behind.or(original) == Some(&deposit) && row.kind.is_of_deposit()
             };
             let reversal = |row: &PostingRow| Reversal {
                 id: row.entry,
                 ts_event: posted[&row.entry].ts_event,
                 minor: -row.amount.minor,
-                share: stands(row.entry, "revenue_share"),
+                share: stands(row.entry, PostingKind::RevenueShare),
             };
             self.rows.postings.iter().filter(is_back).map(reversal).collect::<Vec<_>>()
         };
         let mut players: BTreeMap<Option<String>, Player> = BTreeMap::new();
         let mut nobody = Vec::new();
         for ((partner, event_id), deposit) in &self.book.entries {
-            let Some((amount, _)) = deposit.money.filter(|_| deposit.event == "deposit_success") else {
+            let Some((amount, _)) = deposit.money.filter(|_| deposit.event == EventType::DepositSuccess)
+            else {
                 continue;
             };
-            let made = Candidate {
+            let made = DepositMade {
                 id: deposit.id,
                 event_id: event_id.clone(),
                 ts_event: deposit.ts_event,
@@ -60,9 +65,9 @@ impl Ledger {
             let deposit = Deposit {
                 made,
                 bonus: deposit.bonus,
-                verdict: Verdict::of(verdicts[&deposit.id]).unwrap(),
-                price: stands(deposit.id, "cpa"),
-                share: stands(deposit.id, "revenue_share"),
+                verdict: verdicts[&deposit.id],
+                price: stands(deposit.id, PostingKind::Cpa),
+                share: stands(deposit.id, PostingKind::RevenueShare),
                 reversals: reversals(deposit.id),
             };
             let account_id = posted[&deposit.made.id].account_id.clone();
@@ -123,7 +128,7 @@ impl Ledger {
     fn net(&self) -> BTreeMap<(i64, &'static str, &'static str), (i64, i64)> {
         let mut net = BTreeMap::new();
         for posting in &self.rows.postings {
-            let key = (posting.entry, posting.kind, posting.amount.currency.code());
+            let key = (posting.entry, posting.kind.as_str(), posting.amount.currency.code());
             let sum: &mut (i64, i64) = net.entry(key).or_default();
             *sum = (sum.0 + posting.amount.minor, sum.1 + posting.report.amount.minor);
         }
@@ -183,6 +188,7 @@ fn a_re_decision_comes_to_what_the_contract_makes_of_everything_at_once() {
     let (mut changed, mut unchanged) = (0, 0);
     for world_number in 0..WORLDS {
         let mut events = world(&mut random, true);
+        events.extend(won(&mut random, &events, false));
         for pair in 0..CONTRACTS {
             let what = format!("seed {:#x}, world {world_number}, contracts {pair}", SEED + 2);
             let (before, after) = (contract(&mut random), contract(&mut random));
@@ -215,6 +221,7 @@ fn what_comes_after_a_re_decision_is_posted_as_if_there_had_been_none() {
     let mut random = Random(SEED + 3);
     for world_number in 0..WORLDS {
         let mut events = world(&mut random, true);
+        events.extend(won(&mut random, &events, false));
         for pair in 0..CONTRACTS {
             let what = format!("seed {:#x}, world {world_number}, contracts {pair}", SEED + 3);
             let (before, between, after) =
@@ -243,15 +250,15 @@ fn what_comes_after_a_re_decision_is_posted_as_if_there_had_been_none() {
 /// What a re-decision posts, as lines write it.
 fn written_rows(block: &Block, line: &str, rows: &Redecision, undecided: &[Undecided]) -> String {
     let name = |id: i64| {
-        let event = block.events().find(|event| event.arrival.id == id).unwrap();
-        event.arrival.event_id.clone()
+        let event = block.events().find(|event| event.queued.id == id).unwrap();
+        event.queued.event_id.clone()
     };
     let mut items = Vec::new();
     for posting in &rows.postings {
         items.push(format!("{} for {}", written_posting(block, posting, line), name(posting.entry)));
     }
     for (entry, _, verdict) in &rows.verdicts {
-        items.push(format!("{verdict} for {}", name(*entry)));
+        items.push(format!("{} for {}", verdict.as_str(), name(*entry)));
     }
     for Undecided { event_id, problem } in undecided {
         let reason = match problem {
@@ -314,7 +321,7 @@ fn play_block(block: &Block) -> Vec<String> {
                 compare(&event.line, written(block, event, &decision, &rows, &ledger.book), &event.expected);
                 sql::take(&connection, event);
                 sql::settle(&connection, event, generation, &rows).unwrap();
-                let Settlement { entries, postings, verdicts, firsts, .. } = rows;
+                let SettlingRows { entries, postings, verdicts, firsts, .. } = rows;
                 ledger.rows.entries.extend(entries);
                 ledger.rows.postings.extend(postings);
                 ledger.rows.verdicts.extend(verdicts);

@@ -1,16 +1,17 @@
-//! The table through the SQL: what a [`Settlement`] says is what the tables hold after one insert into `settling`.
+//! The table through the SQL: what a [`SettlingRows`] says is what the tables hold after one insert into `settling`.
 
 use std::collections::BTreeSet;
 use std::fs;
 
+use countersign_core::event::EventType;
 use countersign_core::text::Text;
 use countersign_core::time::Timestamp;
 use countersign_ledger::book::Book;
 use countersign_ledger::client::DeviceClass;
-use countersign_ledger::decision::Decision;
-use countersign_ledger::probable::Trace;
-use countersign_ledger::schema;
-use countersign_ledger::settlement::Settlement;
+use countersign_ledger::decision::{DeadCause, Decision};
+use countersign_ledger::probable::Traits;
+use countersign_ledger::schema::{self, MADE_ROOM};
+use countersign_ledger::settling::SettlingRows;
 use countersign_ledger::trace::{self, CANDIDATES, Search};
 use rusqlite::{Connection, params};
 use serde::Serialize;
@@ -56,36 +57,36 @@ fn rows(connection: &Connection, sql: &str, id: i64) -> Vec<Value> {
 
 /// Puts the event into the inbox, where it is not there yet, and takes it out of the queue.
 pub(crate) fn take(connection: &Connection, event: &Event) {
-    let arrival = &event.arrival;
-    if arrival.attempts == 1 {
-        let sql = "INSERT INTO inbox (id, payload_hash, remembered_until, partner, event_id, event, click_id, ts_event, key_id, \
-                   source, receipt, payload, received_at) VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7, 'k1', NULL, 'v1', ?8, ?9)";
+    let queued = &event.queued;
+    if queued.attempts == 1 {
+        let sql = "INSERT INTO inbox (id, payload_hash, partner, event_id, event, click_id, ts_event, key_id, \
+                   source, receipt, payload, received_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'k1', NULL, 'v1', ?8, ?9)";
         let values = params![
-            arrival.id,
-            arrival.payload_hash,
-            arrival.partner,
-            arrival.event_id,
-            arrival.event,
-            arrival.click_id,
-            ms(arrival.ts_event),
+            queued.id,
+            queued.payload_hash,
+            queued.partner,
+            queued.event_id,
+            queued.event.as_str(),
+            queued.click_id,
+            ms(queued.ts_event),
             event.payload,
-            ms(arrival.received_at)
+            ms(queued.received_at)
         ];
         connection.execute(sql, values).unwrap();
     }
     // An event that was posted, or died, comes again as a replay, or from a worker that lost its lease.
     let sql = "INSERT OR IGNORE INTO queue (inbox_id, due_at) VALUES (?1, 0)";
-    connection.execute(sql, [arrival.id]).unwrap();
-    connection.execute("DELETE FROM dead_letter WHERE inbox_id = ?1", [arrival.id]).unwrap();
+    connection.execute(sql, [queued.id]).unwrap();
+    connection.execute("DELETE FROM dead_letter WHERE inbox_id = ?1", [queued.id]).unwrap();
     let sql = "UPDATE queue SET lease = ?2, attempts = attempts + 1 WHERE inbox_id = ?1";
-    connection.execute(sql, [arrival.id, LEASE]).unwrap();
+    connection.execute(sql, [queued.id, LEASE]).unwrap();
 }
 
 pub(crate) fn settle(
     connection: &Connection,
     event: &Event,
     generation: i64,
-    rows: &Settlement,
+    rows: &SettlingRows,
 ) -> rusqlite::Result<usize> {
     let sql = "INSERT INTO settling VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
     let values = params![
@@ -105,7 +106,7 @@ pub(crate) fn settle(
     connection.execute(sql, values)
 }
 
-/// Each table's rows of one event, in the columns of the settlement.
+/// Each table's rows of one event, in the columns of the settling.
 const READ_BACK: [&str; 8] = [
     "SELECT json_array(id, campaign, attribution, score, json(matched_by), account_id, original, said_ftd) FROM entry WHERE id = ?1",
     "SELECT json_array(json_array(entry, cause, kind), json_array(currency, minor, exponent), \
@@ -125,7 +126,7 @@ const READ_BACK: [&str; 8] = [
     "SELECT json_array(inbox_id, reason, detail, attempts) FROM dead_letter WHERE inbox_id = ?1",
 ];
 
-fn check(connection: &Connection, event: &Event, settled: &Settlement) {
+fn check(connection: &Connection, event: &Event, settled: &SettlingRows) {
     let firsts: Vec<_> =
         settled.firsts.iter().map(|(partner, account_id, entry, _)| (partner, account_id, entry)).collect();
     let said = [
@@ -148,7 +149,7 @@ fn check(connection: &Connection, event: &Event, settled: &Settlement) {
         {
             continue;
         }
-        assert_eq!(rows(connection, sql, event.arrival.id), said, "{}\n{sql}", event.line);
+        assert_eq!(rows(connection, sql, event.queued.id), said, "{}\n{sql}", event.line);
     }
 }
 
@@ -157,8 +158,35 @@ fn check_woken(connection: &Connection, event: &Event) {
     let sql = "SELECT count(*) FROM queue JOIN inbox ON inbox.id = ?1 \
                WHERE waits_for = 'event:' || inbox.partner || ':' || inbox.event_id AND queue.due_at > ?2";
     let late: i64 =
-        connection.query_row(sql, params![event.arrival.id, ms(event.now)], |row| row.get(0)).unwrap();
+        connection.query_row(sql, params![event.queued.id, ms(event.now)], |row| row.get(0)).unwrap();
     assert_eq!(late, 0, "{}", event.line);
+}
+
+/// A chargeback that is reversed brings back what took back too much of its deposit before that.
+fn check_room(connection: &Connection, block: &Block, event: &Event) {
+    if event.queued.event != EventType::ChargebackReversed {
+        return;
+    }
+    let values = params![DeadCause::OverRefund.as_str(), EventType::ChargebackReversed.as_str()];
+    let mut statement = connection.prepare(MADE_ROOM).unwrap();
+    let found = statement.query_map(values, |row| row.get(0)).unwrap();
+    let found: Vec<i64> = found.map(Result::unwrap).collect();
+    let undone = |event: &Event| {
+        let original_id = event.queued.payload.original_event_id.clone();
+        block.events().find(|other| Some(&other.queued.event_id) == original_id.as_ref()).unwrap()
+    };
+    let deposit = undone(undone(event)).name();
+    let is_dead = |id: i64| {
+        let sql = "SELECT count(*) FROM dead_letter WHERE reason = 'over_refund' AND inbox_id = ?1";
+        connection.query_row(sql, [id], |row| row.get::<_, i64>(0)).unwrap() == 1
+    };
+    let mut expected: Vec<i64> = block
+        .events()
+        .filter(|other| is_dead(other.queued.id) && undone(other).name() == deposit)
+        .map(|other| other.queued.id)
+        .collect();
+    expected.dedup();
+    assert_eq!(found, expected, "{}", event.line);
 }
 
 fn play_block(file: &str, block: &Block) -> usize {
@@ -176,7 +204,7 @@ fn play_block(file: &str, block: &Block) -> usize {
         let (decision, mut settled) = decided.unwrap();
         take(&connection, event);
         if let Decision::Wait(wait) = &decision {
-            let waiting = (event.arrival.id, wait.until.as_ms(), wait.reason, wait.waits_for.clone());
+            let waiting = (event.queued.id, wait.until.as_ms(), wait.reason, wait.waits_for.clone());
             settled.waiting.push(waiting);
         }
         let generation = count(&connection, "SELECT count FROM generation");
@@ -190,6 +218,7 @@ fn play_block(file: &str, block: &Block) -> usize {
             posted += 1;
             check_woken(&connection, event);
             check_stands(&connection, event, &settled);
+            check_room(&connection, block, event);
         }
     }
     let entries = count(&connection, "SELECT (SELECT count(*) FROM entry) + (SELECT count(*) FROM purged)");
@@ -203,7 +232,7 @@ pub(crate) fn continue_with(connection: &Connection, step: &Step) {
         Step::Click(click) => {
             insert_click(connection, click);
             let sql = "SELECT count(*) FROM queue WHERE waits_for = 'click:' || ?1 AND due_at > ?2";
-            let values = params![click.click_id, ms(click.trace.at)];
+            let values = params![click.click_id, ms(click.traits.at)];
             let late: i64 = connection.query_row(sql, values, |row| row.get(0)).unwrap();
             assert_eq!(late, 0, "{}", click.click_id);
         }
@@ -211,7 +240,8 @@ pub(crate) fn continue_with(connection: &Connection, step: &Step) {
             let touch = account.touch.as_ref().unwrap();
             let sql = "INSERT INTO account (partner, account_id, click_id, campaign, attribution, score) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
             let how = account.attribution.unwrap();
-            let values = params![name.0, name.1, touch.click_id, touch.campaign, how.as_str(), how.score()];
+            let values =
+                params![name.0, name.1, touch.click_id, touch.campaign, how.name().as_str(), how.score()];
             connection.execute(sql, values).unwrap();
         }
         Step::Purge(names) => {
@@ -226,16 +256,16 @@ pub(crate) fn continue_with(connection: &Connection, step: &Step) {
 fn insert_click(connection: &Connection, click: &Click) {
     let sql = "INSERT INTO click (click_id, campaign, partner, clicked_at, kind, counted, ip_prefix, device_class, geo) \
                VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?7, ?8)";
-    let trace = &click.trace;
+    let traits = &click.traits;
     let values = params![
         click.click_id,
         click.campaign,
         click.partner.as_deref().unwrap_or("acme"),
-        ms(trace.at),
+        ms(traits.at),
         click.kind,
-        trace.network.map(|network| network.to_string()),
-        trace.device.as_str(),
-        trace.geo.map(|geo| geo.as_str().to_owned())
+        traits.network.map(|network| network.to_string()),
+        traits.device.as_str(),
+        traits.geo.map(|geo| geo.as_str().to_owned())
     ];
     connection.execute(sql, values).unwrap();
 }
@@ -251,11 +281,11 @@ fn search(connection: &Connection, searches: &[Search]) -> Vec<(i64, String, boo
 
 /// The SQL finds the clicks that an event may be matched with, and knows which of them players have.
 fn check_nearby(connection: &Connection, block: &Block, book: &Book, index: usize, event: &Event) {
-    let Some(wanted) = trace::search(block.rules(index), book, &event.arrival, event.now) else { return };
+    let Some(wanted) = trace::search(block.rules(index), book, &event.queued, event.now) else { return };
     let expected = nearby(&wanted, &block.steps[..index]).into_iter().map(|candidate| {
         let click_id = candidate.click_id.as_str().to_owned();
-        let is_taken = book.taken.contains(&(event.arrival.partner.clone(), click_id.clone()));
-        (event.arrival.id, click_id, is_taken)
+        let is_taken = book.taken.contains(&(event.queued.partner.clone(), click_id.clone()));
+        (event.queued.id, click_id, is_taken)
     });
     let expected: BTreeSet<_> = expected.collect();
     assert_eq!(
@@ -269,7 +299,7 @@ fn check_nearby(connection: &Connection, block: &Block, book: &Book, index: usiz
 #[test]
 fn candidates_are_bounded_for_each_event_and_found_through_indexes() {
     let connection = database();
-    let trace = |ip: &str, at_ms| Trace {
+    let traits = |ip: &str, at_ms| Traits {
         network: Some(ip.parse().unwrap()),
         device: DeviceClass::Mobile,
         geo: Some(Text::new("BR").unwrap()),
@@ -282,7 +312,7 @@ fn candidates_are_bounded_for_each_event_and_found_through_indexes() {
                 campaign: "summer".to_owned(),
                 partner: None,
                 kind: "click".to_owned(),
-                trace: trace(ip, at),
+                traits: traits(ip, at),
             };
             insert_click(&connection, &click);
         }
@@ -333,17 +363,17 @@ fn candidates_are_bounded_for_each_event_and_found_through_indexes() {
 }
 
 /// The same rows cannot be written a second time, and none of them can be changed.
-fn check_stands(connection: &Connection, event: &Event, settled: &Settlement) {
+fn check_stands(connection: &Connection, event: &Event, settled: &SettlingRows) {
     let generation = count(connection, "SELECT count FROM generation");
     let lost = settle(connection, event, generation, settled).unwrap_err();
     assert!(lost.to_string().contains("countersign: lease lost"), "{}: {lost}", event.line);
-    let again = Settlement { entries: settled.entries.clone(), ..Settlement::default() };
+    let again = SettlingRows { entries: settled.entries.clone(), ..SettlingRows::default() };
     let twice = settle(connection, event, generation, &again).unwrap_err();
     assert!(twice.to_string().contains("UNIQUE constraint"), "{}: {twice}", event.line);
     for sql in
         ["UPDATE entry SET campaign = '' WHERE id = ?1", "UPDATE posting SET minor = 0 WHERE cause = ?1"]
     {
-        let changed = connection.execute(sql, [event.arrival.id]);
+        let changed = connection.execute(sql, [event.queued.id]);
         assert!(changed.is_err() || changed == Ok(0), "{}: {sql}", event.line);
     }
 }

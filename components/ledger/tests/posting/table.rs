@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use countersign_core::event::{EventName, EventType};
 use countersign_core::json::Tape;
 use countersign_core::money::{Amount, Currency};
 use countersign_core::text::Text;
 use countersign_core::time::Timestamp;
-use countersign_ledger::book::{Account, Arrival, Attribution, Touch};
+use countersign_ledger::attribution::{Attribution, Touch};
+use countersign_ledger::book::{Account, QueuedEvent};
 use countersign_ledger::client::{DeviceClass, truncate_ip};
 use countersign_ledger::fx::{Code, Date, Day, Quote};
 use countersign_ledger::payload::Payload;
-use countersign_ledger::probable::Trace;
+use countersign_ledger::probable::Traits;
 use countersign_ledger::rules::Rules;
 use serde_json::{Map, Value, json};
 
@@ -54,14 +56,14 @@ pub(crate) struct Click {
     /// `None`: every partner's, where it is an event's own; candidates are [`PARTNER`]'s.
     pub(crate) partner: Option<String>,
     pub(crate) kind: String,
-    pub(crate) trace: Trace,
+    pub(crate) traits: Traits,
 }
 
 /// One event, decided once.
 pub(crate) struct Event {
     /// The line with its number.
     pub(crate) line: String,
-    pub(crate) arrival: Arrival,
+    pub(crate) queued: QueuedEvent,
     /// Its payload, as the inbox has it.
     pub(crate) payload: String,
     pub(crate) now: Timestamp,
@@ -71,7 +73,7 @@ pub(crate) struct Event {
 impl Event {
     /// Partner and event id.
     pub(crate) fn name(&self) -> (String, String) {
-        (self.arrival.partner.clone(), self.arrival.event_id.clone())
+        (self.queued.partner.clone(), self.queued.event_id.clone())
     }
 }
 
@@ -258,7 +260,7 @@ impl Reader {
             campaign: campaign.to_owned(),
             partner: None,
             kind: "click".to_owned(),
-            trace: Trace {
+            traits: Traits {
                 network: None,
                 device: DeviceClass::Unknown,
                 geo: None,
@@ -267,10 +269,10 @@ impl Reader {
         };
         for word in words {
             match word.split_once('=').unwrap() {
-                ("at", time) => click.trace.at = self.time(time),
-                ("ip", ip) => click.trace.network = Some(truncate_ip(ip.parse().unwrap())),
-                ("device", device) => click.trace.device = DeviceClass::named(device).unwrap(),
-                ("geo", geo) => click.trace.geo = Some(Text::new(geo).unwrap()),
+                ("at", time) => click.traits.at = self.time(time),
+                ("ip", ip) => click.traits.network = Some(truncate_ip(ip.parse().unwrap())),
+                ("device", device) => click.traits.device = DeviceClass::named(device).unwrap(),
+                ("geo", geo) => click.traits.geo = Some(Text::new(geo).unwrap()),
                 ("kind", kind) => kind.clone_into(&mut click.kind),
                 ("partner", partner) => click.partner = Some(partner.to_owned()),
                 _ => panic!("{word}?"),
@@ -313,7 +315,7 @@ impl Reader {
         let now = options("now").map(|now| self.time(now));
         if let ["again", event_id, ..] = *words {
             let earlier = self.steps.iter().rev().find_map(|step| match step {
-                Step::Event(event) => Some(event).filter(|event| event.arrival.event_id == event_id),
+                Step::Event(event) => Some(event).filter(|event| event.queued.event_id == event_id),
                 Step::Click(_)
                 | Step::Rates(_)
                 | Step::Account { .. }
@@ -322,10 +324,10 @@ impl Reader {
                 | Step::Redecide { .. } => None,
             });
             let earlier = earlier.unwrap_or_else(|| panic!("{line}"));
-            let mut arrival = earlier.arrival.clone();
-            arrival.attempts += 1;
+            let mut queued = earlier.queued.clone();
+            queued.attempts += 1;
             let (now, payload) = (now.unwrap_or(earlier.now), earlier.payload.clone());
-            return Event { line, arrival, payload, now, expected: expected.to_owned() };
+            return Event { line, queued, payload, now, expected: expected.to_owned() };
         }
         let [time, event, event_id, click_id, ref rest @ ..] = *words else { panic!("{line}") };
         let mut members = Vec::new();
@@ -358,16 +360,15 @@ impl Reader {
         let received_at = options("received").map_or(ts_event, |time| self.time(time));
         let hash = options("payload").map_or(1, |hash| hash.parse().unwrap());
         self.events += 1;
-        let arrival = Arrival {
+        let queued = QueuedEvent {
             id: self.events,
             partner: options("partner").unwrap_or(PARTNER).to_owned(),
             event_id: event_id.to_owned(),
-            event: match event {
+            event: event_type(match event {
                 "deposit" => "deposit_success",
                 "kyc" => "kyc_approved",
                 event => event,
-            }
-            .to_owned(),
+            }),
             click_id: click_id.to_owned(),
             ts_event,
             received_at,
@@ -375,7 +376,7 @@ impl Reader {
             attempts: 1,
             payload: read_payload(&payload, rest),
         };
-        Event { line, arrival, payload, now: now.unwrap_or(received_at), expected: expected.to_owned() }
+        Event { line, queued, payload, now: now.unwrap_or(received_at), expected: expected.to_owned() }
     }
 
     fn time(&self, text: &str) -> Timestamp {
@@ -392,6 +393,11 @@ impl Reader {
         };
         if text.len() == 16 { format!("{text}:00") } else { text }
     }
+}
+
+/// The type of that name.
+pub(crate) fn event_type(name: &str) -> EventType {
+    EventType::named(EventName::new(name).unwrap())
 }
 
 fn read_payload(payload: &str, words: &[&str]) -> Payload {

@@ -66,7 +66,7 @@ fn every_mistake_is_named_with_its_path_and_remedy() {
         assert_eq!(mistakes(&changed(&production, &changes)), expected, "{changes:?}");
         cases += 1;
     }
-    assert_eq!(cases, 37);
+    assert_eq!(cases, 40);
 }
 
 #[test]
@@ -84,19 +84,33 @@ fn production_example_means_what_it_says() {
     );
     let euro = Currency::of("EUR").unwrap();
     assert_eq!(rules.report_currency, euro);
-    let contract = &rules.partner("acme").contract;
+    let contract = &rules.agreement("acme").contract;
     let from = Timestamp::parse_rfc3339("2026-01-01T00:00:00Z").unwrap();
-    let terms = rules.partner("acme").terms_at(from).unwrap();
+    let terms = rules.agreement("acme").terms_at(from).unwrap();
     assert_eq!((contract.len(), terms.from), (1, from));
     assert_eq!(terms.ftd_min_deposit, Some(Amount { minor: 1000, currency: euro }));
     assert_eq!(terms.cpa, Some(Amount { minor: 8000, currency: euro }));
     assert_eq!((terms.ftd_window_ms, terms.revenue_share_bp), (Some(30 * 86_400_000), 1250));
     assert_eq!((terms.ftd_kyc, terms.probable), (Kyc::Required, Probable::NeverBilled));
-    assert_eq!(rules.partner("acme").terms_at(Timestamp::from_ms(from.as_ms() - 1)), None);
-    assert!(rules.partner("globex").contract.is_empty() && rules.partner("nobody").minimise.is_none());
+    assert_eq!(rules.agreement("acme").terms_at(Timestamp::from_ms(from.as_ms() - 1)), None);
+    assert!(rules.agreement("globex").contract.is_empty() && rules.agreement("nobody").minimise.is_none());
     assert!(
-        rules.partner("acme").minimise.as_ref().is_some_and(|kept| *kept.hash == [Box::from("account_id")])
+        rules.agreement("acme").minimise.as_ref().is_some_and(|kept| *kept.hash == [Box::from("account_id")])
     );
+}
+
+#[test]
+fn salts_overlap_and_are_asked_for_by_name() {
+    let json = file("examples/rotation.json");
+    let rules = compile(&json).unwrap();
+    let ids = |salts: &[countersign_core::keys::Key<_>]| -> Vec<String> {
+        salts.iter().map(|salt| salt.id().to_string()).collect()
+    };
+    assert_eq!(ids(&rules.salts), ["2026", "2027"]);
+    assert_eq!(ids(&rules.agreement("acme").minimise.as_ref().unwrap().salts), ["2026", "2027"]);
+    assert_eq!(Rules::secret_names(&json).unwrap(), ["privacy_salt_2026", "privacy_salt_2027"]);
+    let sealed = changed(&json, &[("/privacy/salt", r#"{ "name": "privacy_salt", "sealed": "cs-seal1_" }"#)]);
+    assert_eq!(Rules::secret_names(&sealed).unwrap(), ["countersign_seal_key", "countersign_seal_key_old"]);
 }
 
 #[test]

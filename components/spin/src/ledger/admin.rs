@@ -1,9 +1,11 @@
 //! What administrators see of the ledger and do to it: the queue, dead letters, imports, totals.
 
+use countersign_core::event::EventType;
 use countersign_core::store::StoreFault;
 use countersign_core::text::Text;
 use countersign_ledger::cost::Cost;
 use countersign_ledger::fx::Day;
+use countersign_ledger::posting_row::{Column, PostingKind};
 use serde::Serialize;
 use spin_sdk::sqlite::Value;
 
@@ -82,7 +84,7 @@ pub struct Queue {
     pub waiting: Vec<(String, i64)>,
     /// When the oldest was accepted, in milliseconds since the Unix epoch.
     pub oldest_received_at: Option<i64>,
-    /// Dead letters that may be replayed, by reason.
+    /// DeadCause letters that may be replayed, by reason.
     pub dead_letters: Vec<(String, i64)>,
 }
 
@@ -203,7 +205,7 @@ impl Ledger {
         Ok(queue)
     }
 
-    /// Dead letters, discarded ones too, by id.
+    /// DeadCause letters, discarded ones too, by id.
     ///
     /// # Errors
     /// What the database failed with.
@@ -337,14 +339,16 @@ impl Ledger {
         };
         let report = self.rules.report_currency;
         let [deposits, reversals, cpa, share] =
-            ["'deposit'", "'refund', 'chargeback'", "'cpa'", "'revenue_share'"].map(sum);
+            [Column::Deposits, Column::Reversals, Column::Cpa, Column::RevenueShare].map(sum);
+        let [registration, deposit] =
+            [EventType::Registration, EventType::DepositSuccess].map(|event| event.name());
         let sql = format!(
             "SELECT CAST(name AS BLOB), sum(events), sum(registrations), sum(firsts), sum(disagreements), sum(deposits), sum(reversals), \
              sum(cpa), sum(share) FROM ( \
              SELECT {group} AS name, count(DISTINCT entry.id) AS events, \
-             count(DISTINCT CASE WHEN entry.event = 'registration' THEN entry.id END) AS registrations, \
+             count(DISTINCT CASE WHEN entry.event = '{registration}' THEN entry.id END) AS registrations, \
              count(DISTINCT first_deposit.entry) AS firsts, \
-             count(DISTINCT CASE WHEN entry.event = 'deposit_success' AND entry.said_ftd <> (first_deposit.entry IS NOT NULL) THEN entry.id END) \
+             count(DISTINCT CASE WHEN entry.event = '{deposit}' AND entry.said_ftd <> (first_deposit.entry IS NOT NULL) THEN entry.id END) \
              AS disagreements, {deposits} AS deposits, {reversals} AS reversals, {cpa} AS cpa, {share} AS share \
              FROM entry LEFT JOIN posting ON posting.entry = entry.id AND posting.report_currency = ?1 \
              LEFT JOIN first_deposit ON first_deposit.entry = entry.id GROUP BY 1 \
@@ -384,15 +388,18 @@ impl Ledger {
     /// What the database failed with; then nothing is erased.
     pub async fn erase(&self, partner: &str, account_id: &str) -> Result<Erased, StoreFault> {
         let connection = self.database.connect().await?;
-        let hashed = self.rules.partner(partner).minimise.as_ref();
-        let hashed = hashed.and_then(|rules| rules.pseudonym("account_id", account_id));
-        // Both, where ids were stored plain before they were hashed.
-        let names = hashed.as_ref().map(Text::as_str).into_iter().chain([account_id]);
+        let rules = self.rules.agreement(partner).minimise.as_ref();
+        let hashed: Vec<_> =
+            rules.into_iter().flat_map(|rules| rules.pseudonyms("account_id", account_id)).collect();
+        // All of them: the salt may have changed, and ids may have been stored plain before they were hashed.
+        let names = hashed.iter().map(Text::as_str).chain([account_id]);
         let mut erased = Erased::Unknown;
         for name in names {
             let known = "SELECT 1 FROM entry WHERE partner = ?1 AND account_id = ?2 \
                          UNION ALL SELECT 1 FROM account WHERE partner = ?1 AND account_id = ?2 \
                          UNION ALL SELECT 1 FROM first_deposit WHERE partner = ?1 AND account_id = ?2 \
+                         UNION ALL SELECT 1 FROM duplicate WHERE partner = ?1 \
+                         AND CASE WHEN json_valid(payload) THEN payload ->> 'account_id' END = ?2 \
                          UNION ALL SELECT 1 FROM inbox WHERE partner = ?1 \
                          AND CASE WHEN json_valid(payload) THEN payload ->> 'account_id' END = ?2 LIMIT 1";
             if first(&connection, known, [text(partner), text(name)]).await?.is_some() {
@@ -457,7 +464,8 @@ impl Ledger {
     }
 }
 
-fn sum(kinds: &str) -> String {
+fn sum(column: Column) -> String {
+    let kinds = PostingKind::sql(|kind| kind.column() == Some(column));
     format!("coalesce(sum(CASE WHEN posting.kind IN ({kinds}) THEN posting.report_minor END), 0)")
 }
 

@@ -2,24 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use countersign_core::event::ClickId;
+use countersign_core::event::{ClickId, EventName, EventType};
 use countersign_core::money::{Amount, Currency};
 use countersign_core::store::StoreFault;
 use countersign_core::text::Text;
 use countersign_core::time::Timestamp;
-use countersign_ledger::book::{
-    Account, Arrival, Attribution, Book, Candidate, FirstDeposit, Install, Posted, Touch,
-};
+use countersign_ledger::attribution::{Attribution, Touch};
+use countersign_ledger::book::{Account, Book, DepositMade, FirstDeposit, Install, Posted, QueuedEvent};
 use countersign_ledger::client::DeviceClass;
+use countersign_ledger::decision::Verdict;
 use countersign_ledger::fx::{Code, Conversion, Date, Day, Quote, Rate, RateTable};
 use countersign_ledger::payload::Payload;
-use countersign_ledger::probable::{self, Trace};
-use countersign_ledger::settlement::PostingRow;
+use countersign_ledger::posting_row::{PostingKind, PostingRow};
+use countersign_ledger::probable::{self, Traits};
 use countersign_ledger::trace::{self, CANDIDATES, Search};
 use spin_sdk::sqlite::Connection;
 
 use super::{Ledger, Rates, Taken, json};
-use crate::database::{Row, first, rows};
+use crate::database::{Row, first, rows, text};
 
 impl Ledger {
     /// All that is known around a batch.
@@ -29,23 +29,23 @@ impl Ledger {
         taken: &[Taken],
         now: Timestamp,
     ) -> Result<Book, StoreFault> {
-        let arrivals = || {
+        let queued_events = || {
             taken.iter().filter_map(|taken| match taken {
-                Taken::Whole(arrival) => Some(arrival.as_ref()),
+                Taken::Whole(queued) => Some(queued.as_ref()),
                 Taken::Damaged { .. } => None,
             })
         };
         let clicks =
-            arrivals().map(|arrival| (arrival.partner.as_str(), arrival.click_id.as_str())).collect();
+            queued_events().map(|queued| (queued.partner.as_str(), queued.click_id.as_str())).collect();
         let named = |member: fn(&Payload) -> Option<&String>| {
-            let names = arrivals()
-                .filter_map(|arrival| Some((arrival.partner.as_str(), member(&arrival.payload)?.as_str())));
+            let names = queued_events()
+                .filter_map(|queued| Some((queued.partner.as_str(), member(&queued.payload)?.as_str())));
             names.collect::<BTreeSet<(&str, &str)>>()
         };
         let accounts = named(|payload| payload.account_id.as_ref());
         let installs = named(|payload| payload.install_id.as_ref());
         let mut entries = named(|payload| payload.original_event_id.as_ref());
-        entries.extend(arrivals().map(|arrival| (arrival.partner.as_str(), arrival.event_id.as_str())));
+        entries.extend(queued_events().map(|queued| (queued.partner.as_str(), queued.event_id.as_str())));
         let mut book = Book {
             clicks: load_clicks(connection, &clicks).await?,
             installs: load_installs(connection, &installs).await?,
@@ -55,9 +55,9 @@ impl Ledger {
             ..Book::default()
         };
         let searches: Vec<Search> =
-            arrivals().filter_map(|arrival| trace::search(&self.rules, &book, arrival, now)).collect();
+            queued_events().filter_map(|queued| trace::search(&self.rules, &book, queued, now)).collect();
         load_nearby(connection, &searches, &mut book).await?;
-        let mut dates = self.dates(arrivals());
+        let mut dates = self.dates(queued_events());
         dates.extend(
             book.accounts
                 .values()
@@ -69,10 +69,10 @@ impl Ledger {
     }
 
     /// The dates whose rates a batch may need: none where all money is in the currency of the reports.
-    fn dates<'a>(&self, arrivals: impl Iterator<Item = &'a Arrival>) -> BTreeSet<Date> {
-        arrivals
-            .filter(|arrival| self.needs_rates(&arrival.partner, arrival.payload.amount.as_ref()))
-            .map(|arrival| Date::of(arrival.ts_event))
+    fn dates<'a>(&self, queued_events: impl Iterator<Item = &'a QueuedEvent>) -> BTreeSet<Date> {
+        queued_events
+            .filter(|queued| self.needs_rates(&queued.partner, queued.payload.amount.as_ref()))
+            .map(|queued| Date::of(queued.ts_event))
             .collect()
     }
 
@@ -81,7 +81,7 @@ impl Ledger {
         let report = self.rules.report_currency;
         let is_foreign = |amount: &Amount| amount.currency != report;
         amount.is_some_and(is_foreign)
-            || self.rules.partner(partner).contract.iter().any(|terms| {
+            || self.rules.agreement(partner).contract.iter().any(|terms| {
                 terms.cpa.as_ref().is_some_and(is_foreign)
                     || terms.ftd_min_deposit.as_ref().is_some_and(is_foreign)
             })
@@ -176,14 +176,14 @@ async fn load_nearby(
             book.taken.insert(((*partner).clone(), click_id.as_str().to_owned()));
         }
         // What does not read as such is not known, and speaks for no match.
-        let trace = Trace {
+        let traits = Traits {
             network: row.optional_text(3)?.and_then(|network| network.parse().ok()),
             device: row.optional_text(4)?.and_then(DeviceClass::named).unwrap_or_default(),
             geo: row.optional_text(5)?.and_then(Text::new),
             at: row.instant(6)?,
         };
-        let candidate = probable::Candidate { click_id, campaign: row.text(2)?.to_owned(), trace };
-        book.nearby.entry(event).or_default().push(candidate);
+        let click = probable::NearbyClick { click_id, campaign: row.text(2)?.to_owned(), traits };
+        book.nearby.entry(event).or_default().push(click);
     }
     Ok(())
 }
@@ -192,15 +192,40 @@ async fn load_entries(
     connection: &Connection,
     names: &BTreeSet<(&str, &str)>,
 ) -> Result<BTreeMap<(String, String), Posted>, StoreFault> {
-    let sql = "SELECT CAST(entry.partner AS BLOB), CAST(entry.event_id AS BLOB), entry.id, entry.payload_hash, CAST(entry.event AS BLOB), \
-               entry.ts_event, CAST(entry.account_id AS BLOB), CAST(entry.campaign AS BLOB), CAST(entry.attribution AS BLOB), \
-               entry.score, CAST(money.kind AS BLOB), CAST(money.currency AS BLOB), money.minor, ( \
-                 SELECT coalesce(sum(back.minor), 0) FROM entry AS reversal JOIN posting AS back ON back.entry = reversal.id \
-                 AND back.kind IN ('refund', 'chargeback', 'bonus') WHERE reversal.original = entry.id) \
-               FROM json_each(?1) CROSS JOIN entry ON entry.partner = value ->> 0 AND entry.event_id = value ->> 1 \
-               LEFT JOIN posting AS money ON money.entry = entry.id AND money.cause = entry.id \
-               AND money.kind IN ('deposit', 'bonus')";
-    let found = rows(connection, sql, [json(names)?]).await?;
+    let mut entries = load_named_entries(connection, names).await?;
+    // What undoes a chargeback changes what is left of the deposit too.
+    let deposits: BTreeSet<(String, String)> = entries
+        .iter()
+        .filter_map(|((partner, _), entry)| Some((partner.clone(), entry.original_event_id.clone()?)))
+        .filter(|name| !entries.contains_key(name))
+        .collect();
+    if !deposits.is_empty() {
+        let names =
+            deposits.iter().map(|(partner, event_id)| (partner.as_str(), event_id.as_str())).collect();
+        entries.extend(load_named_entries(connection, &names).await?);
+    }
+    Ok(entries)
+}
+
+/// Of each entry, its money and how much of that was undone: by what names it, and, with the other sign, by what names that.
+async fn load_named_entries(
+    connection: &Connection,
+    names: &BTreeSet<(&str, &str)>,
+) -> Result<BTreeMap<(String, String), Posted>, StoreFault> {
+    let kinds = PostingKind::sql(PostingKind::is_of_deposit);
+    let sql = format!(
+        "SELECT CAST(entry.partner AS BLOB), CAST(entry.event_id AS BLOB), entry.id, entry.payload_hash, CAST(entry.event AS BLOB), \
+         entry.ts_event, CAST(entry.account_id AS BLOB), CAST(entry.campaign AS BLOB), CAST(entry.attribution AS BLOB), entry.score, \
+         CAST(money.kind AS BLOB), CAST(money.currency AS BLOB), money.minor, ( \
+           SELECT coalesce(sum(back.minor), 0) FROM entry AS undoes JOIN posting AS back ON back.entry = undoes.id \
+           AND back.kind IN ({kinds}) WHERE undoes.original = entry.id) + ( \
+           SELECT coalesce(sum(back.minor), 0) FROM entry AS undone JOIN entry AS undoes ON undoes.original = undone.id \
+           JOIN posting AS back ON back.entry = undoes.id AND back.kind IN ({kinds}) WHERE undone.original = entry.id), \
+         (SELECT CAST(event_id AS BLOB) FROM entry AS original WHERE original.id = entry.original) \
+         FROM json_each(?1) CROSS JOIN entry ON entry.partner = value ->> 0 AND entry.event_id = value ->> 1 \
+         LEFT JOIN posting AS money ON money.entry = entry.id AND money.cause = entry.id AND money.kind IN ({kinds})"
+    );
+    let found = rows(connection, &sql, [json(names)?]).await?;
     found
         .iter()
         .map(|row| {
@@ -208,20 +233,24 @@ async fn load_entries(
             let money = match &kind {
                 None => None,
                 Some(_) => {
-                    let amount = Amount { minor: row.integer(12)?, currency: currency(row, 11)? };
-                    Some((amount, 0_i64.saturating_sub(row.integer(13)?)))
+                    // What undoes an entry has the other sign.
+                    let (minor, undone) = (row.integer(12)?, row.integer(13)?);
+                    let gone = if minor < 0 { undone } else { 0_i64.saturating_sub(undone) };
+                    let amount = Amount { minor: minor.saturating_abs(), currency: currency(row, 11)? };
+                    Some((amount, gone))
                 }
             };
             let posted = Posted {
                 id: row.integer(2)?,
                 payload_hash: row.bytes(3)?,
-                event: row.text(4)?.to_owned(),
+                event: event_type(row, 4)?,
                 ts_event: row.instant(5)?,
+                original_event_id: optional(row, 14)?,
                 account_id: optional(row, 6)?,
                 campaign: optional(row, 7)?,
                 attribution: attribution(row, 8)?,
                 money,
-                bonus: kind.as_deref() == Some("bonus"),
+                bonus: kind.as_deref() == Some(PostingKind::Bonus.as_str()),
             };
             Ok((name(row)?, posted))
         })
@@ -257,10 +286,10 @@ async fn load_accounts(
                LEFT JOIN first_deposit ON first_deposit.partner = value ->> 0 AND first_deposit.account_id = value ->> 1 \
                LEFT JOIN entry AS first ON first.id = first_deposit.entry \
                LEFT JOIN posting AS price ON price.minor > 0 AND price.id = ( \
-                 SELECT max(id) FROM posting WHERE posting.entry = first_deposit.entry AND posting.kind = 'cpa') \
+                 SELECT max(id) FROM posting WHERE posting.entry = first_deposit.entry AND posting.kind = ?2) \
                WHERE account.partner IS NOT NULL OR first_deposit.entry IS NOT NULL";
     let mut accounts = BTreeMap::new();
-    for row in rows(connection, sql, [names.clone()]).await? {
+    for row in rows(connection, sql, [names.clone(), text(PostingKind::Cpa.as_str())]).await? {
         let campaign = optional(&row, 3)?;
         let account = Account {
             touch: optional(&row, 2)?.map(|click_id| Touch { click_id, campaign }),
@@ -272,14 +301,16 @@ async fn load_accounts(
         };
         accounts.insert(name(&row)?, account);
     }
-    let sql = "SELECT CAST(entry.partner AS BLOB), CAST(entry.account_id AS BLOB), entry.id, entry.ts_event, \
-               CAST(money.currency AS BLOB), money.minor, CAST(entry.event_id AS BLOB), NULL, CAST(entry.attribution AS BLOB), entry.score \
-               FROM json_each(?1) CROSS JOIN entry ON entry.partner = value ->> 0 AND entry.account_id = value ->> 1 \
-               JOIN posting AS money ON money.entry = entry.id AND money.kind = 'deposit' \
-               WHERE (SELECT verdict FROM verdict WHERE verdict.entry = entry.id ORDER BY id DESC LIMIT 1) \
-               IN ('not_registered', 'not_known')";
-    for row in rows(connection, sql, [names]).await? {
-        let candidate = Candidate {
+    let sql = format!(
+        "SELECT CAST(entry.partner AS BLOB), CAST(entry.account_id AS BLOB), entry.id, entry.ts_event, \
+         CAST(money.currency AS BLOB), money.minor, CAST(entry.event_id AS BLOB), NULL, CAST(entry.attribution AS BLOB), entry.score \
+         FROM json_each(?1) CROSS JOIN entry ON entry.partner = value ->> 0 AND entry.account_id = value ->> 1 \
+         JOIN posting AS money ON money.entry = entry.id AND money.kind = ?2 \
+         WHERE (SELECT verdict FROM verdict WHERE verdict.entry = entry.id ORDER BY id DESC LIMIT 1) IN ({})",
+        Verdict::sql(Verdict::may_change)
+    );
+    for row in rows(connection, &sql, [names, text(PostingKind::Deposit.as_str())]).await? {
+        let candidate = DepositMade {
             id: row.integer(2)?,
             event_id: row.text(6)?.to_owned(),
             ts_event: row.instant(3)?,
@@ -296,7 +327,7 @@ fn first_deposit(row: &Row) -> Result<Option<FirstDeposit>, StoreFault> {
     let Some(id) = row.optional_integer(8)? else { return Ok(None) };
     let Some(event_id) = row.optional_text(5)? else { return Ok(Some(FirstDeposit::purged(id))) };
     // A price is above zero, and what takes it back is not: the last row stands, or nothing does.
-    let price = row.optional_text(10)?.map(|_| posting(row, 10, id, "cpa")).transpose()?;
+    let price = row.optional_text(10)?.map(|_| posting(row, 10, id, PostingKind::Cpa)).transpose()?;
     Ok(Some(FirstDeposit { id, event_id: event_id.to_owned(), ts_event: row.instant(9)?, price }))
 }
 
@@ -305,7 +336,7 @@ pub(super) fn posting(
     row: &Row,
     column: usize,
     entry: i64,
-    kind: &'static str,
+    kind: PostingKind,
 ) -> Result<PostingRow, StoreFault> {
     let at = |offset: usize| column.saturating_add(offset);
     let rate = match row.optional_text(at(4))? {
@@ -325,6 +356,11 @@ pub(super) fn posting(
         amount,
         report: Conversion { amount: report, rate },
     })
+}
+
+/// The event type in a column.
+fn event_type(row: &Row, column: usize) -> Result<EventType, StoreFault> {
+    EventName::new(row.text(column)?).map(EventType::named).ok_or(StoreFault::Corrupt)
 }
 
 /// Partner and id, which come first in every row.

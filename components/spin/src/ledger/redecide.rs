@@ -17,7 +17,7 @@ use spin_sdk::sqlite::{Connection, Value};
 use super::{Ledger, TRIES_MAX, json};
 use crate::database::{first, instant, text, unless_ruled_out, unsigned};
 use players::Page;
-use report::Tally;
+use report::WhatIfBuilder;
 
 pub use report::WhatIf;
 
@@ -83,10 +83,10 @@ impl Ledger {
         scope: &Scope,
         limit: usize,
     ) -> Result<(WhatIf, Vec<(Page, Fingerprint)>), StoreFault> {
-        let contract = &self.rules.partner(&scope.partner).contract;
+        let contract = &self.rules.agreement(&scope.partner).contract;
         let mut all = Sha256::new();
         all.update(format!("{scope:?} {:?} {contract:?}", self.rules.report_currency));
-        let mut tally = Tally::new(limit);
+        let mut what_if = WhatIfBuilder::new(limit);
         let mut pages = Vec::new();
         let mut next = Some(Page::first(scope));
         while let Some(mut page) = next {
@@ -97,10 +97,10 @@ impl Ledger {
             if !rows.is_empty() {
                 pages.push((page, Sha256::digest(&rows).into()));
             }
-            tally.add(&decided);
+            what_if.add(&decided);
         }
         let confirm = (!pages.is_empty()).then(|| hex(&all.finalize()));
-        Ok((tally.finish(confirm), pages))
+        Ok((what_if.finish(confirm), pages))
     }
 
     /// Decides what is on a page, read as it was at one moment.

@@ -27,6 +27,11 @@ impl Ledger {
                 before(retention.raw_ms),
             ),
             (
+                "UPDATE duplicate SET payload = '', source = NULL WHERE id IN (SELECT id FROM duplicate WHERE received_at < ?1 \
+              AND payload <> '' ORDER BY received_at LIMIT ?2)",
+                before(retention.raw_ms),
+            ),
+            (
                 "UPDATE click SET utm_source = NULL, utm_medium = NULL, utm_campaign = NULL, utm_term = NULL, utm_content = NULL, \
               sub1 = NULL, sub2 = NULL, sub3 = NULL, sub4 = NULL, sub5 = NULL, creative_id = NULL, consent_version = NULL, \
               consent_analytics = NULL, consent_ads = NULL, cut = NULL, referrer_host = NULL, geo = NULL, device_class = NULL, \

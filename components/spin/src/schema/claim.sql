@@ -4,7 +4,8 @@ CREATE TABLE IF NOT EXISTS claim (
   payload_hash     BLOB    NOT NULL,          -- SHA-256 of the canonical payload
   lease_until      INTEGER NOT NULL,          -- ms; 0: committed
   remembered_until INTEGER NOT NULL,          -- ms
-  claimed_at       INTEGER NOT NULL           -- ms
+  claimed_at       INTEGER NOT NULL,          -- ms
+  receipt_key      INTEGER                    -- mark of the key that made the receipt; NULL: claimed by version 1
 ) STRICT, WITHOUT ROWID
 
 CREATE INDEX IF NOT EXISTS claim_by_end ON claim (remembered_until)

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use countersign_core::event::EventType;
 use countersign_core::money::Amount;
 use countersign_core::store::StoreFault;
-use countersign_ledger::book::Candidate;
+use countersign_ledger::book::DepositMade;
 use countersign_ledger::decision::Verdict;
 use countersign_ledger::fx::{Date, RateTable};
+use countersign_ledger::posting_row::{PostingKind, PostingRow};
 use countersign_ledger::redecide::{Deposit, Player, Reversal, stand};
-use countersign_ledger::settlement::PostingRow;
 use spin_sdk::sqlite::{Connection, Value};
 
 use super::Scope;
@@ -63,9 +64,9 @@ impl Page {
                 beyond.map(|row| Ok(text(row.text(0)?))).transpose()?
             }
             Kind::Nobody => {
-                let sql = "SELECT id FROM entry WHERE +partner = ?1 AND account_id IS NULL AND event = 'deposit_success' AND id >= ?2 \
+                let sql = "SELECT id FROM entry WHERE +partner = ?1 AND account_id IS NULL AND event = ?4 AND id >= ?2 \
                            ORDER BY id LIMIT 1 OFFSET ?3";
-                let beyond = first(connection, sql, values).await?;
+                let beyond = first(connection, sql, values.into_iter().chain([deposit_success()])).await?;
                 beyond.map(|row| row.integer(0).map(Value::Integer)).transpose()?
             }
         };
@@ -106,27 +107,29 @@ impl Ledger {
              CAST(entry.attribution AS BLOB), entry.score, CAST(money.kind AS BLOB), CAST(money.currency AS BLOB), money.minor, \
              CAST((SELECT verdict FROM verdict WHERE verdict.entry = entry.id ORDER BY id DESC LIMIT 1) AS BLOB), \
              account.registered_at, account.kyc_at, first_deposit.entry \
-             FROM entry CROSS JOIN posting AS money ON money.entry = entry.id AND money.cause = entry.id AND money.kind IN ('deposit', 'bonus') \
+             FROM entry CROSS JOIN posting AS money ON money.entry = entry.id AND money.cause = entry.id AND money.kind IN ({}) \
              LEFT JOIN account ON account.partner = entry.partner AND account.account_id = entry.account_id \
              LEFT JOIN first_deposit ON first_deposit.partner = entry.partner AND first_deposit.account_id = entry.account_id \
-             WHERE {} AND entry.event = 'deposit_success' ORDER BY entry.account_id, entry.id",
+             WHERE {} AND entry.event = ?4 ORDER BY entry.account_id, entry.id",
+            PostingKind::sql(PostingKind::is_of_deposit),
             page.condition()
         );
-        let found = rows(connection, &sql, [text(partner), page.from.clone(), page.until.clone()]).await?;
+        let values = [text(partner), page.from.clone(), page.until.clone(), deposit_success()];
+        let found = rows(connection, &sql, values).await?;
         let mut entries = found.iter().map(|row| row.integer(0)).collect::<Result<Vec<_>, _>>()?;
         let mut reversals = load_reversals(connection, &entries).await?;
         entries.extend(reversals.values().flatten().map(|reversal| reversal.id));
         let mut standing = load_standing(connection, &entries).await?;
         for reversal in reversals.values_mut().flatten() {
-            reversal.share = standing.remove(&(reversal.id, "revenue_share"));
+            reversal.share = standing.remove(&(reversal.id, PostingKind::RevenueShare));
         }
         let mut players: Vec<Player> = Vec::new();
         let mut dates = BTreeSet::new();
         for row in &found {
             let id = row.integer(0)?;
             let deposit = Deposit {
-                price: standing.remove(&(id, "cpa")),
-                share: standing.remove(&(id, "revenue_share")),
+                price: standing.remove(&(id, PostingKind::Cpa)),
+                share: standing.remove(&(id, PostingKind::RevenueShare)),
                 reversals: reversals.remove(&id).unwrap_or_default(),
                 ..deposit(row, id)?
             };
@@ -151,9 +154,13 @@ impl Ledger {
     }
 }
 
+fn deposit_success() -> Value {
+    text(EventType::DepositSuccess.as_str())
+}
+
 /// A deposit, without what else is posted of it.
 fn deposit(row: &Row, id: i64) -> Result<Deposit, StoreFault> {
-    let made = Candidate {
+    let made = DepositMade {
         id,
         event_id: row.text(1)?.to_owned(),
         ts_event: row.instant(3)?,
@@ -162,7 +169,7 @@ fn deposit(row: &Row, id: i64) -> Result<Deposit, StoreFault> {
     };
     Ok(Deposit {
         made,
-        bonus: row.text(6)? == "bonus",
+        bonus: row.text(6)? == PostingKind::Bonus.as_str(),
         verdict: Verdict::of(row.text(9)?).ok_or(StoreFault::Corrupt)?,
         price: None,
         share: None,
@@ -170,17 +177,22 @@ fn deposit(row: &Row, id: i64) -> Result<Deposit, StoreFault> {
     })
 }
 
-/// What was taken back of these deposits, in the order in which it was posted.
+/// What was taken back of these deposits and won back, in the order in which it was posted.
 async fn load_reversals(
     connection: &Connection,
     deposits: &[i64],
 ) -> Result<BTreeMap<i64, Vec<Reversal>>, StoreFault> {
-    let sql = "SELECT reversal.original, reversal.id, reversal.ts_event, back.minor FROM json_each(?1) \
-               CROSS JOIN entry AS reversal ON reversal.original = value \
-               CROSS JOIN posting AS back ON back.entry = reversal.id AND back.cause = reversal.id \
-               AND back.kind IN ('refund', 'chargeback', 'bonus') ORDER BY back.id";
+    let sql = format!(
+        "WITH reversal AS ( \
+           SELECT value AS deposit, entry.id, entry.ts_event FROM json_each(?1) CROSS JOIN entry ON entry.original = value \
+           UNION ALL SELECT value, undoes.id, undoes.ts_event FROM json_each(?1) CROSS JOIN entry AS undone ON undone.original = value \
+           CROSS JOIN entry AS undoes ON undoes.original = undone.id) \
+         SELECT reversal.deposit, reversal.id, reversal.ts_event, back.minor FROM reversal \
+         CROSS JOIN posting AS back ON back.entry = reversal.id AND back.cause = reversal.id AND back.kind IN ({}) ORDER BY back.id",
+        PostingKind::sql(PostingKind::is_of_deposit)
+    );
     let mut reversals: BTreeMap<i64, Vec<Reversal>> = BTreeMap::new();
-    for row in rows(connection, sql, [json(&deposits)?]).await? {
+    for row in rows(connection, &sql, [json(&deposits)?]).await? {
         let minor = 0_i64.saturating_sub(row.integer(3)?);
         let reversal = Reversal { id: row.integer(1)?, ts_event: row.instant(2)?, minor, share: None };
         reversals.entry(row.integer(0)?).or_default().push(reversal);
@@ -192,13 +204,16 @@ async fn load_reversals(
 async fn load_standing(
     connection: &Connection,
     entries: &[i64],
-) -> Result<BTreeMap<(i64, &'static str), PostingRow>, StoreFault> {
-    let sql = "SELECT posting.entry, CAST(kind AS BLOB), CAST(currency AS BLOB), minor, CAST(report_currency AS BLOB), report_minor, \
+) -> Result<BTreeMap<(i64, PostingKind), PostingRow>, StoreFault> {
+    let sql = format!(
+        "SELECT posting.entry, CAST(kind AS BLOB), CAST(currency AS BLOB), minor, CAST(report_currency AS BLOB), report_minor, \
                CAST(rate_date AS BLOB), CAST(rate_from AS BLOB), CAST(rate_to AS BLOB), cause \
-               FROM json_each(?1) CROSS JOIN posting ON posting.entry = value AND kind IN ('cpa', 'revenue_share') ORDER BY posting.id";
+               FROM json_each(?1) CROSS JOIN posting ON posting.entry = value AND kind IN ({}) ORDER BY posting.id",
+        PostingKind::sql(PostingKind::is_of_contract)
+    );
     let mut standing: BTreeMap<_, Option<PostingRow>> = BTreeMap::new();
-    for row in rows(connection, sql, [json(&entries)?]).await? {
-        let (entry, kind) = (row.integer(0)?, if row.text(1)? == "cpa" { "cpa" } else { "revenue_share" });
+    for row in rows(connection, &sql, [json(&entries)?]).await? {
+        let (entry, kind) = (row.integer(0)?, PostingKind::of(row.text(1)?).ok_or(StoreFault::Corrupt)?);
         stand(standing.entry((entry, kind)).or_default(), posting(&row, 2, entry, kind)?);
     }
     Ok(standing.into_iter().filter_map(|(key, posting)| Some((key, posting?))).collect())

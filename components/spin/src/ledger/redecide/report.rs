@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use countersign_core::money::Amount;
+use countersign_ledger::decision::DeadCause;
 use countersign_ledger::fx::Unconverted;
+use countersign_ledger::posting_row::PostingRow;
 use countersign_ledger::redecide::{Change, Player};
-use countersign_ledger::settlement::PostingRow;
 use serde::Serialize;
 
 use super::{Decided, count};
@@ -130,7 +131,7 @@ pub struct Because {
 }
 
 /// Adds up what there is to show.
-pub(super) struct Tally {
+pub(super) struct WhatIfBuilder {
     limit: usize,
     verdicts: BTreeMap<(&'static str, &'static str), u64>,
     sums: Sums,
@@ -141,7 +142,7 @@ pub(super) struct Tally {
 /// Before and after, by kind, currency and its decimals.
 type Sums = BTreeMap<(&'static str, &'static str, u8), (i64, i64)>;
 
-impl Tally {
+impl WhatIfBuilder {
     /// Nothing so far; up to `limit` changes are going to be shown.
     pub(super) fn new(limit: usize) -> Self {
         Self {
@@ -173,9 +174,10 @@ impl Tally {
                     event_id: undecided.event_id.clone(),
                     account_id: account_id.clone(),
                     reason: match undecided.problem {
-                        Unconverted::NoDay | Unconverted::NoQuote { .. } => "rate_unknown",
-                        Unconverted::OutOfRange => "amount_out_of_range",
-                    },
+                        Unconverted::NoDay | Unconverted::NoQuote { .. } => DeadCause::RateUnknown,
+                        Unconverted::OutOfRange => DeadCause::AmountOutOfRange,
+                    }
+                    .as_str(),
                     hint: undecided.problem.to_string(),
                 });
             }
@@ -212,6 +214,7 @@ impl Tally {
         if self.what_if.changes.len() < self.limit {
             let postings = change.corrections.iter().filter_map(|(stands, holds)| {
                 let PostingRow { entry, kind, .. } = *stands.as_ref().or(holds.as_ref())?;
+                let kind = kind.as_str();
                 let money =
                     |posting: &Option<PostingRow>| posting.as_ref().map(|posting| money(posting.amount));
                 Some(PostingChange { entry, kind, before: money(stands), after: money(holds) })
@@ -232,7 +235,7 @@ impl Tally {
             [(&mut self.sums, posting.amount), (&mut self.report_sums, posting.report.amount)]
         {
             let Money { minor, currency, exponent } = money(amount);
-            let sum = sums.entry((posting.kind, currency, exponent)).or_default();
+            let sum = sums.entry((posting.kind.as_str(), currency, exponent)).or_default();
             *sum = change(*sum, minor);
         }
     }
