@@ -5,11 +5,11 @@ Once they follow all, take this file out, and what each `rules.…` in the code 
 """
 
 # Fallback duplicates are told by `ts_event`; money is part of the identity; the verdict on an event id stays.
-FALLBACK_BY_TS_EVENT = False
+FALLBACK_BY_TS_EVENT = True
 # What is known already is answered before the quota is asked, and spends none of it.
-KNOWN_BEFORE_QUOTA = False
+KNOWN_BEFORE_QUOTA = True
 # An event that nobody knows and that is older than what is remembered is `event_too_old`.
-FRESHNESS = False
+FRESHNESS = True
 # What an upstream vouches for, and which of its answers leave the outcome unknown; answers name a duplicate in a field.
 UPSTREAM_WORD = True
 # `type` is an absolute URL.
@@ -19,14 +19,15 @@ DETAIL = True
 # At `/collect` what is wrong is the operator's: 503, and the inbox vouches for what it did not accept.
 HOP_FAULTS = True
 # Addresses in brackets; a bucket for each sender behind NAT64, 6to4 and Teredo.
-ADDRESS = False
+ADDRESS = True
 # A forwarded certificate is believed only where it can be read in one way.
-CERTIFICATE = False
+CERTIFICATE = True
 # A token's own claims are read strictly, and the rest of it is only skipped.
-TOKEN = False
+TOKEN = True
 # The hint of a refused signature speaks of its cause; numbers need be exact only where they are signed; svix-* fields.
-SIGNATURE = False# Identifiers that nobody filled in are refused by name; a click id of ours in another spelling is named as that.
-IDENTIFIER = False
+SIGNATURE = True
+# Identifiers that nobody filled in are refused by name; a click id of ours in another spelling is named as that.
+IDENTIFIER = True
 
 NAMES = [name for name in list(globals()) if name.isupper()]
 

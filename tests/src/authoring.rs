@@ -8,8 +8,10 @@ pub mod layout;
 pub mod token;
 
 mod bearer;
+mod causes;
 mod claim;
 mod event;
+mod foreign;
 mod hand_on;
 mod identifier;
 mod inbox;

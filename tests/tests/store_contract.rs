@@ -17,6 +17,8 @@ mod inbox;
 mod life;
 #[path = "store_contract/limits.rs"]
 mod limits;
+#[path = "store_contract/memory.rs"]
+mod memory;
 #[path = "store_contract/races.rs"]
 mod races;
 #[path = "store_contract/script.rs"]
@@ -56,13 +58,19 @@ contract! {
         life::a_clock_set_back_shortens_nothing,
         life::a_lease_longer_than_the_longest_is_cut,
         life::a_retention_without_end_is_kept,
-        windows::a_window_runs_from_the_first_claim_and_ends_exactly,
+        windows::a_window_lies_between_the_times_of_the_events,
+        windows::an_identity_is_remembered_for_retention_and_window,
+        windows::a_duplicate_is_recorded_and_its_verdict_stays,
         windows::a_window_outlives_neither_a_release_nor_a_lease,
-        windows::a_window_longer_than_the_retention_still_counts,
+        windows::an_identity_that_outlives_its_event_still_counts,
         windows::a_release_gives_the_identity_back_and_only_its_own,
-        windows::a_late_commit_leaves_the_identity_with_its_later_owner,
+        windows::a_late_commit_leaves_a_later_owner_its_identity,
         windows::a_window_of_a_claim_that_is_its_own_hand_on,
-        limits::the_quota_is_spent_first_and_a_limited_claim_claims_nothing,
+        memory::a_repeat_hears_the_receipt_key_of_the_first_time,
+        memory::an_unknown_event_of_too_great_an_age_is_refused,
+        memory::an_event_of_a_fast_clock_is_remembered_from_its_own_time,
+        memory::a_clock_set_back_between_claim_and_settlement_forgets_nothing,
+        limits::the_quota_is_spent_by_what_writes_and_a_limited_claim_claims_nothing,
         limits::partners_have_quotas_of_their_own,
         limits::a_clock_set_far_back_leaves_one_event,
         limits::the_throttle_counts_refusals_only,

@@ -7,7 +7,7 @@ use countersign_core::policy::{ClickVerify, Environment, Partner, Policy, sandbo
 use countersign_core::rate::Rate;
 use countersign_core::signature::{Place, Scheme};
 use countersign_core::time::Timestamp;
-use countersign_core::token::TokenPolicy;
+use countersign_core::token::{OpaqueToken, TokenPolicy};
 use countersign_ledger::rules::Rules;
 use serde_json::{Map, Value, json};
 
@@ -88,12 +88,16 @@ fn token(token: &TokenPolicy) -> Value {
         .map(|key| json!({ "id": &**key.id(), "algorithm": key.algorithm().as_str() }))
         .collect();
     let opaque: Vec<&str> = token.opaque.iter().map(|token| &**token.id()).collect();
+    let ends_at = |token: &OpaqueToken| token.ends_at().map(|end| end.write_rfc3339().as_str().to_owned());
+    let ends: Map<String, Value> =
+        token.opaque.iter().map(|token| (token.id().to_string(), json!(ends_at(token)))).collect();
     json!({
         "issuer": token.issuer,
         "audience": token.audience,
         "lifetime_seconds_max": token.lifetime_ms_max / 1000,
         "keys": keys,
         "opaque": opaque,
+        "opaque_ends_at": ends,
     })
 }
 
@@ -195,9 +199,15 @@ fn explain_token(partner: &Value) -> String {
         parts
             .push(format!("a JWT of {issuer} for {audience}, of {life} s at most, by {}", keys.join(" or ")));
     }
-    let opaque = words(token, "/opaque");
+    let ends = token.get("opaque_ends_at").and_then(Value::as_object).into_iter().flatten();
+    let opaque: Vec<String> = ends
+        .map(|(id, end)| match end.as_str() {
+            Some(end) => format!("{id} until {end}"),
+            None => format!("{id} FOR EVER (write its not_before)"),
+        })
+        .collect();
     if !opaque.is_empty() {
-        parts.push(format!("an opaque token: {opaque}"));
+        parts.push(format!("an opaque token: {}", opaque.join(", ")));
     }
     parts.join("; or ")
 }

@@ -53,15 +53,17 @@ fn the_usual_mistakes_are_named() {
         (String::new(), "there is no header x-signature"),
         (sign(DEPOSIT, KEY, "raw"), "right over the body as it was sent"),
         (sign(DEPOSIT.trim(), KEY, "raw"), "right over the body"),
-        (right.replace("sha256=", ""), "must be `sha256=`"),
-        (right.replace("sha256=", "SHA256="), "must be `sha256=`"),
+        (right.replace("sha256=", ""), "write sha256= before the 64 hex digits"),
+        (right.replace("sha256=", "SHA256="), "write sha256= in lower case"),
         (right[..right.len() - 3].to_owned(), "64"),
         (sign(DEPOSIT, "countersign-sandbox-signing-key-is-published", "jcs"), "sandbox's published key"),
         // `base64:` and the key with a line break after it: what a sender has whose key went through `echo`.
         (
             sign(DEPOSIT, "base64:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWYK", "jcs"),
-            "a line break after it",
+            "a line break at its end",
         ),
+        // The key's bytes in base64, taken for the key.
+        (sign(DEPOSIT, "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", "jcs"), "decode it first"),
         (sign(DEPOSIT, "another key of more than thirty-two bytes", "jcs"), "not one of the usual"),
     ] {
         let found = cause(&headers);
@@ -88,6 +90,24 @@ fn an_old_webhook_says_how_old() {
     let said = countersign(&arguments).env("KEY", KEY).input(DEPOSIT).run();
     assert_eq!(said.code, 1);
     assert!(said.stdout.contains("behind this clock"), "{said:?}");
+}
+
+#[test]
+fn a_webhook_may_have_its_older_names() {
+    let headers = sign(DEPOSIT, KEY, "standard-webhooks").replace("webhook-", "svix-");
+    let said = verify(DEPOSIT, &headers, "standard-webhooks");
+    assert_eq!(said.code, 0, "{said:?}");
+    let said = verify(DEPOSIT, &headers.replace("svix-id", "webhook-id"), "standard-webhooks");
+    assert!(said.code == 1 && said.stdout.contains("webhook-* and svix-* are mixed"), "{said:?}");
+}
+
+#[test]
+fn a_number_that_no_double_holds_is_for_signed_bytes_only() {
+    let payload = DEPOSIT.replacen('{', "{\"player\":281674916028284931,", 1);
+    let said = verify(&payload, &sign(&payload, KEY, "raw"), "raw");
+    assert_eq!(said.code, 0, "{said:?}");
+    let said = verify(&payload, "", "jcs");
+    assert!(said.code == 1 && said.stderr.contains("beyond 2^53"), "{said:?}");
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn invalid(text: &str) -> Result<String, TokenReject> {
 
 /// The problem that the sender hears as this text.
 fn problem(text: &str) -> TokenProblem {
-    *TokenProblem::ALL.iter().find(|problem| problem.as_str() == text).expect(text)
+    *TokenProblem::ALL.iter().find(|problem| problem.as_str() == text).unwrap()
 }
 
 /// A token with this header and these claims, signed with HS256, whatever they say.

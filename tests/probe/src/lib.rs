@@ -50,7 +50,7 @@ fn play(input: &[u8], now: Timestamp) -> Option<Reply> {
         headers.push((name, value));
     }
     let policy = Policy::compile(document, &mut |name| Some(name.as_bytes().to_vec())).ok()?;
-    let mut store = TableStore::new(MemoryTable::default(), policy.dedup.size);
+    let mut store = TableStore::new(MemoryTable::default(), &policy.scope, policy.dedup.size);
     let gate = Gate::new(policy, Mode::Forward);
     let mut scratch = Scratch::default();
     let request = Request {

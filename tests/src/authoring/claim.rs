@@ -1,6 +1,7 @@
-//! Checks 10 to 12: quota, event id, fallback duplicates. One request after another: what is under way meanwhile is in `hand_on`.
+//! What the store answers: event id, fallback duplicates, quota. One request after another: what is under way meanwhile is in `hand_on`.
 
 use countersign_core::outcome::Code::{Accepted, Duplicate, EventIdReused, FallbackDuplicate, RateLimited};
+use countersign_core::time::Timestamp;
 
 use super::draft::{Draft, Signer};
 use super::{Chapter, Entry, keys, script};
@@ -10,9 +11,9 @@ pub(super) fn chapters() -> Vec<Chapter> {
     let chapter =
         |name, comment, entries| Chapter { suite: Suite::Gate, name, comment, config: "gate", entries };
     vec![
-        chapter("quota", "Check 10: the partner's quota, with its header fields.", quota()),
-        chapter("repeat", "Check 11: repeats, and ids used again.", repeat()),
-        chapter("fallback", "Check 12: the same click and type inside the window.", fallback()),
+        chapter("quota", "The partner's quota, with its header fields.", quota()),
+        chapter("repeat", "Repeats, and ids used again.", repeat()),
+        chapter("fallback", "The same click and type, less than a window apart by ts_event.", fallback()),
     ]
 }
 
@@ -52,9 +53,26 @@ fn quota() -> Vec<Entry> {
             then(vec![(slow(4), RateLimited), (slow(4).later_ms(500), Accepted)]),
         ),
         script(
-            "repeat-spends-quota",
-            "Repeats cost as much as events, or a replay would be free.",
-            [(slow(1), Accepted), (slow(1), Duplicate), (slow(1), Duplicate), (slow(1), RateLimited)],
+            "repeat-costs-no-quota",
+            "A sender whose answers were lost may fetch them again.",
+            [
+                (slow(1), Accepted),
+                (slow(1), Duplicate),
+                (slow(1), Duplicate),
+                (slow(2), Accepted),
+                (slow(3), Accepted),
+                (slow(4), RateLimited),
+            ],
+        ),
+        script(
+            "repeat-is-answered-though-the-quota-is-spent",
+            "It is answered 200; a new event and a reused id hear what they always hear.",
+            then(vec![
+                (slow(4), RateLimited),
+                (slow(1), Duplicate),
+                (slow(2).string("account_id", "u-2"), EventIdReused),
+                (slow(4), RateLimited),
+            ]),
         ),
         script(
             "refused-event-spends-nothing",
@@ -164,10 +182,27 @@ fn repeat() -> Vec<Entry> {
     ]
 }
 
+/// A draft whose event happened so many milliseconds after that of [`Draft::of`]; it arrives by then at the earliest.
+pub(super) fn happened(draft: Draft, after_ms: i64) -> Draft {
+    let plain = i64::try_from(keys::T0).unwrap_or(i64::MAX).saturating_sub(1_000);
+    let ms = u64::try_from(plain.saturating_add(after_ms)).unwrap_or(0);
+    let draft = draft.string("ts_event", Timestamp::from_ms(ms).write_rfc3339().as_str());
+    draft.later_ms(u64::try_from(after_ms).unwrap_or(0))
+}
+
 fn fallback() -> Vec<Entry> {
-    let shop = |id: &str| Draft::of("shop").id(id);
-    let deposit = |id: &str| shop(id).deposit("10", "EUR");
-    let second = |id: &str| deposit(id).string("event", "second_deposit");
+    [fallback_window(), fallback_identity(), fallback_record()].concat()
+}
+
+fn shop(id: &str) -> Draft {
+    Draft::of("shop").id(id)
+}
+
+fn deposit(id: &str) -> Draft {
+    shop(id).deposit("10", "EUR")
+}
+
+fn fallback_window() -> Vec<Entry> {
     vec![
         script(
             "same-click-and-type-is-a-duplicate",
@@ -176,21 +211,49 @@ fn fallback() -> Vec<Entry> {
         ),
         script(
             "fallback-window-lasts-to-its-last-millisecond",
-            "60 s from the first.",
-            [(shop("a"), Accepted), (shop("b").later_ms(59_999), FallbackDuplicate)],
+            "60 s between the two ts_event.",
+            [(shop("a"), Accepted), (happened(shop("b"), 59_999), FallbackDuplicate)],
         ),
         script(
             "fallback-window-ends",
-            "60 s later it is another event.",
-            [(shop("a"), Accepted), (shop("b").later_ms(60_000), Accepted)],
+            "60 s apart they are two events.",
+            [(shop("a"), Accepted), (happened(shop("b"), 60_000), Accepted)],
+        ),
+        script(
+            "fallback-window-reaches-back",
+            "The event that happened first may arrive last.",
+            [
+                (shop("a"), Accepted),
+                (happened(shop("b"), -59_999), FallbackDuplicate),
+                (happened(shop("c"), -60_000), Accepted),
+            ],
+        ),
+        script(
+            "backlog-that-arrives-at-once-is-as-many-events",
+            "Sent two seconds apart, and 90 minutes apart by their own time.",
+            [(happened(deposit("a"), -5_400_000), Accepted), (deposit("b").later_ms(2_000), Accepted)],
+        ),
+        script(
+            "moment-of-arrival-does-not-matter",
+            "An hour later it is still the same event.",
+            [(shop("a"), Accepted), (shop("b").later_ms(3_600_000), FallbackDuplicate)],
         ),
         script(
             "duplicate-does-not-stretch-the-window",
-            "The window is that of the first event.",
+            "Only accepted events hold an identity.",
             [
                 (shop("a"), Accepted),
-                (shop("b").later_ms(59_000), FallbackDuplicate),
-                (shop("c").later_ms(60_000), Accepted),
+                (happened(shop("b"), 59_000), FallbackDuplicate),
+                (happened(shop("c"), 60_000), Accepted),
+            ],
+        ),
+        script(
+            "of-two-originals-the-first-accepted-is-named",
+            "The event lies within a window of both.",
+            [
+                (happened(shop("a"), 60_000), Accepted),
+                (shop("b").later_ms(60_000), Accepted),
+                (happened(shop("c"), 30_000).later_ms(60_000), FallbackDuplicate),
             ],
         ),
         script(
@@ -198,10 +261,21 @@ fn fallback() -> Vec<Entry> {
             "A deposit's is one second.",
             [
                 (deposit("a"), Accepted),
-                (deposit("b").later_ms(999), FallbackDuplicate),
-                (deposit("c").later_ms(1_000), Accepted),
+                (happened(deposit("b"), 999), FallbackDuplicate),
+                (happened(deposit("c"), 1_000), Accepted),
             ],
         ),
+        script(
+            "release-frees-nothing-that-was-accepted",
+            "A repeat of the original changes nothing for its duplicates.",
+            [(shop("a"), Accepted), (shop("a"), Duplicate), (shop("b"), FallbackDuplicate)],
+        ),
+    ]
+}
+
+fn fallback_identity() -> Vec<Entry> {
+    let second = |id: &str| deposit(id).string("event", "second_deposit");
+    vec![
         script(
             "another-click-is-another-event",
             "The click is part of it.",
@@ -224,6 +298,21 @@ fn fallback() -> Vec<Entry> {
             [(shop("a"), Accepted), (deposit("b"), Accepted), (second("c"), Accepted)],
         ),
         script(
+            "another-amount-is-another-event",
+            "Two deposits of one second that differ are two.",
+            [(deposit("a"), Accepted), (shop("b").deposit("10.01", "EUR"), Accepted)],
+        ),
+        script(
+            "another-currency-is-another-event",
+            "Ten euros are not ten dollars.",
+            [(deposit("a"), Accepted), (shop("b").deposit("10", "USD"), Accepted)],
+        ),
+        script(
+            "amount-written-otherwise-is-the-same-event",
+            "10 and 10.00 are one amount.",
+            [(deposit("a"), Accepted), (shop("b").deposit("10.00", "EUR"), FallbackDuplicate)],
+        ),
+        script(
             "declared-type-has-its-window",
             "Declared types too.",
             [(second("a"), Accepted), (second("b"), FallbackDuplicate)],
@@ -241,19 +330,35 @@ fn fallback() -> Vec<Entry> {
             "The id alone tells events apart.",
             [(plain().id("a"), Accepted), (plain().id("b"), Accepted)],
         ),
+    ]
+}
+
+fn fallback_record() -> Vec<Entry> {
+    vec![
         script(
             "repeat-of-a-fallback-duplicate-is-one-again",
-            "Its own id was never claimed.",
+            "The verdict of an event id does not change, however late it is sent again.",
             [
                 (shop("a"), Accepted),
                 (shop("b"), FallbackDuplicate),
                 (shop("b").later_ms(1), FallbackDuplicate),
+                (shop("b").later_ms(86_400_000), FallbackDuplicate),
             ],
         ),
         script(
-            "fallback-duplicate-with-another-payload-is-one",
-            "The payload does not matter: it is a weaker identity.",
+            "first-payload-of-a-fallback-duplicate-does-not-matter",
+            "It is a weaker identity.",
             [(shop("a"), Accepted), (shop("b").string("account_id", "u-2"), FallbackDuplicate)],
+        ),
+        script(
+            "fallback-duplicate-with-another-payload-is-a-reused-id",
+            "The duplicate is on record with its payload.",
+            [
+                (shop("a"), Accepted),
+                (shop("b"), FallbackDuplicate),
+                (shop("b").string("account_id", "u-2"), EventIdReused),
+                (shop("b"), FallbackDuplicate),
+            ],
         ),
         script(
             "first-event-repeated-in-its-window-is-a-repeat",
@@ -262,20 +367,20 @@ fn fallback() -> Vec<Entry> {
         ),
         script(
             "repeat-before-fallback",
-            "Check 11 before 12: the event is known by its id, although another holds the window by now.",
+            "The event is known by its id, although another of its click was accepted since.",
             [
                 (shop("a"), Accepted),
-                (shop("b").later_ms(60_000), Accepted),
+                (happened(shop("b"), 60_000), Accepted),
                 (shop("a").later_ms(60_001), Duplicate),
             ],
         )
         .pair(),
         script(
             "reuse-before-fallback",
-            "Check 11 before 12: the id is known, although another holds the window by now.",
+            "The id is known, although another of its click was accepted since.",
             [
                 (shop("a"), Accepted),
-                (shop("b").later_ms(60_000), Accepted),
+                (happened(shop("b"), 60_000), Accepted),
                 (shop("a").string("account_id", "u-2").later_ms(60_001), EventIdReused),
             ],
         )

@@ -301,6 +301,17 @@ impl Draft {
         self.upstream(Upstream::Reply { status, headers: Vec::new(), body: body.to_owned() })
     }
 
+    /// The value of the header field that the signature is, where it is one.
+    #[must_use]
+    pub fn signature_header(&self) -> String {
+        let (fields, _) = self.signed();
+        fields
+            .into_iter()
+            .next()
+            .map(|(_, value)| String::from_utf8_lossy(&value).into_owned())
+            .unwrap_or_default()
+    }
+
     /// The header fields that the signature is, and the body with it.
     fn signed(&self) -> (Vec<(String, Vec<u8>)>, Vec<u8>) {
         let unsigned = self.body.clone().unwrap_or_else(|| object(&self.members).into_bytes());

@@ -1,10 +1,11 @@
 //! Check 13: what becomes of a claim once the event is handed on. For hosts with an upstream.
 
 use countersign_core::outcome::Code::{
-    Accepted, Duplicate, EventIdReused, FallbackDuplicate, InFlight, SignatureInvalid, StoreUnavailable,
-    UpstreamRedirectRefused, UpstreamRefused, UpstreamUnavailable,
+    Accepted, Duplicate, EventIdReused, EventTooOld, FallbackDuplicate, InFlight, SignatureInvalid,
+    StoreUnavailable, UpstreamRedirectRefused, UpstreamRefused, UpstreamUnavailable,
 };
 
+use super::claim::happened;
 use super::draft::Draft;
 use super::{Chapter, Entry, Said, one, script};
 use crate::vector::{Suite, Upstream};
@@ -23,6 +24,7 @@ pub(super) fn chapters() -> Vec<Chapter> {
         chapter("handed_on", "What the upstream is handed.", "gate", handed_on()),
         chapter("full_slot", "A table so small that it fills.", "tiny", full_slot()),
         chapter("retention", "How long a committed event is remembered.", "tiny", retention()),
+        chapter("freshness", "How old an unknown event may be.", "fresh", freshness()),
     ]
 }
 
@@ -388,13 +390,77 @@ fn retention() -> Vec<Entry> {
             ],
         ),
         script(
-            "fallback-window-is-not-cut-by-the-retention",
-            "It may be as long and no longer.",
+            "fallback-identity-is-remembered-for-retention-and-window",
+            "The last event that could be its duplicate comes a retention late.",
             [
                 (Draft::of("shop").id("a"), Accepted),
-                (Draft::of("shop").id("b").later_ms(day - 1), FallbackDuplicate),
-                (Draft::of("shop").id("c").later_ms(day), Accepted),
+                (Draft::of("shop").id("b").later_ms(2 * day - 1), FallbackDuplicate),
+                (Draft::of("shop").id("c").later_ms(2 * day), Accepted),
             ],
+        ),
+        script(
+            "duplicate-outlives-its-original-s-record",
+            "The verdict stays; nobody knows any longer of which event.",
+            [
+                (Draft::of("shop").id("a"), Accepted),
+                (Draft::of("shop").id("b").later_ms(2 * day - 1), FallbackDuplicate),
+                (Draft::of("shop").id("b").later_ms(2 * day), FallbackDuplicate),
+            ],
+        ),
+        script(
+            "idempotent-upstream-takes-every-age",
+            "It knows repeats by itself.",
+            [(happened(plain(), -400 * 86_400_000), Accepted)],
+        ),
+    ]
+}
+
+fn freshness() -> Vec<Entry> {
+    let day = 86_400_000;
+    // The first instant of the vectors, which is the first of the memory.
+    let now = |draft: Draft| happened(draft, 1_000).later_ms(0);
+    let prompt = |id: &str| Draft::of("prompt").id(id);
+    vec![
+        one(
+            "event-from-before-the-memory-is-too-old",
+            "After a start a captured request is not a new event.",
+            plain(),
+            EventTooOld,
+        ),
+        one("event-of-the-first-instant-is-taken", "It cannot be a repeat.", now(plain()), Accepted),
+        script(
+            "known-event-is-a-repeat-to-the-end-and-then-too-old",
+            "It is never fresh again.",
+            [
+                (now(plain()), Accepted),
+                (now(plain()).later_ms(day - 1), Duplicate),
+                (now(plain()).later_ms(day), EventTooOld),
+                (now(plain()).later_ms(30 * day), EventTooOld),
+            ],
+        ),
+        script(
+            "event-of-a-fast-clock-is-remembered-from-its-own-time",
+            "Its age is counted from there as well.",
+            [
+                (happened(plain(), 301_000).later_ms(0), Accepted),
+                (happened(plain(), 301_000).later_ms(300_000 + day - 1), Duplicate),
+                (happened(plain(), 301_000).later_ms(300_000 + day), EventTooOld),
+            ],
+        ),
+        script(
+            "age-is-bounded-per-partner",
+            "A minute for this one.",
+            [
+                (now(plain()), Accepted),
+                (now(prompt("a")).later_ms(59_999), Accepted),
+                (now(prompt("b")).later_ms(60_000), EventTooOld),
+                (now(plain()).id("late").later_ms(60_000), Accepted),
+            ],
+        ),
+        script(
+            "too-old-claims-nothing",
+            "With its true time the event is fresh.",
+            [(plain(), EventTooOld), (now(plain()), Accepted)],
         ),
     ]
 }

@@ -96,10 +96,37 @@ fn numbers() -> Vec<Entry> {
         ("exponent-is-accepted", "1.5E+3", Accepted),
         ("trailing-zeros-are-accepted", "100.00", Accepted),
         ("smallest-double-is-accepted", "5e-324", Accepted),
+        ("two-to-the-minus-twenty-four-is-accepted", "5.960464477539063e-8", Accepted),
+        ("two-to-the-minus-twenty-four-is-accepted-below-zero", "-5.960464477539063e-8", Accepted),
+        (
+            "two-to-the-minus-twenty-four-is-accepted-in-other-spellings",
+            "0.0000000596046447753906300E0",
+            Accepted,
+        ),
+        ("neighbour-of-two-to-the-minus-twenty-four-is-accepted", "5.960464477539062e-8", Accepted),
+        ("two-to-the-minus-twenty-four-in-full-is-malformed", "5.9604644775390625e-8", PayloadMalformed),
+        (
+            "integer-that-is-exact-and-longer-than-its-shortest-text-is-malformed",
+            "1152921504606846976",
+            PayloadMalformed,
+        ),
+        ("id-beyond-a-double-is-malformed", "281674916028284931", PayloadMalformed),
     ] {
         let why = "A number means the same to everybody, or it is refused (RFC 8785 §3.2.2.3).";
         entries.push(one(id, why, plain().member("x", number), code));
     }
+    let deposit = |amount: &str| {
+        plain().string("event", "deposit_success").string("currency", "EUR").member("amount", amount)
+    };
+    entries.extend([
+        one(
+            "amount-that-php-prints-in-full-is-malformed",
+            "The hint names the setting: serialize_precision = -1.",
+            deposit("19.899999999999999"),
+            PayloadMalformed,
+        ),
+        one("amount-in-its-shortest-form-is-accepted", "The same double.", deposit("19.9"), Accepted),
+    ]);
     entries
 }
 

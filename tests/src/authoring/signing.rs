@@ -4,7 +4,7 @@ use countersign_core::outcome::Code::{self, Accepted, PayloadMalformed, Signatur
 use countersign_core::signature::{Place, Scheme};
 
 use super::draft::{Draft, Signer};
-use super::{Chapter, Entry, keys, one, script};
+use super::{Chapter, Entry, causes, keys, one, script};
 use crate::vector::Suite;
 
 pub(super) fn chapters() -> Vec<Chapter> {
@@ -17,8 +17,9 @@ pub(super) fn chapters() -> Vec<Chapter> {
             "gate",
             [jcs(), member()].concat(),
         ),
-        chapter("raw", "Check 8: the body, byte for byte.", "gate", raw()),
-        chapter("webhook", "Check 8: Standard Webhooks 1.0.", "gate", webhook()),
+        chapter("raw", "Check 8: the body, byte for byte.", "gate", [raw(), causes::numbers()].concat()),
+        chapter("webhook", "Check 8: Standard Webhooks 1.0.", "gate", [webhook(), causes::svix()].concat()),
+        chapter("mistakes", "Check 8: the hint names the sender's mistake.", "gate", causes::mistakes()),
         chapter("rotation", "Check 8: two keys that overlap.", "gate", rotation()),
         chapter(
             "sandbox",

@@ -25,6 +25,8 @@ pub struct TokenDraft {
     pub more: String,
     /// Further members of the header, likewise.
     pub header_more: String,
+    /// `kid` of a token that a minter makes.
+    pub kid: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -47,6 +49,7 @@ impl TokenDraft {
             expires_ms: 299_000,
             more: String::new(),
             header_more: String::new(),
+            kid: None,
         }
     }
 
@@ -110,6 +113,12 @@ impl TokenDraft {
         Self { more: more.to_owned(), ..self }
     }
 
+    /// With a `kid`, where a minter makes the token.
+    #[must_use]
+    pub fn kid(self, kid: &str) -> Self {
+        Self { kid: Some(kid.to_owned()), ..self }
+    }
+
     /// With further members of the header, as JSON members with a comma in front.
     #[must_use]
     pub fn header_more(self, more: &str) -> Self {
@@ -130,7 +139,9 @@ impl TokenDraft {
                     issued_at: Timestamp::from_ms(issued),
                     lifetime_ms: expires.saturating_sub(issued),
                 };
-                keys::minter(*algorithm).map(|key| mint(&key, None, &claims)).unwrap_or_default()
+                keys::minter(*algorithm)
+                    .map(|key| mint(&key, self.kid.as_deref(), &claims))
+                    .unwrap_or_default()
             }
             Kind::Written { algorithm, secret } => {
                 let Self { issuer, audience, more, header_more, .. } = self;

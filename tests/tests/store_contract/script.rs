@@ -76,10 +76,17 @@ pub(crate) fn claim(event: u64, payload: u8, ms: u64) -> Claim {
     }
 }
 
-/// The claim of an event that belongs to a click.
+/// The claim of an event that belongs to a click and happened at the start.
 pub(crate) fn claim_of_click(event: u64, click: u64, ms: u64) -> Claim {
-    let fallback = Some(Fallback { fingerprint: fingerprint(click), ts_event: at(0), window_ms: WINDOW_MS });
-    Claim { fallback, ..claim(event, 1, ms) }
+    happened(event, click, 0, ms)
+}
+
+/// The claim of an event that belongs to a click, happened at `ts_ms` and comes at `ms`.
+pub(crate) fn happened(event: u64, click: u64, ts_ms: u64, ms: u64) -> Claim {
+    let ts_event = at(ts_ms);
+    let fallback = Some(Fallback { fingerprint: fingerprint(click), ts_event, window_ms: WINDOW_MS });
+    let claim = claim(event, 1, ms);
+    Claim { fallback, row: InboxRow { ts_event, ..claim.row.clone() }, ..claim }
 }
 
 /// The same claim, as its own hand-on.

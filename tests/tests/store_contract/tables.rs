@@ -70,13 +70,18 @@ impl Rows for SharedRows {
 
 /// The slot of a key, so that one trait serves both tables.
 fn slot(key: &str) -> Slot<'_> {
-    let (kind, name) = key.strip_prefix("countersign/1/").and_then(|rest| rest.split_once('/')).unwrap();
-    match kind {
-        "event" => Slot::Event(name.parse().unwrap()),
-        "again" => Slot::Fallback(name.parse().unwrap()),
-        "source" => Slot::Source(name.parse().unwrap()),
-        _ => Slot::Rate(name),
-    }
+    let rest = key.strip_prefix("countersign/2/").and_then(|rest| rest.strip_prefix(SCOPE));
+    let number = |text: &str| text.parse().unwrap();
+    let words: Vec<&str> = rest.and_then(|rest| rest.strip_prefix('/')).unwrap().split('/').collect();
+    let part = match words[..] {
+        ["sizes"] => SlotPart::Sizes,
+        ["quota", partner] => SlotPart::Rate(partner),
+        ["source", index] => SlotPart::Source(number(index)),
+        [slots, "event", index] => SlotPart::Event { slots: number(slots), index: number(index) },
+        [slots, "again", index] => SlotPart::Fallback { slots: number(slots), index: number(index) },
+        _ => panic!("{key}"),
+    };
+    Slot { scope: SCOPE, part }
 }
 
 /// One worker's view of the table, with the calls that are to fail.

@@ -25,7 +25,7 @@ pub enum BearerProblem {
     Repeated,
     /// The scheme alone: usually an empty variable in a sender's template.
     Empty,
-    /// Characters that no token has (RFC 6750 §2.1): white space, a comma, quotes.
+    /// Characters that no token has (RFC 6750 §2.1): white space, quotes.
     Characters,
 }
 
@@ -35,7 +35,7 @@ impl BearerProblem {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::OtherScheme => "Authorization is not of the scheme Bearer",
-            Self::Repeated => "Authorization stands twice",
+            Self::Repeated => "Authorization stands twice, or has a comma",
             Self::Empty => "no token follows Bearer",
             Self::Characters => "the token has characters that no token has (RFC 6750)",
         }
@@ -50,6 +50,10 @@ pub fn bearer(headers: Headers<'_>) -> Bearer<'_> {
         Ok(None) => return Bearer::Missing,
         Err(_) => return Bearer::Unusable(BearerProblem::Repeated),
     };
+    // A proxy may join repeated fields with a comma, which no token has: both are answered alike.
+    if field.contains(&b',') {
+        return Bearer::Unusable(BearerProblem::Repeated);
+    }
     let (scheme, token) = field.split_at_checked(SCHEME.len()).unwrap_or((field, &[]));
     if !scheme.eq_ignore_ascii_case(SCHEME) {
         let is_scheme_alone = field.eq_ignore_ascii_case(SCHEME.trim_ascii());
