@@ -5,9 +5,9 @@ use countersign_core::outcome::{Facts, Reply, RequestId};
 use countersign_core::time::Timestamp;
 use proxy_wasm::types::Action;
 
-use crate::abi::{self, Level, Map, Pairs};
+use crate::abi::{self, Level, Map};
 use crate::metrics::{self, BUILD};
-use crate::plugin::{Plugin, now};
+use crate::plugin::Plugin;
 
 /// The path of the health route.
 const HEALTH: &[u8] = b"/countersign/health";
@@ -58,28 +58,22 @@ fn log_field(name: &[u8], value: Option<&str>) {
 
 /// Answers a stream whose body does not arrive, from `on_tick`.
 pub(crate) fn misconfigured(plugin: &Plugin, now: Timestamp) {
-    let misconfigured = plugin.gate.filter_misconfigured(request_id(Some(now)));
+    let misconfigured = plugin.gate.filter_misconfigured(request_id(now));
     account(plugin, &misconfigured.facts, None, now);
     reply(&misconfigured);
 }
 
-/// The id that the proxy gave the current request; its access log has it too.
-pub(crate) fn request_id(now: Option<Timestamp>) -> RequestId {
-    let fields = abi::header_map(Map::RequestHeaders).unwrap_or_default();
-    request_id_of(&fields, now)
-}
-
-/// The same, where the request's fields are read already.
-pub(crate) fn request_id_of(fields: &[u8], now: Option<Timestamp>) -> RequestId {
-    let given = Pairs::of(fields).find(|(name, _)| *name == b"x-request-id").map(|(_, value)| value);
-    gate::request_id(given, || now.map_or(0, |now| u128::from(now.as_ms())))
+/// The id that the proxy gave the current request, which is in its access log too.
+pub(crate) fn request_id(now: Timestamp) -> RequestId {
+    let given = abi::property(b"request\0id").ok();
+    gate::request_id(given.as_deref(), || u128::from(now.as_ms()))
 }
 
 /// Without a configuration or a clock nothing can be verified, so nothing passes.
 pub(crate) fn refuse_unconfigured() -> Action {
     let problem = "the filter cannot read its configuration, the request or the clock";
     abi::log(Level::Error, &format!("countersign: {problem}; refusing"));
-    reply(&Gate::internal_error(request_id(now()), problem));
+    reply(&Gate::internal_error(RequestId::EMPTY, problem));
     Action::Pause
 }
 

@@ -52,9 +52,9 @@ pub(crate) enum Event {
     SettlementsFailed,
     /// Fallback duplicates that were recorded.
     FallbackDuplicates,
-    /// Entries that were copied into a larger table.
+    /// Entries that a larger table took over from a smaller one.
     Moved,
-    /// Events that were admitted beside the quota, because every swap on it was lost.
+    /// Events that were admitted beside the quota.
     Uncounted,
 }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use countersign_core::drive;
 use countersign_core::gate::{Body, Claimed, Delivery, Outcome, Peer, Request, Settled};
 use countersign_core::headers::Headers;
-use countersign_core::outcome::Reply;
+use countersign_core::outcome::{Reply, RequestId};
 use countersign_core::source;
 use countersign_core::time::Timestamp;
 use proxy_wasm::traits::{Context, HttpContext};
@@ -154,7 +154,8 @@ impl Stream {
         // Read once: nobody changes the fields while they are held.
         let Ok(fields) = abi::header_map(Map::RequestHeaders) else { return refuse_unconfigured() };
         let address = peer::address();
-        match examine(plugin, &fields, body_size, address, now) {
+        let id = answer::request_id(now);
+        match examine(plugin, &fields, id, body_size, address, now) {
             Some(Outcome::Answer(answer)) => {
                 account(plugin, &answer.reply.facts, self.arrived, now);
                 reply(&answer.reply);
@@ -222,6 +223,7 @@ impl Stream {
 fn examine(
     plugin: &Plugin,
     fields: &[u8],
+    id: RequestId,
     body_size: Option<usize>,
     address: Option<std::net::IpAddr>,
     now: Timestamp,
@@ -253,7 +255,7 @@ fn examine(
     let mut scratch = plugin.scratch.try_borrow_mut().ok()?;
     let mut store = plugin.store.try_borrow_mut().ok()?;
     let request = Request {
-        id: answer::request_id_of(fields, Some(now)),
+        id,
         method,
         path,
         headers: Headers(&headers),

@@ -51,7 +51,9 @@ def _of_the_hop(request, reject):
     reject.not_accepted = _identifier(request.attested_id or "")
     if reject.code in OF_THE_STORE:
         return reject
-    reject.status, reject.retry_ms, reject.hint = 503, FAILURE_MS, reject.hint or "of_the_hop"
+    reject.status, reject.retry_ms = 503, FAILURE_MS
+    if reject.why != "attestation_missing":
+        reject.hint = reject.hint or "of_the_hop"
     return reject
 
 

@@ -267,14 +267,14 @@ impl Row {
                         json!({ "subject": certificate, "cert": certificate, "uri": true, "dns": true }),
                     ),
                     (
-                        "/route_config",
-                        json!({ "virtual_hosts": [{ "name": "inner", "domains": ["*"],
-                            "routes": [{ "match": { "prefix": "/" }, "route": { "cluster": "application" } }] }] }),
-                    ),
-                    (
                         "/http_filters",
                         json!([{ "name": "envoy.filters.http.router", "typed_config": {
                             "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router" } }]),
+                    ),
+                    (
+                        "/route_config",
+                        json!({ "virtual_hosts": [{ "name": "inner", "domains": ["*"],
+                            "routes": [{ "match": { "prefix": "/" }, "route": { "cluster": "application" } }] }] }),
                     ),
                 ],
                 ..ListenerSpec::default()

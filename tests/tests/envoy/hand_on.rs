@@ -80,49 +80,124 @@ fn an_upstream_that_had_it_before_makes_it_a_duplicate() {
     world.saw(&["evt_1"]);
 }
 
+/// An answer in which the upstream says that it did not accept `evt_1`.
+fn vouched(status: u16) -> Behaviour {
+    Behaviour::Reply(reply(status, &[("x-countersign-not-accepted", "evt_1")], "the upstream's own body"))
+}
+
 #[test]
-fn a_failed_event_is_released_and_its_retry_is_served() {
+fn a_duplicate_of_another_event_is_the_upstream_s_word_and_gets_no_receipt() {
     let world = World::start();
-    world.canary.script([503, 500, 599].map(Behaviour::status));
+    let duplicate = [("x-countersign-duplicate-of", "evt_0"), ("idempotent-replayed", "true")];
     let event = deposit("evt_1");
-    for _ in 0..3 {
+    for _ in 0..2 {
+        world.canary.script([Behaviour::Reply(reply(200, &duplicate, "{}"))]);
+        let answer = world.send(&event);
+        assert_eq!(
+            (answer.status, &answer.json()["duplicate_of"]),
+            (200, &"evt_0".into()),
+            "{}",
+            answer.text()
+        );
+        assert!(answer.json().get("receipt").is_none(), "{}", answer.text());
+    }
+    world.saw(&["evt_1"; 2]);
+}
+
+#[test]
+fn a_known_failure_is_released_and_its_retry_is_served() {
+    let world = World::start();
+    world.canary.script([500, 501].map(Behaviour::status));
+    world.canary.script([502, 503, 504, 599].map(vouched));
+    let event = deposit("evt_1");
+    for _ in 0..6 {
         let failed = world.send(&event);
         refused(&failed, 503, "upstream_unavailable");
         assert_eq!(failed.header("retry-after"), Some("5"));
     }
     accepted(&world.send(&event), false);
-    world.saw(&["evt_1"; 4]);
+    world.saw(&["evt_1"; 7]);
 }
 
 #[test]
-fn a_redirect_is_refused_and_released() {
+fn a_failure_that_a_proxy_may_have_made_leaves_the_lease() {
+    let world = World::start();
+    for (index, status) in [502, 503, 504, 599].into_iter().enumerate() {
+        let event = deposit(&format!("evt_{index}"));
+        world.canary.script([Behaviour::status(status)]);
+        let unknown = world.send(&event);
+        refused(&unknown, 503, "upstream_unavailable");
+        assert_eq!(unknown.header("retry-after"), Some("30"));
+        refused(&world.send(&event), 503, "in_flight");
+    }
+    // The word of another event vouches for nothing.
+    world.canary.script([vouched(503)]);
+    let event = deposit("evt_other");
+    refused(&world.send(&event), 503, "upstream_unavailable");
+    refused(&world.send(&event), 503, "in_flight");
+    world.saw(&["evt_0", "evt_1", "evt_2", "evt_3", "evt_other"]);
+}
+
+#[test]
+fn a_redirect_is_refused_and_leaves_the_lease() {
     let world = World::start();
     let elsewhere = [("location", "http://elsewhere.test/")];
-    let empty = Behaviour::Reply(reply(302, &elsewhere, ""));
-    let full = Behaviour::Reply(reply(308, &elsewhere, "moved"));
-    world.canary.script([empty, full]);
-    let event = deposit("evt_1");
-    for _ in 0..2 {
+    for (id, status, body) in [("evt_1", 302, ""), ("evt_2", 308, "moved")] {
+        world.canary.script([Behaviour::Reply(reply(status, &elsewhere, body))]);
+        let event = deposit(id);
         let response = world.send(&event);
         refused(&response, 502, "upstream_redirect_refused");
         assert_eq!(response.header("location"), None);
+        refused(&world.send(&event), 503, "in_flight");
     }
-    accepted(&world.send(&event), false);
-    world.saw(&["evt_1"; 3]);
+    world.saw(&["evt_1", "evt_2"]);
 }
 
 #[test]
-fn a_refusal_of_the_upstream_is_passed_on_and_released() {
+fn a_refusal_of_the_event_is_passed_on_without_our_fields_and_released() {
     let world = World::start();
-    let refusal = reply(422, &[("content-type", "application/json"), ("x-own", "yes")], r#"{"error":"own"}"#);
-    world.canary.script([Behaviour::Reply(refusal), Behaviour::status(404)]);
+    let own = [
+        ("content-type", "application/json"),
+        ("x-own", "yes"),
+        ("x-countersign-not-accepted", "evt_1"),
+        ("x-countersign-receipt", "forged"),
+        ("x-envoy-anything", "else"),
+    ];
     let event = deposit("evt_1");
-    let response = world.send(&event);
-    assert_eq!((response.status, response.text().as_str()), (422, r#"{"error":"own"}"#));
-    assert_eq!(response.header("x-own"), Some("yes"));
-    assert_eq!(world.send(&event).status, 404);
+    for status in [400, 409, 410, 422, 429, 404, 401] {
+        world.canary.script([Behaviour::Reply(reply(status, &own, r#"{"error":"own"}"#))]);
+        let response = world.send(&event);
+        assert_eq!((response.status, response.text().as_str()), (status, r#"{"error":"own"}"#));
+        assert_eq!(response.header("x-own"), Some("yes"));
+        assert!(
+            !response
+                .headers
+                .iter()
+                .any(|(name, _)| name.starts_with("x-countersign-") || name == "x-envoy-anything")
+        );
+    }
     accepted(&world.send(&event), false);
-    world.saw(&["evt_1"; 3]);
+    world.saw(&["evt_1"; 8]);
+}
+
+#[test]
+fn a_refusal_of_the_hop_is_ours_to_mend_and_the_log_names_it() {
+    let world = World::start();
+    let event = deposit("evt_1");
+    let statuses = [401, 403, 404, 405, 407, 408, 411, 413, 414, 415, 417, 421, 426, 431];
+    for status in statuses {
+        world.canary.script([Behaviour::status(status)]);
+        let response = world.send(&event);
+        refused(&response, 503, "upstream_unavailable");
+        assert_eq!(response.header("retry-after"), Some("5"));
+    }
+    accepted(&world.send(&event), false);
+    let lines = world.envoy.access_log_of(statuses.len() + 1).unwrap();
+    for (line, status) in lines.iter().zip(statuses) {
+        let detail = line["detail"].as_str().unwrap();
+        assert!(detail.contains(&status.to_string()), "{detail}");
+    }
+    world.saw(&["evt_1"; 15]);
 }
 
 #[test]
