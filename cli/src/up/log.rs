@@ -54,7 +54,7 @@ fn request(text: &str, now: Timestamp) -> String {
     }
     let mut take = |name: &str| take(&mut facts, name);
     let (code, detail) = (take("code"), take("detail"));
-    let rest: Vec<String> = ["campaign", "partner", "kind", "key_id", "event", "event_id"]
+    let rest: Vec<String> = ["campaign", "partner", "kind", "key_id", "event", "event_id", "request_id"]
         .into_iter()
         .filter_map(|name| {
             Some(take(name)).filter(|value| !value.is_empty()).map(|value| format!("{name}={value}"))

@@ -74,8 +74,9 @@ use alloc::sync::Arc;
 
 use crate::store::{Claim, ClaimAnswer, Settlement, Store, StoreFault, Throttle, ThrottleAnswer};
 use base::Base;
+pub use clean::{CLEAN_MS, CleanSources};
 use entry::{EventEntry, FallbackEntry, RateEntry, SourceEntry};
-pub use limit::{BATCH_MAX, CLEAN_MS};
+pub use limit::BATCH_MAX;
 use record::{Opened, Record};
 use rings::Rings;
 pub use table::{
@@ -85,6 +86,7 @@ pub use table::{
 
 mod base;
 mod claim;
+mod clean;
 mod entry;
 mod limit;
 mod record;

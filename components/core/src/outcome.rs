@@ -221,13 +221,13 @@ impl Facts {
     pub fn to_json(&self) -> String {
         let mut line = String::from("{");
         let fields = [
-            ("request_id", Some(self.request_id.as_str()).filter(|id| !id.is_empty())),
             ("code", Some(self.code.metric())),
             ("detail", Some(self.detail).filter(|detail| !detail.is_empty())),
             ("partner", self.partner.as_deref()),
             ("key_id", self.key_id.as_deref()),
             ("event", self.event.as_ref().map(Text::as_str)),
             ("event_id", self.event_id.as_ref().map(Text::as_str)),
+            ("request_id", Some(self.request_id.as_str()).filter(|id| !id.is_empty())),
         ];
         for (name, value) in fields {
             let Some(value) = value else { continue };

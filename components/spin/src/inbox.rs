@@ -16,7 +16,9 @@
 //!   a garbled throttle as empty; each answers `Corrupt` once.
 //! * **A clock set back** keeps events longer, never shorter; only a lease that ends more than [`LEASE_MS_MAX`] ahead is over.
 
-use countersign_core::dedup::{LEASE_MS_MAX, SWAP_TRIES_MAX};
+use std::cell::RefCell;
+
+use countersign_core::dedup::{CleanSources, LEASE_MS_MAX, SWAP_TRIES_MAX};
 use countersign_core::event::EventId;
 use countersign_core::rate::{Decision, Rate};
 use countersign_core::store::AsyncStore;
@@ -39,6 +41,8 @@ pub struct Inbox {
     /// Of events that version 1 accepted.
     receipt_key: u8,
     clock: fn() -> Timestamp,
+    /// Of which no refusal is known: an honest source costs this instance one read a second.
+    clean: RefCell<CleanSources>,
 }
 
 impl Inbox {
@@ -58,18 +62,23 @@ impl Inbox {
         let database = found.open_for(scope).await?;
         // What is accepted asks nothing but the insert, so an instance has one connection until something else happens.
         let arrivals = Arrivals::on(database.label(), database.connect().await?).await?;
-        Ok(Self { database, arrivals, receipt_key, clock })
+        Ok(Self { database, arrivals, receipt_key, clock, clean: RefCell::default() })
     }
 }
 
 impl AsyncStore for Inbox {
     async fn throttle(&self, throttle: &Throttle) -> Result<ThrottleAnswer, StoreFault> {
-        let connection = self.database.connect().await?;
-        let answer = throttle_on(&connection, throttle).await;
-        if answer.is_ok() {
-            self.database.keep(connection);
+        if !throttle.count && self.clean.borrow_mut().is_clean(throttle.source, throttle.now) {
+            return Ok(ThrottleAnswer::Pass);
         }
-        answer
+        self.clean.borrow_mut().forget(throttle.source);
+        let connection = self.database.connect().await?;
+        let (answer, is_clean) = throttle_on(&connection, throttle).await?;
+        self.database.keep(connection);
+        if is_clean && !throttle.count {
+            self.clean.borrow_mut().note(throttle.source, throttle.now);
+        }
+        Ok(answer)
     }
 
     async fn claim(&self, claim: &Claim) -> Result<ClaimAnswer, StoreFault> {
@@ -113,8 +122,11 @@ impl AsyncStore for Inbox {
     }
 }
 
-/// Looks, or counts: one read for the honest, one more statement for a refusal. Racing refusals all count.
-async fn throttle_on(connection: &Connection, throttle: &Throttle) -> Result<ThrottleAnswer, StoreFault> {
+/// Looks, or counts, and whether nothing was known of the source before: one read for the honest, one more statement for a refusal. Racing refusals all count.
+async fn throttle_on(
+    connection: &Connection,
+    throttle: &Throttle,
+) -> Result<(ThrottleAnswer, bool), StoreFault> {
     let name = || place(throttle.source);
     let sql = "SELECT tat FROM throttle WHERE slot = ?1 AND source = ?2";
     let stored = match first(connection, sql, name()).await? {
@@ -128,20 +140,21 @@ async fn throttle_on(connection: &Connection, throttle: &Throttle) -> Result<Thr
             }
         },
     };
-    match throttle.rate.decide(stored, throttle.now) {
+    let answer = match throttle.rate.decide(stored, throttle.now) {
         Decision::Limit { retry_after_ms, .. } if !throttle.count => {
-            Ok(ThrottleAnswer::Limited { retry_after_ms })
+            ThrottleAnswer::Limited { retry_after_ms }
         }
         Decision::Admit { .. } if throttle.count => {
             // The arithmetic of `Rate::decide`. A rival may have reached the limit meanwhile; the count stops there.
             let sql = "INSERT INTO throttle (slot, source, tat) VALUES (?1, ?2, ?3 + ?4) ON CONFLICT (slot, source) DO UPDATE \
                        SET tat = CASE WHEN tat > ?3 + ?5 + ?6 THEN ?3 + ?5 ELSE min(max(tat, ?3) + ?4, ?3 + ?5) END";
             run(connection, sql, name().into_iter().chain(terms(throttle.rate, throttle.now))).await?;
-            Ok(ThrottleAnswer::Pass)
+            ThrottleAnswer::Pass
         }
         // A source that is limited already has nothing to lose: the count stops where the limit is.
-        Decision::Limit { .. } | Decision::Admit { .. } => Ok(ThrottleAnswer::Pass),
-    }
+        Decision::Limit { .. } | Decision::Admit { .. } => ThrottleAnswer::Pass,
+    };
+    Ok((answer, stored.is_none()))
 }
 
 /// What rules a claim out.
@@ -170,7 +183,7 @@ impl Inbox {
         now: Timestamp,
     ) -> Result<Looked, StoreFault> {
         if let Some(throttle) = &claim.throttle
-            && let ThrottleAnswer::Limited { retry_after_ms } = throttle_on(connection, throttle).await?
+            && let (ThrottleAnswer::Limited { retry_after_ms }, _) = throttle_on(connection, throttle).await?
         {
             return Ok(Looked::Answer(ClaimAnswer::SourceLimited { retry_after_ms }));
         }

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::support::{App, RATES, TOKEN, deposit, document, everything, request, text};
+use crate::support::{AT_MS, App, RATES, TOKEN, deposit, document, everything, request, text};
 
 const COSTS: &str = "date,campaign,amount,currency\n2025-12-30,summer,12.50,EUR\n2025-12-31,summer,7,EUR\n";
 
 /// Method, path, a body that would change something, and the status that it has with the token.
-const ROWS: [(&str, &str, &str, u16); 13] = [
+const ROWS: [(&str, &str, &str, u16); 15] = [
     ("POST", "tick", "", 200),
     ("POST", "fx", RATES, 200),
     ("POST", "costs", COSTS, 200),
@@ -21,13 +21,15 @@ const ROWS: [(&str, &str, &str, u16); 13] = [
     ("GET", "dead-letters/5", "", 200),
     ("POST", "dead-letters/replay", r#"{"reason":"over_refund"}"#, 200),
     ("POST", "dead-letters/discard", r#"{"reason":"currency_differs","because":"asked"}"#, 200),
+    ("GET", "duplicates", "", 200),
+    ("GET", "duplicates/5", "", 200),
     ("GET", "rejections", "", 200),
     ("POST", "erase", r#"{"partner":"acme","account_id":"u_3"}"#, 200),
     ("POST", "redecide", r#"{"partner":"acme"}"#, 200),
     ("GET", "nowhere", "", 404),
 ];
 
-/// Two dead letters, one event that waits, one that is due.
+/// Two dead letters, a fallback duplicate, one event that waits, one that is due.
 fn scene() -> App {
     let app = App::new();
     for event in everything() {
@@ -35,6 +37,10 @@ fn scene() -> App {
     }
     app.tick();
     app.accept(&deposit("due", 100, "EUR"));
+    let kept = "INSERT INTO duplicate (id, fingerprint, payload_hash, duplicate_of, partner, event_id, event, click_id, ts_event, \
+                key_id, payload, received_at) \
+                VALUES (5, zeroblob(16), zeroblob(32), 'dep_1', 'acme', 'dep_0', 'refund', 'c', ?1, 'k1', '{}', ?1)";
+    app.database().execute(kept, [i64::try_from(AT_MS).unwrap()]).unwrap();
     assert_eq!(app.get("queue")["dead_letters"], json!([["currency_differs", 1], ["over_refund", 1]]));
     app
 }

@@ -2,15 +2,14 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
-use alloc::vec;
-use alloc::vec::Vec;
 
+use super::clean::CleanSources;
 use super::entry::{RateEntry, SourceEntry};
 use super::record::{Opened, Record};
 use super::table::{Part, SOURCES_PER_SLOT, Slot, Swap, Table, source_part};
 use super::{Counters, SWAP_TRIES_MAX, TableStore};
 use crate::rate::{Decision, Quota, Rate, microseconds};
-use crate::store::{SourceKey, StoreFault, Throttle, ThrottleAnswer};
+use crate::store::{StoreFault, Throttle, ThrottleAnswer};
 use crate::time::Timestamp;
 
 /// Events of a partner's quota that one store takes at once, at the most; never more than a 32nd of the burst.
@@ -18,10 +17,6 @@ pub const BATCH_MAX: u32 = 16;
 const BATCH_OF_BURST: u32 = 32;
 /// How long a store may use what it took, in milliseconds; the rest is lost then.
 const BATCH_MS: u64 = 1_000;
-/// How long a store believes a source to have no refusals, in milliseconds.
-pub const CLEAN_MS: u64 = 1_000;
-/// Sources that one store believes it of, at the most.
-const CLEAN_SOURCES: usize = 256;
 
 /// What a store has taken of a partner's quota and not used yet.
 #[derive(Debug)]
@@ -62,37 +57,7 @@ impl Batch {
 pub(super) struct Known {
     /// By partner; partners are named in the configuration.
     batches: BTreeMap<Arc<str>, Batch>,
-    /// Sources without refusals, and until when that is believed.
-    clean: Vec<Option<(SourceKey, Timestamp)>>,
-}
-
-impl Known {
-    fn clean(&mut self, source: SourceKey) -> Option<&mut Option<(SourceKey, Timestamp)>> {
-        if self.clean.is_empty() {
-            self.clean = vec![None; CLEAN_SOURCES];
-        }
-        let sum = source
-            .as_bytes()
-            .iter()
-            .fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte)));
-        self.clean.get_mut(sum.checked_rem(CLEAN_SOURCES)?)
-    }
-
-    fn is_clean(&mut self, source: SourceKey, now: Timestamp) -> bool {
-        // A clock that was set back by more than that is believed anew.
-        let believed = self.clean(source).and_then(|place| *place);
-        believed
-            .is_some_and(|(known, until)| known == source && now < until && until.since_ms(now) <= CLEAN_MS)
-    }
-
-    fn note(&mut self, source: SourceKey, clean_until: Option<Timestamp>) {
-        let Some(place) = self.clean(source) else { return };
-        match (clean_until, *place) {
-            (Some(until), _) => *place = Some((source, until)),
-            (None, Some((known, _))) if known == source => *place = None,
-            (None, _) => {}
-        }
-    }
+    clean: CleanSources,
 }
 
 impl<T: Table> TableStore<T> {
@@ -174,10 +139,10 @@ impl<T: Table> TableStore<T> {
     /// The table's own fault; [`StoreFault::Contended`] where every swap was lost; [`StoreFault::Corrupt`] where the slot
     /// was garbled (it is healed then).
     pub fn throttle(&mut self, throttle: &Throttle) -> Result<ThrottleAnswer, StoreFault> {
-        if !throttle.count && self.known.is_clean(throttle.source, throttle.now) {
+        if !throttle.count && self.known.clean.is_clean(throttle.source, throttle.now) {
             return Ok(ThrottleAnswer::Pass);
         }
-        self.known.note(throttle.source, None);
+        self.known.clean.forget(throttle.source);
         let slot = Slot { scope: &self.base.scope, part: source_part(throttle.source) };
         let name = throttle.source.as_bytes();
         for _ in 0..SWAP_TRIES_MAX {
@@ -198,7 +163,7 @@ impl<T: Table> TableStore<T> {
                 }
                 Decision::Admit { .. } if !throttle.count => {
                     if found.is_none() {
-                        self.known.note(throttle.source, Some(throttle.now.plus_ms(CLEAN_MS)));
+                        self.known.clean.note(throttle.source, throttle.now);
                     }
                     return Ok(ThrottleAnswer::Pass);
                 }

@@ -183,11 +183,12 @@ fn flood(store: &mut TableStore<Hooked>, quota: Rate, first: u64, most: u64, ms:
     let mut admitted = 0;
     while admitted < most {
         let ask = Claim { quota: Some(quota), ..claim(first + admitted, 1, ms) };
-        match store.claim(&ask).unwrap() {
-            ClaimAnswer::Fresh { .. } => admitted += 1,
-            ClaimAnswer::Limited { .. } => break,
-            other => panic!("{other:?}"),
+        let answer = store.claim(&ask).unwrap();
+        if matches!(answer, ClaimAnswer::Limited { .. }) {
+            break;
         }
+        assert!(matches!(answer, ClaimAnswer::Fresh { .. }), "{answer:?}");
+        admitted += 1;
         store.settle(&release(&ask, ms)).unwrap();
     }
     admitted

@@ -112,7 +112,7 @@ impl Model {
         ClaimAnswer::Fresh { quota: quota_left }
     }
 
-    fn near<'m>(&'m self, fallback: Fallback) -> impl Iterator<Item = &'m Identity> {
+    fn near(&self, fallback: Fallback) -> impl Iterator<Item = &Identity> {
         self.identities.iter().filter(move |held| {
             held.name == fallback.fingerprint
                 && held.ts_event.as_ms().abs_diff(fallback.ts_event.as_ms()) < fallback.window_ms
@@ -122,8 +122,8 @@ impl Model {
     /// Who was accepted first.
     fn original(&self, claim: &Claim, fallback: Fallback) -> Option<EventId> {
         let accepted = self.near(fallback).filter_map(|held| match held.held {
-            Held::Accepted(until) if claim.now < until => Some((until, held.event_id)),
-            _ => None,
+            Held::Accepted(until) => (claim.now < until).then_some((until, held.event_id)),
+            Held::Pending(_) => None,
         });
         accepted.min_by_key(|(until, _)| *until).map(|(_, event_id)| event_id)
     }
@@ -131,8 +131,8 @@ impl Model {
     fn under_way(&self, claim: &Claim, fallback: Fallback) -> Option<Timestamp> {
         let others = self.near(fallback).filter(|held| held.owner != claim.key.fingerprint);
         let leases = others.filter_map(|held| match held.held {
-            Held::Pending(lease_until) if claim.now < lease_until => Some(lease_until),
-            _ => None,
+            Held::Pending(lease_until) => (claim.now < lease_until).then_some(lease_until),
+            Held::Accepted(_) => None,
         });
         leases.last()
     }
