@@ -107,7 +107,7 @@ fn every_row_of_the_table_answers_over_http() {
         (format!("POST /postback/sandbox HTTP/1.1\r\n{json}"), "{".to_owned(), 400, "payload_malformed"),
         (format!("POST /postback/sandbox HTTP/1.1\r\n{json}"), "{}".to_owned(), 403, "signature_invalid"),
         // Without an attestation; with one that nobody made.
-        (format!("POST /collect HTTP/1.1\r\n{json}"), "{}".to_owned(), 403, "attestation_invalid"),
+        (format!("POST /collect HTTP/1.1\r\n{json}"), "{}".to_owned(), 503, "attestation_invalid"),
     ] {
         let (answered, reply) = up.send(&head, &body);
         assert!(
@@ -156,7 +156,7 @@ fn an_event_that_a_filter_vouches_for_is_collected() {
         (attest(key, &body, "0"), &body.replace(":10,", ":11,")),
     ] {
         let (status, reply) = collect(&attestation, body);
-        assert!(status == 403 && reply.contains("attestation_invalid"), "{status} {reply}");
+        assert!(status == 503 && reply.contains("attestation_invalid"), "{status} {reply}");
     }
     let (status, reply) = collect(&attest(key, &body, "0"), &body);
     assert!(status == 200 && reply.contains("\"idempotent\":false"), "{status} {reply}");

@@ -125,7 +125,7 @@ fn what_the_old_hop_key_attested_is_believed_until_it_ends() {
     let collect = |now| ask(&inbox, "/collect", &handed, &body, at(now)).map(|(claim, _)| claim.row.key_id);
     assert_eq!(collect("2026-10-21T15:12:59.999Z").as_deref(), Ok("hop:h1"));
     let mismatch = "attestation is of another key, partner, event id, body or time";
-    assert_eq!(collect("2026-10-21T15:13:00Z"), Err((403, mismatch)));
+    assert_eq!(collect("2026-10-21T15:13:00Z"), Err((503, mismatch)));
 }
 
 #[test]

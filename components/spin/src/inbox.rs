@@ -367,7 +367,7 @@ async fn known_fallback(
 ) -> Result<Looked, StoreFault> {
     let sql = "SELECT ts_event, claimed_by, CAST(event_id AS BLOB), lease_until, remembered_until FROM fallback \
                WHERE fingerprint = ?1 AND ts_event > ?2 - ?3 AND ts_event < ?2 + ?3 \
-               ORDER BY lease_until <> 0, claimed_at, ts_event";
+               ORDER BY lease_until <> 0, claimed_at, (SELECT id FROM inbox WHERE inbox.fingerprint = claimed_by), ts_event";
     let fingerprint = || blob(&fallback.fingerprint);
     let window = [fingerprint(), instant(fallback.ts_event), unsigned(fallback.window_ms)];
     for row in rows(connection, sql, window).await? {

@@ -7,5 +7,5 @@ use crate::memory::wasm;
 #[test]
 fn the_component_imports_the_store_and_nothing_else() {
     let imports = imports(&wasm()).unwrap();
-    assert_eq!(imports, [(String::new(), "countersign:gate/store@0.1.0".to_owned())]);
+    assert_eq!(imports, [(String::new(), "countersign:gate/store@0.2.0".to_owned())]);
 }
