@@ -279,6 +279,14 @@ fn a_database_of_another_scope_is_refused_by_every_component() {
     };
     let first = of(json!({}));
     assert_eq!(statuses(&first), [200, 200, 302]);
+    // The click is stored behind the redirect.
+    for _ in 0..500 {
+        if first.count("click") == 1 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert_eq!(first.count("click"), 1);
     let before = first.dump();
     let other = of(json!({ "name": "blue" }));
     for _ in 0..3 {
