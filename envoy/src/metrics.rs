@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use countersign_core::dedup::Counters;
+use countersign_core::label::label;
 use countersign_core::outcome::{Code, Facts};
 use countersign_core::policy::{Environment, Policy};
-use countersign_core::text::label;
 use countersign_core::time::Timestamp;
 
 use crate::abi::{self, Metric};

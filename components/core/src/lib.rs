@@ -19,6 +19,7 @@ pub mod headers;
 pub mod identifier;
 pub mod json;
 pub mod keys;
+pub mod label;
 mod mac;
 pub mod money;
 pub mod names;

@@ -18,6 +18,10 @@
 //! * A second claim of a *committed* event is seen. Were it fresh, a replay would be counted twice.
 //! * A release takes away only the very claim that it names ([`ClaimKey::lease_until`]). Were it to take any, a late
 //!   release of a first attempt would open the door beside a second attempt that is under way.
+//! * A release needs a failure that is *known*: the upstream itself says that it does not have the event, or was never reached
+//!   (`Claimed::delivery`). A 502, 503, 504 or a redirect may be the word of a proxy on the way, which has
+//!   passed the event on. Were the claim released for it, the sender's retry would race the first attempt, and both would be
+//!   counted. So the lease stands, and the retry is served when it ends.
 //! * A commit marks the event even where its lease has run out: the hand-on is a fact by then.
 //! * Nothing unauthenticated writes to a store that grows: throttles live in a table of fixed size.
 //!

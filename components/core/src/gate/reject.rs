@@ -1,12 +1,11 @@
-//! A refusal as a value. One function, [`Reject::into_reply`], turns it into what the sender hears.
+//! A refusal as a value. One function, `into_reply`, turns it into what the sender hears.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::reply;
 use crate::event::{EventId, EventRejects};
 use crate::json::Malformed;
-use crate::outcome::{Code, Facts, Reply};
+use crate::outcome::{Code, Facts};
 use crate::rate::Quota;
 use crate::time::Timestamp;
 
@@ -72,10 +71,5 @@ impl Reject {
         self.status = Some(Code::StoreUnavailable.status());
         self.not_accepted = event_id;
         self
-    }
-
-    /// What the sender hears at `now`. `documentation_url` is where the codes are documented.
-    pub(super) fn into_reply(self: Box<Self>, documentation_url: &str, now: Timestamp) -> Box<Reply> {
-        Box::new(reply::refusal(*self, documentation_url, now))
     }
 }

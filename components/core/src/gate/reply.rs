@@ -18,8 +18,15 @@ const FIELDS: usize = 6;
 /// Room for a quota's text, likewise.
 const QUOTA_BYTES: usize = 48;
 
+impl Reject {
+    /// What the sender hears at `now`. `documentation_url` is where the codes are documented.
+    pub(super) fn into_reply(self: Box<Self>, documentation_url: &str, now: Timestamp) -> Box<Reply> {
+        Box::new(refusal(*self, documentation_url, now))
+    }
+}
+
 /// A refusal or a failure: the source's body (§14.2), which is also an RFC 9457 problem.
-pub(super) fn refusal(reject: Reject, documentation_url: &str, now: Timestamp) -> Reply {
+fn refusal(reject: Reject, documentation_url: &str, now: Timestamp) -> Reply {
     let Reject { facts, more, hint, status, not_accepted } = reject;
     let code = facts.code;
     let status = status.unwrap_or(code.status());

@@ -55,7 +55,7 @@ pub(super) fn key_id(
 }
 
 /// The id of a token's key, not yet among `taken`. The identity provider names it, and a `kid` is any text (RFC 7515 §4.1.4); metrics
-/// have it in the form of [`crate::text::label`].
+/// have it in the form of [`crate::label::label`].
 pub(super) fn token_key_id(
     errors: &mut ConfigErrors,
     path: &Path<'_>,
