@@ -29,12 +29,20 @@ fn a_request_joins_the_instance_in_which_another_one_waits() {
 #[test]
 fn no_instance_serves_more_than_sixteen_requests_at_a_time() {
     let world = World::new();
-    let most: u32 = thread::scope(|scope| {
-        let threads: Vec<_> =
-            (0..40).map(|_| scope.spawn(|| world.ok("/meet/1000", "").parse().unwrap())).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).max().unwrap()
+    let round = || -> u32 {
+        thread::scope(|scope| {
+            let threads: Vec<_> =
+                (0..40).map(|_| scope.spawn(|| world.ok("/meet/1000", "").parse().unwrap())).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).max().unwrap()
+        })
+    };
+    // On a busy machine all of a round may come at once, each to an instance of its own.
+    let is_shared = (0..5).any(|_| {
+        let most = round();
+        assert!(most <= 16, "{most}");
+        most >= 2
     });
-    assert!((2..=16).contains(&most), "{most}");
+    assert!(is_shared);
 }
 
 #[test]
