@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         eprintln!("{NEW_KEY}");
         return Ok(());
     };
-    // What is no name is not repeated: it may be the secret.
+    // An argument that is not a name is not repeated: it may be the secret.
     let place = seal_place(name)
         .ok_or_else(|| unusable("NAME is not the name of a secret: write it as in { \"name\": … }"))?;
     let key = seal_key(&arguments.secrets, place)?;
@@ -77,7 +77,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 const NEW_KEY: &str = "\
-Whoever holds this line can open every secret that is sealed with it. Keep it out of the configuration:
+This line opens every secret that is sealed with it. Keep it out of the configuration:
   Envoy         countersign_seal_key in the proxy's environment, and in host_env_keys of envoy.yaml
   Spin          SPIN_VARIABLE_COUNTERSIGN_SEAL_KEY, or Vault, and a line in [variables] of spin.toml
   command line  countersign_seal_key in the environment, or a file of that name in the folder of --secrets

@@ -127,7 +127,7 @@ impl Start<'_> {
         asked.extend(Rules::secret_names(&self.document).unwrap_or_default());
         let mut names = Vec::new();
         for name in asked {
-            // The document compiles: what is not there is not needed, as the old seal key.
+            // The document compiles, so a secret that is missing (such as the old seal key) is not needed.
             let Some(value) = secret(&self.arguments.secrets, &name) else { continue };
             let value = String::from_utf8(value).map_err(|_| {
                 unusable(format!("the secret {name} is not UTF-8: write `base64:` and its base64"))

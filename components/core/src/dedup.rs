@@ -3,7 +3,7 @@
 //! # How a claim works
 //!
 //! An event's fingerprint names a slot, and the slot holds a small ring of entries: fingerprint, payload check, state and
-//! end. A claim reads the slot, decides, and swaps it for the record with one more entry; whoever loses the swap reads
+//! end. A claim reads the slot, decides, and swaps it for the record with one more entry; the loser of a swap reads
 //! again. Nothing is allocated but the buffers that the store keeps.
 //!
 //! The fallback is looked at before the event's swap and swapped after it. If both swaps succeed, nothing changed between
@@ -104,7 +104,7 @@ const CLAIM_MS_MAX: u64 = 30_000;
 
 /// The store contract over a compare-and-swap table.
 ///
-/// [`HandOn::WithClaim`](crate::store::HandOn::WithClaim) is committed at once. There is no inbox here: whoever asks for it is the inbox, and must keep the
+/// [`HandOn::WithClaim`](crate::store::HandOn::WithClaim) is committed at once. This table is not an inbox: a caller that asks for it is, and must keep the
 /// event before the sender hears of the answer.
 #[derive(Debug)]
 pub struct TableStore<T: Table> {

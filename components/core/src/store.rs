@@ -29,7 +29,7 @@
 //!
 //! The first of these that has an answer gives it:
 //!
-//! 1. **The source**, where the claim asks about it ([`Claim::throttle`]).
+//! 1. **The source**, where the claim asks about it ([`Claim::throttle`]). The gate asks beforehand, so its claims do not.
 //! 2. **The event, where it is known**: seen, in flight, or a duplicate that was recorded. A known event costs no quota. Were
 //!    it to cost one, a partner whose answers were lost could not fetch its receipts while its quota is spent. What an
 //!    attacker gains: somebody who holds captured requests can repeat them as often as the network allows. Each repeat costs

@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 
 /// Sizes that one scope may have in the life of its memory. A further, larger one goes on with the largest of these.
 const SIZES_MAX: usize = 8;
-/// Furthest that a `ts_event` may be ahead of the clock, in any configuration. What was forgotten beyond that is the mistake of a
+/// Furthest that a `ts_event` may be ahead of the clock, in any configuration. A "forgotten" instant beyond that is the mistake of a
 /// clock that has been set back since.
 const FUTURE_MS_MAX: u64 = 86_400_000;
 

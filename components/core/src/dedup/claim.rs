@@ -62,7 +62,7 @@ pub(super) enum Holder {
     UnderWay(ClaimAnswer),
 }
 
-/// Looks up who holds a fallback identity. An entry of `owner` that is pending is no holder: the claim holds its event alone, so that is
+/// Looks up who holds a fallback identity. A pending entry of `owner` is not a holder: the claim holds its event alone, so that is
 /// the rest of a claim that was released halfway, and nobody is under way with it.
 pub(super) fn holder(
     record: &Record<FallbackEntry>,

@@ -131,7 +131,7 @@ pub(super) struct FallbackEntry {
     /// The event that claimed it; only that event's settlement may touch it.
     pub(super) owner: Fingerprint,
     pub(super) hold: Hold,
-    /// When the owner happened: what is less than a window away is its duplicate.
+    /// When the owner happened. An event that happened less than a window away is its duplicate.
     pub(super) ts_event: Timestamp,
     /// The owner's event id, for `duplicate_of`.
     pub(super) event_id: EventId,

@@ -4,7 +4,7 @@
 //! table whose slot for the name is not *moved*. A claim for a larger table first moves the older slots of its name: it copies
 //! what is in them into the larger table, then swaps the old slot for a mark that says where everything went. The mark is final.
 //!
-//! * Whoever works with the old size claims in the old slot by compare-and-swap, so it loses against the mark, finds it, and goes
+//! * A store of the old size claims in the old slot by compare-and-swap, so it loses against the mark, finds it, and goes
 //!   on in the larger table. Both sides of a growth can be at work for as long as they like.
 //! * The new slot is read after every older one is marked, so nothing can be claimed beside what is read there.
 //! * A copy that was made before the old slot changed once more is harmless. A commit wins over a claim that is pending, and the
@@ -30,7 +30,7 @@ pub(super) struct Rings<E> {
     /// For moving: what is taken from, and what is put into.
     from: Record<E>,
     into: Record<E>,
-    /// By older size: what is known of each slot that is moved. One more than the second up to which it has forgotten events; 0 where
+    /// By older size, one number for each slot that is moved. One more than the second up to which it has forgotten events; 0 where
     /// nothing is known yet.
     moved: Vec<(u32, Vec<u32>)>,
 }
