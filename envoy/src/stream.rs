@@ -18,18 +18,24 @@ use crate::phase::Phase;
 use crate::plugin::{Plugin, now};
 use crate::{delivery, fields, peer};
 
+/// The most bytes of header fields that are kept while a body is on its way.
+const KEPT_BYTES_MAX: usize = 4_096;
+
 /// The SDK's stream context.
 pub(crate) struct Stream {
     context: u32,
     plugin: Option<Rc<Plugin>>,
     /// When the headers came; `None` where the proxy has no clock.
     arrived: Option<Timestamp>,
+    /// The header fields as the proxy serialises them: nobody changes them while they are held. `None`: read them again, for a sender
+    /// whose body is slow shall not fill the VM's memory with them.
+    fields: Option<Vec<u8>>,
     phase: Phase,
 }
 
 impl Stream {
     pub(crate) const fn new(context: u32, plugin: Option<Rc<Plugin>>) -> Self {
-        Self { context, plugin, arrived: None, phase: Phase::New }
+        Self { context, plugin, arrived: None, fields: None, phase: Phase::New }
     }
 }
 
@@ -39,9 +45,10 @@ impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
         self.arrived = now();
         // A map that cannot be read now is read again, and refused, when the body is complete.
-        let fields = abi::header_map(Map::RequestHeaders).unwrap_or_default();
+        let read = abi::header_map(Map::RequestHeaders).ok();
+        let fields = read.as_deref().unwrap_or_default();
         let field =
-            |wanted: &[u8]| Pairs::of(&fields).find(|(name, _)| *name == wanted).map(|(_, value)| value);
+            |wanted: &[u8]| Pairs::of(fields).find(|(name, _)| *name == wanted).map(|(_, value)| value);
         let method = field(b":method").unwrap_or(b"POST");
         if matches!(method, b"GET" | b"HEAD") && field(b":path").is_some_and(answer::is_health_route) {
             self.phase = Phase::Over;
@@ -55,6 +62,7 @@ impl HttpContext for Stream {
         if field(b"content-length").is_some_and(|length| plugin.gate.declares_too_much(length)) {
             return self.decide(&plugin, None);
         }
+        self.fields = read.filter(|fields| fields.len() <= KEPT_BYTES_MAX);
         self.phase = Phase::Reading;
         plugin.waiting.for_body(self.context, self.arrived);
         Action::Pause
@@ -151,8 +159,8 @@ impl Stream {
         self.phase = Phase::Over;
         plugin.waiting.body_over(self.context);
         let Some(now) = now() else { return refuse_unconfigured() };
-        // Read once: nobody changes the fields while they are held.
-        let Ok(fields) = abi::header_map(Map::RequestHeaders) else { return refuse_unconfigured() };
+        let kept = self.fields.take().map_or_else(|| abi::header_map(Map::RequestHeaders), Ok);
+        let Ok(fields) = kept else { return refuse_unconfigured() };
         let address = peer::address();
         let id = answer::request_id(now);
         match examine(plugin, &fields, id, body_size, address, now) {

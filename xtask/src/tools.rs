@@ -22,6 +22,9 @@ pub(crate) const ENVOY_OLDEST: &str = "1.36.2";
 /// Independent implementations for the interop tests: npm name and version. They have no dependencies of their own.
 const NPM_PACKAGES: [(&str, &str); 2] = [("canonicalize", "5.1.0"), ("jose", "6.2.17")];
 
+/// The optimiser of wasm code, in an npm package that brings no other: name and version.
+const BINARYEN: (&str, &str) = ("binaryen", "132.0.0");
+
 /// The source of the wall clock that tests set; see the file for how.
 const WALL_CLOCK: &str = include_str!("../clock/wall_clock.c");
 
@@ -129,23 +132,47 @@ const REDIS_LAUNCHER: &str = "#!/bin/sh\n\
 /// # Errors
 /// npm or node is missing, or a package cannot be fetched or loaded.
 pub(crate) fn ensure_npm(context: &Context) -> Result<PathBuf> {
-    // The versions are in the folder's stamp, so a new pin installs anew.
-    let wanted: Vec<String> =
-        NPM_PACKAGES.iter().map(|(name, version)| format!("{name}@{version}")).collect();
-    let folder = context.tools().join("npm");
-    if fs::read_to_string(folder.join("versions")).is_ok_and(|installed| installed != wanted.join("\n")) {
-        remove_folder(&folder)?;
-    }
-    install(&folder, "node_modules", |staged| {
-        fs::write(staged.join("package.json"), "{ \"private\": true }\n")?;
-        let mut npm = Command::new("npm");
-        npm.args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--save-exact"]);
-        process::download(npm.args(&wanted).current_dir(staged))?;
+    npm_folder(context, "npm", &NPM_PACKAGES, "node_modules", |staged| {
         for (name, _) in NPM_PACKAGES {
             let load =
                 format!("import({name:?}).catch(e => {{ console.error(e.message); process.exit(1) }})");
             process::output(Command::new("node").args(["--eval", &load]).current_dir(staged))?;
         }
+        Ok(())
+    })
+}
+
+/// Binaryen's `wasm-opt`, a program for node: `target/tools/binaryen/node_modules/binaryen/bin/wasm-opt`.
+///
+/// # Errors
+/// npm or node is missing, or the package cannot be fetched or does not run.
+pub(crate) fn ensure_wasm_opt(context: &Context) -> Result<PathBuf> {
+    let program = "node_modules/binaryen/bin/wasm-opt";
+    npm_folder(context, "binaryen", &[BINARYEN], program, |staged| {
+        process::output(Command::new("node").arg(staged.join(program)).arg("--version")).map(drop)
+    })
+}
+
+/// A folder of `target/tools` with npm packages; `used` in it is what is used of them.
+fn npm_folder(
+    context: &Context,
+    name: &str,
+    packages: &[(&str, &str)],
+    used: &str,
+    check: impl FnOnce(&Path) -> Result<()>,
+) -> Result<PathBuf> {
+    // The versions are in the folder's stamp, so a new pin installs anew.
+    let wanted: Vec<String> = packages.iter().map(|(name, version)| format!("{name}@{version}")).collect();
+    let folder = context.tools().join(name);
+    if fs::read_to_string(folder.join("versions")).is_ok_and(|installed| installed != wanted.join("\n")) {
+        remove_folder(&folder)?;
+    }
+    install(&folder, used, |staged| {
+        fs::write(staged.join("package.json"), "{ \"private\": true }\n")?;
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--save-exact"]);
+        process::download(npm.args(&wanted).current_dir(staged))?;
+        check(staged)?;
         fs::write(staged.join("versions"), wanted.join("\n")).context("writing the stamp")
     })
 }
