@@ -22,7 +22,7 @@ pub(crate) fn of(claimed: &Claimed) -> Delivery {
         });
     }
     // The proxy speaks for the upstream. Only where it says that the upstream was never reached is the failure known.
-    if never_reached() { Delivery::Failed } else { Delivery::Unknown }
+    if never_reached() { Delivery::NotReached } else { Delivery::Unknown }
 }
 
 /// Whether every response flag says that no upstream was reached (Envoy's `CoreResponseFlag`, as bits).

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use countersign_core::dedup::Counters;
+use countersign_core::gate::DeliveryFault;
 use countersign_core::label::label;
 use countersign_core::outcome::{Code, Facts};
 use countersign_core::policy::{Environment, Policy};
@@ -56,10 +57,13 @@ pub(crate) enum Event {
     Moved,
     /// Events that were admitted beside the quota.
     Uncounted,
+    /// Events that are not with the upstream, or of which nobody knows.
+    DeliveryFault(DeliveryFault),
 }
 
 impl Event {
-    const ALL: [(Self, &'static str); 9] = [
+    /// Those that have a series of their own.
+    const ALONE: [(Self, &'static str); 9] = [
         (Self::Evictions, "evictions"),
         (Self::LeaseExpiries, "lease_expiries"),
         (Self::SwapRetries, "swap_retries"),
@@ -76,7 +80,7 @@ impl Event {
 #[derive(Debug)]
 struct OfPartner {
     answers: Vec<(Code, Option<u32>)>,
-    events: [(Event, Option<u32>); Event::ALL.len()],
+    events: Vec<(Event, Option<u32>)>,
     latency: Option<u32>,
     lag: Option<u32>,
 }
@@ -88,9 +92,14 @@ impl OfPartner {
             let name = format!("answers.partner.{partner}.code.{}", code.metric());
             (*code, define(Metric::Counter, &name))
         });
+        let alone = Event::ALONE.into_iter().map(|(event, name)| (event, counter(name)));
+        let faults = DeliveryFault::ALL.into_iter().map(|fault| {
+            let name = format!("delivery_faults.partner.{partner}.cause.{}", fault.metric());
+            (Event::DeliveryFault(fault), define(Metric::Counter, &name))
+        });
         Self {
             answers: answers.collect(),
-            events: Event::ALL.map(|(event, name)| (event, counter(name))),
+            events: alone.chain(faults).collect(),
             latency: define(Metric::Histogram, &format!("latency_ms.partner.{partner}")),
             lag: define(Metric::Histogram, &format!("lag_seconds.partner.{partner}")),
         }

@@ -173,7 +173,7 @@ impl Stream {
                 plugin.waiting.for_upstream(self.context, &claimed);
                 if hand_on(plugin, &claimed, &fields, address).is_err() {
                     // The upstream has seen nothing, so the failure is known.
-                    reply(&self.conclude(plugin, claimed, Delivery::Failed, now));
+                    reply(&self.conclude(plugin, claimed, Delivery::NotReached, now));
                     return Action::Pause;
                 }
                 self.phase = Phase::Forwarded(Box::new(claimed), now);
@@ -210,6 +210,9 @@ impl Stream {
                 metrics.count(partner.as_deref(), event);
             }
         };
+        if let Some(fault) = delivery.fault() {
+            count(Event::DeliveryFault(fault));
+        }
         let settled = settlement.as_ref().is_some_and(|settlement| {
             let settled =
                 plugin.store.try_borrow_mut().is_ok_and(|mut store| store.settle(settlement).is_ok());

@@ -40,7 +40,7 @@ use crate::policy::Policy;
 use crate::store::{SourceKey, Throttle};
 use crate::time::Timestamp;
 
-pub use self::claimed::{Claimed, Delivery, Settled, UpstreamAnswer};
+pub use self::claimed::{Claimed, Delivery, DeliveryFault, Settled, UpstreamAnswer};
 pub use self::request::{Body, Mode, Peer, Request, Scratch, request_id};
 pub use self::step::{Answer, ClaimWait, Outcome, Step, ThrottleWait};
 

@@ -126,7 +126,7 @@ impl GuestClaimed for OpenClaim {
                 duplicate_of: answer.duplicate_of.as_deref(),
                 not_accepted: answer.not_accepted.as_deref(),
             }),
-            Delivery::NotDelivered => core_gate::Delivery::Failed,
+            Delivery::NotDelivered => core_gate::Delivery::NotReached,
             Delivery::Unknown => core_gate::Delivery::Unknown,
         };
         let settled = claimed.settle(delivery, Timestamp::from_ms(now));

@@ -49,10 +49,67 @@ pub enum Delivery {
     HopRefused(&'static str),
     /// The upstream answered with a redirect (3xx). Whether it took the event is not known.
     Redirected,
-    /// The upstream is known not to have taken the event.
+    /// The upstream says that it did not accept the event (5xx with `x-countersign-not-accepted`), such as an inbox that has another
+    /// hop key.
+    NotAccepted,
+    /// The upstream failed and has nothing (500, 501).
     Failed,
+    /// The request never left for the upstream, or never arrived there.
+    NotReached,
     /// Nobody knows: timeout, reset, a sender that hung up, or a failure that a proxy on the way may have made.
     Unknown,
+}
+
+/// Why an event is not with the upstream, or why nobody knows whether it is; what an operator has to mend. Metrics name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryFault {
+    /// The upstream refused the hop (401, 403, 404, 413 …): its credentials, its path, its limits.
+    HopRefused,
+    /// The upstream says that it did not accept the event: its own log has why.
+    NotAccepted,
+    /// The upstream failed (500, 501).
+    Failed,
+    /// The proxy did not reach the upstream.
+    NotReached,
+    /// The upstream answered with a redirect.
+    Redirected,
+    /// Nobody knows: no answer in time, a reset, or a 502, 503 or 504 that a proxy on the way may have made.
+    Unknown,
+}
+
+impl DeliveryFault {
+    /// Every fault.
+    pub const ALL: [Self; 6] =
+        [Self::HopRefused, Self::NotAccepted, Self::Failed, Self::NotReached, Self::Redirected, Self::Unknown];
+
+    /// Its name in metrics.
+    #[must_use]
+    pub const fn metric(self) -> &'static str {
+        match self {
+            Self::HopRefused => "hop_refused",
+            Self::NotAccepted => "not_accepted",
+            Self::Failed => "failed",
+            Self::NotReached => "not_reached",
+            Self::Redirected => "redirected",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl Delivery {
+    /// What went wrong; `None` where the upstream gave a verdict on the event.
+    #[must_use]
+    pub const fn fault(&self) -> Option<DeliveryFault> {
+        Some(match self {
+            Self::Acknowledged { .. } | Self::DuplicateOf(_) | Self::Refused => return None,
+            Self::HopRefused(_) => DeliveryFault::HopRefused,
+            Self::NotAccepted => DeliveryFault::NotAccepted,
+            Self::Failed => DeliveryFault::Failed,
+            Self::NotReached => DeliveryFault::NotReached,
+            Self::Redirected => DeliveryFault::Redirected,
+            Self::Unknown => DeliveryFault::Unknown,
+        })
+    }
 }
 
 /// What is left to do once the hand-on is over.
@@ -117,8 +174,8 @@ impl Claimed {
             300..=399 => Delivery::Redirected,
             400..=499 if vouched => Delivery::Refused,
             400..=499 => hop_refusal(answer.status).map_or(Delivery::Refused, Delivery::HopRefused),
+            500..=599 if vouched => Delivery::NotAccepted,
             500 | 501 => Delivery::Failed,
-            502..=599 if vouched => Delivery::Failed,
             _ => Delivery::Unknown,
         }
     }
@@ -148,8 +205,16 @@ impl Claimed {
             Delivery::HopRefused(detail) => {
                 (Some(End::Release), refused(facts, Code::UpstreamUnavailable, detail, soon))
             }
+            Delivery::NotAccepted => {
+                let detail = "the upstream says that it did not accept the event: its log has why";
+                (Some(End::Release), refused(facts, Code::UpstreamUnavailable, detail, soon))
+            }
             Delivery::Failed => {
-                let detail = "the upstream did not take the event";
+                let detail = "the upstream answered 500 or 501: it failed";
+                (Some(End::Release), refused(facts, Code::UpstreamUnavailable, detail, soon))
+            }
+            Delivery::NotReached => {
+                let detail = "the proxy did not reach the upstream";
                 (Some(End::Release), refused(facts, Code::UpstreamUnavailable, detail, soon))
             }
             Delivery::Redirected => {
