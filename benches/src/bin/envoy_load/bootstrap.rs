@@ -13,6 +13,7 @@ use countersign_benches::postbacks::{SECRET, SECRET_NAME};
 
 const CODE: &str = "/typed_config/config/vm_config/code/local/filename";
 const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
+const ROUTE: &str = "/route_config/virtual_hosts/0/routes/0/route";
 const APPLICATION: &str =
     "/static_resources/clusters/0/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address";
 /// The cluster of the service that `ext_authz` asks.
@@ -62,7 +63,7 @@ pub(crate) fn bootstrap(
 /// The row's HTTP filter.
 fn filter(kind: Kind, mut shipped: Value) -> Result<Option<Value>> {
     Ok(match kind {
-        Kind::NoFilter => None,
+        Kind::NoFilter | Kind::NativeProxy => None,
         Kind::Lua => Some(json!({
             "name": "lua",
             "typed_config": {
@@ -75,6 +76,13 @@ fn filter(kind: Kind, mut shipped: Value) -> Result<Option<Value>> {
             json!({ "server_uri": { "uri": "http://service", "cluster": SERVICE, "timeout": "5s" } }),
         )),
         Kind::ExtAuthzGrpc => Some(ext_authz("grpc_service", grpc_service())),
+        Kind::ExtAuthzNative => {
+            let mut filter = ext_authz("grpc_service", grpc_service());
+            // Bytes as they were sent: a signature is over them.
+            filter["typed_config"]["with_request_body"]["pack_as_bytes"] = json!(true);
+            filter["typed_config"]["encode_raw_headers"] = json!(true);
+            Some(filter)
+        }
         Kind::Hold => {
             let config = pointer(&mut shipped, "/typed_config/config")?;
             config["configuration"] = Value::Null;
@@ -93,13 +101,22 @@ fn filter(kind: Kind, mut shipped: Value) -> Result<Option<Value>> {
     })
 }
 
-/// Lets Envoy reach the row's service, as a cluster of its own.
+/// Lets Envoy reach the row's service: as a cluster of its own, or in the application's place.
 fn place_service(kind: Kind, document: &mut Value, service: Option<SocketAddr>) -> Result<()> {
     let address = || service.map(address).context("the row has a service");
     let protocol = match kind {
         Kind::NoFilter | Kind::Lua | Kind::Hold | Kind::Countersign => return Ok(()),
+        Kind::NativeProxy => {
+            set(document, APPLICATION, address()?)?;
+            let manager = pointer(document, MANAGER)?;
+            // The proxy needs the path as it was sent, and the client's address.
+            set(manager, "/skip_xff_append", json!(false))?;
+            let route = pointer(manager, ROUTE)?.as_object_mut().context("the route is a mapping")?;
+            route.remove("regex_rewrite");
+            return Ok(());
+        }
         Kind::ExtAuthzHttp => "http_protocol_options",
-        Kind::ExtAuthzGrpc => "http2_protocol_options",
+        Kind::ExtAuthzGrpc | Kind::ExtAuthzNative => "http2_protocol_options",
     };
     let clusters = pointer(document, "/static_resources/clusters")?;
     clusters.as_array_mut().context("clusters is a list")?.push(json!({

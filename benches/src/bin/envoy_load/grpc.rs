@@ -1,7 +1,7 @@
 //! gRPC over HTTP/2, as far as `ext_authz` needs it: one message in, one message out.
 
 use anyhow::{Result, ensure};
-use bytes::{Buf as _, Bytes};
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Response};
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
@@ -11,7 +11,7 @@ const WINDOW_BYTES: u32 = 1 << 24;
 /// The prefix of a message: whether it is compressed, and its length.
 const PREFIX_BYTES: usize = 5;
 
-/// Answers every call of a connection. `answer` takes the message and returns its answer with the prefix.
+/// Answers every call of a connection. `answer` takes the message and returns its answer with the prefix (see [`framed`]).
 ///
 /// # Errors
 /// The connection breaks.
@@ -56,4 +56,17 @@ async fn message(mut body: h2::RecvStream) -> Result<Bytes> {
     ensure!(!is_compressed, "a compressed message");
     ensure!(usize::try_from(length)? == message.len(), "a call of another length than its message");
     Ok(message)
+}
+
+/// A message with its prefix.
+///
+/// # Errors
+/// It is longer than 4 GiB.
+pub(crate) fn framed(message: &impl prost::Message) -> Result<Bytes> {
+    let length = message.encoded_len();
+    let mut bytes = BytesMut::with_capacity(PREFIX_BYTES + length);
+    bytes.put_u8(0);
+    bytes.put_u32(u32::try_from(length)?);
+    message.encode(&mut bytes)?;
+    Ok(bytes.freeze())
 }

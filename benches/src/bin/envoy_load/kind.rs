@@ -11,6 +11,8 @@ pub(crate) enum Kind {
     ExtAuthzHttp,
     ExtAuthzGrpc,
     Hold,
+    ExtAuthzNative,
+    NativeProxy,
     Countersign,
 }
 
@@ -21,11 +23,23 @@ pub(crate) enum Service {
     IdleHttp,
     /// Allows every request over gRPC, and does no work.
     IdleGrpc,
+    /// The gate behind `ext_authz`.
+    Authz,
+    /// The gate as a reverse proxy.
+    Proxy,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::NoFilter, Self::Lua, Self::ExtAuthzHttp, Self::ExtAuthzGrpc, Self::Hold, Self::Countersign];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::NoFilter,
+        Self::Lua,
+        Self::ExtAuthzHttp,
+        Self::ExtAuthzGrpc,
+        Self::Hold,
+        Self::ExtAuthzNative,
+        Self::NativeProxy,
+        Self::Countersign,
+    ];
 
     /// As `--only` takes it.
     pub(crate) const fn name(self) -> &'static str {
@@ -35,6 +49,8 @@ impl Kind {
             Self::ExtAuthzHttp => "ext_authz_http",
             Self::ExtAuthzGrpc => "ext_authz_grpc",
             Self::Hold => "hold",
+            Self::ExtAuthzNative => "ext_authz_native",
+            Self::NativeProxy => "native_proxy",
             Self::Countersign => "countersign",
         }
     }
@@ -47,6 +63,8 @@ impl Kind {
             Self::ExtAuthzHttp => "ext_authz, HTTP, body, idle service",
             Self::ExtAuthzGrpc => "ext_authz, gRPC, body, idle service",
             Self::Hold => "wasm that holds headers, copies the body",
+            Self::ExtAuthzNative => "ext_authz, gRPC, this core in a service",
+            Self::NativeProxy => "this core in a proxy, one more hop",
             Self::Countersign => "Countersign",
         }
     }
@@ -54,10 +72,13 @@ impl Kind {
     /// What the body of every answer has in it.
     pub(crate) const fn expected(self) -> &'static str {
         match self {
-            Self::NoFilter | Self::Lua | Self::ExtAuthzHttp | Self::ExtAuthzGrpc | Self::Hold => {
-                UPSTREAM_BODY
-            }
-            Self::Countersign => r#""idempotent":false"#,
+            Self::NoFilter
+            | Self::Lua
+            | Self::ExtAuthzHttp
+            | Self::ExtAuthzGrpc
+            | Self::Hold
+            | Self::ExtAuthzNative => UPSTREAM_BODY,
+            Self::NativeProxy | Self::Countersign => r#""idempotent":false"#,
         }
     }
 
@@ -67,18 +88,22 @@ impl Kind {
             Self::NoFilter | Self::Lua | Self::Hold | Self::Countersign => None,
             Self::ExtAuthzHttp => Some(Service::IdleHttp),
             Self::ExtAuthzGrpc => Some(Service::IdleGrpc),
+            Self::ExtAuthzNative => Some(Service::Authz),
+            Self::NativeProxy => Some(Service::Proxy),
         }
     }
 }
 
 impl Service {
-    pub(crate) const ALL: [Self; 2] = [Self::IdleHttp, Self::IdleGrpc];
+    pub(crate) const ALL: [Self; 4] = [Self::IdleHttp, Self::IdleGrpc, Self::Authz, Self::Proxy];
 
     /// As the program's own command line takes it.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::IdleHttp => "idle_http",
             Self::IdleGrpc => "idle_grpc",
+            Self::Authz => "authz",
+            Self::Proxy => "proxy",
         }
     }
 }

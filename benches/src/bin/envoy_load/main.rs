@@ -11,15 +11,24 @@
 //! | `envoy`, `bootstrap`, `shipped` | the process of an Envoy, and its configuration |
 //! | `service`, `serve` | the process of a service, from outside and from inside |
 //! | `idle` | the services that do no work |
-//! | `grpc` | gRPC, as far as `ext_authz` needs it |
+//! | `authz`, `check`, `grpc` | the gate behind `ext_authz`, its messages, and gRPC |
+//! | `proxy` | the gate as a reverse proxy |
+//! | `native`, `fields` | what both gates have in common |
 //! | `process` | processor time and memory of a process |
 
+mod authz;
 mod bootstrap;
+mod check;
 mod envoy;
+/// The filter's own list of header fields that do not pass.
+#[path = "../../../../envoy/src/fields.rs"]
+mod fields;
 mod grpc;
 mod idle;
 mod kind;
+mod native;
 mod process;
+mod proxy;
 mod row;
 mod serve;
 mod service;
@@ -41,7 +50,7 @@ Options of `cargo xtask bench envoy`:
   --requests N      requests of one row in one round (default 20000)
   --connections N   connections, one request under way on each (default 32)
   --workers N       workers of each Envoy, and threads of each service (default 1)
-  --only A,B        rows: none, lua, ext_authz_http, ext_authz_grpc, hold, countersign
+  --only A,B        rows: none, lua, ext_authz_http, ext_authz_grpc, hold, ext_authz_native, native_proxy, countersign
   --memory          instead: Envoy's memory after 10,000 and after 2,000,000 distinct events
   --events N        with --memory: another number than 2,000,000
 ";

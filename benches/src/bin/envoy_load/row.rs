@@ -43,7 +43,7 @@ impl Row {
     pub(crate) fn start(kind: Kind, workers: usize) -> Result<Self> {
         let folder = Folder::make(kind)?;
         let upstream = folder.path().join("upstream");
-        let service = kind.service().map(|kind| Service::start(kind, workers)).transpose()?;
+        let service = kind.service().map(|kind| Service::start(kind, workers, &upstream)).transpose()?;
         let address = service.as_ref().map(|service| service.address);
         let document = bootstrap(kind, workers, &upstream, address)?;
         let envoy = Envoy::start(&document, workers, folder.path())?;

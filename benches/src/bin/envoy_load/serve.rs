@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::io::{Read as _, stdin};
 use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
 
 use anyhow::{Context as _, Result};
@@ -10,20 +12,32 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::{LocalSet, spawn_local};
 
-use crate::idle;
 use crate::kind::Service;
+use crate::native::Native;
+use crate::{authz, idle, proxy};
 
-/// Serves until standard input ends. The arguments are the service's name and its number of threads.
+/// Serves until standard input ends. The arguments are the service's name, its number of threads and the upstream's socket.
 ///
 /// # Errors
-/// The arguments are wrong; or there is no room to listen.
+/// The arguments are wrong; or the configuration does not compile; or there is no room to listen.
 pub(crate) fn serve(mut arguments: impl Iterator<Item = String>) -> Result<()> {
     let name = arguments.next().context("which service?")?;
     let workers = arguments.next().context("how many threads?")?.parse()?;
+    let upstream = Arc::new(PathBuf::from(arguments.next().context("which upstream?")?));
     let service = Service::ALL.into_iter().find(|service| service.name() == name);
     match service.with_context(|| format!("there is no service `{name}`"))? {
         Service::IdleHttp => listen(workers, idle::http),
         Service::IdleGrpc => listen(workers, idle::grpc),
+        Service::Authz => {
+            let native = Arc::new(Native::start(authz::SLOTS)?);
+            listen(workers, move |stream| authz::connection(Arc::clone(&native), stream))
+        }
+        Service::Proxy => {
+            let native = Arc::new(Native::start(proxy::SLOTS)?);
+            listen(workers, move |stream| {
+                proxy::connection(Arc::clone(&native), Arc::clone(&upstream), stream)
+            })
+        }
     }
 }
 

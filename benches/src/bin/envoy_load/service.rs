@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result};
@@ -19,13 +20,14 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Starts one with so many threads.
+    /// Starts one with so many threads. `upstream` is the socket that a proxy hands on to.
     ///
     /// # Errors
     /// It does not start; it has written the reason to standard error.
-    pub(crate) fn start(kind: kind::Service, workers: usize) -> Result<Self> {
+    pub(crate) fn start(kind: kind::Service, workers: usize, upstream: &Path) -> Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .args([SERVE, kind.name(), &workers.to_string()])
+            .arg(upstream)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -44,6 +44,8 @@ pub(crate) fn peers(rows: &[Row]) {
         (Kind::Hold, "goal: at least 0.70 of the requests/s"),
         (Kind::ExtAuthzHttp, "goal: at least 1.0 of the requests/s"),
         (Kind::ExtAuthzGrpc, "goal: at least 1.0 of the requests/s"),
+        (Kind::ExtAuthzNative, ""),
+        (Kind::NativeProxy, ""),
     ] {
         let Some(peer) = find(kind) else { continue };
         let line = format!(
@@ -56,6 +58,19 @@ pub(crate) fn peers(rows: &[Row]) {
         );
         println!("{}", line.trim_end());
     }
+    let natives = [Kind::ExtAuthzNative, Kind::NativeProxy].map(find).into_iter().flatten();
+    let better = natives.min_by(|one, other| processor(one).total_cmp(&processor(other)));
+    if let Some(better) = better {
+        println!(
+            "\n  The better of the two natives by CPU per request: {}; it takes {:.2} times Countersign's (goal: at least 1.3)",
+            better.kind.title(),
+            ratio(better, ours, |round| round.processor_us),
+        );
+    }
+}
+
+fn processor(row: &Row) -> f64 {
+    median(row.rounds.iter().map(|round| round.processor_us))
 }
 
 /// Pairs of one round share what else the machine did just then.
