@@ -81,10 +81,11 @@ fn inbox(context: &Context, options: &[String]) -> Result<()> {
     process::run(command.args(options))
 }
 
+/// The sender and the native services are built for speed, the core in them too: a build of its own, and some minutes the first time.
 fn envoy(context: &Context, options: &[String]) -> Result<()> {
     build::build_one(context, HOLD)?;
     tools::ensure_envoy(context)?;
-    let mut command = context.cargo(&["run", "--quiet", "--bin", "envoy_load", "--"]);
+    let mut command = context.cargo(&["run", "--quiet", "--profile", "native", "--bin", "envoy_load", "--"]);
     test::with_artefacts(context, &mut command);
     process::run(command.args(options))
 }
