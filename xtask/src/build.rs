@@ -13,8 +13,7 @@ use crate::context::Context;
 use crate::{process, setup, tools};
 
 /// What to do when an artefact does not build.
-pub(crate) const REMEDY: &str =
-    "read the error above; after \"can't find crate\" remove target/wasm32-* and build again; without node or npm: `apt-get install npm`";
+pub(crate) const REMEDY: &str = "read the error above; after \"can't find crate\" remove target/wasm32-* and build again; without node or npm: `apt-get install npm`";
 
 /// One wasm file of the product.
 #[derive(Debug, Clone, Copy)]

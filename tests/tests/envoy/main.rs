@@ -14,6 +14,7 @@ mod istio;
 mod oldest;
 mod operation;
 mod refusals;
+mod reload;
 mod sender;
 mod transport;
 mod world;

@@ -79,8 +79,14 @@ pub enum DeliveryFault {
 
 impl DeliveryFault {
     /// Every fault.
-    pub const ALL: [Self; 6] =
-        [Self::HopRefused, Self::NotAccepted, Self::Failed, Self::NotReached, Self::Redirected, Self::Unknown];
+    pub const ALL: [Self; 6] = [
+        Self::HopRefused,
+        Self::NotAccepted,
+        Self::Failed,
+        Self::NotReached,
+        Self::Redirected,
+        Self::Unknown,
+    ];
 
     /// Its name in metrics.
     #[must_use]
