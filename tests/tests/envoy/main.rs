@@ -5,6 +5,7 @@
 mod alone;
 mod attestation;
 mod certificates;
+mod chain;
 mod configuration;
 mod control;
 mod framings;

@@ -24,7 +24,7 @@ fn series(text: &str, name: &str) -> BTreeMap<String, u64> {
 }
 
 /// The same without what stands at 0.
-fn counted(text: &str, name: &str) -> BTreeMap<String, u64> {
+pub(crate) fn counted(text: &str, name: &str) -> BTreeMap<String, u64> {
     let mut series = series(text, name);
     series.retain(|_, value| *value > 0);
     series
