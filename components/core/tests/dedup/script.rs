@@ -70,7 +70,6 @@ pub(crate) fn fingerprint(number: u64) -> Fingerprint {
 /// A claim of an event with payload `payload`, `ms` after the start.
 pub(crate) fn claim(event: u64, payload: u8, ms: u64) -> Claim {
     Claim {
-        throttle: None,
         partner: Arc::from("acme"),
         quota: None,
         key: ClaimKey { fingerprint: fingerprint(event), lease_until: at(ms + LEASE_MS) },
