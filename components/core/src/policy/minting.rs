@@ -5,7 +5,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::compile::Compiler;
+use super::compiler::Compiler;
 use super::secret::{Secrets, names_asked_for};
 use crate::click::ClickKey;
 use crate::document::{self as written, ConfigError, ConfigErrors, Configuration};
