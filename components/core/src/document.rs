@@ -82,6 +82,20 @@ pub enum Environment {
     Sandbox,
 }
 
+/// The name of a document that writes none.
+pub const DEFAULT_NAME: &str = "default";
+
+impl Environment {
+    /// As the document writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Production => "production",
+            Self::Sandbox => "sandbox",
+        }
+    }
+}
+
 /// Limits on requests, before anything is known of their sender.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]

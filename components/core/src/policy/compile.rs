@@ -15,7 +15,7 @@ use super::{ClickPolicy, DOCUMENTATION_URL, Dedup, Partner, Policy, RequestLimit
 use crate::click::{ClickKey, ClickSecret};
 use crate::dedup::TableSize;
 use crate::document::{
-    self as written, ClickVerify, ConfigError, ConfigErrors, Configuration, Environment, Path,
+    self as written, ClickVerify, ConfigError, ConfigErrors, Configuration, DEFAULT_NAME, Environment, Path,
 };
 use crate::keys::{KEYS_MAX, KEYS_VALID_MAX, Key};
 use crate::rate::Rate;
@@ -45,7 +45,7 @@ impl Policy {
     ) -> Result<Self, Vec<ConfigError>> {
         let mut errors = ConfigErrors::default();
         let policy = written::read_leniently(json, &mut errors).and_then(|document: Configuration| {
-            let secrets = Secrets::new(document.environment, secrets);
+            let secrets = Secrets::new(document.environment, document.name.as_deref(), secrets);
             let compiler = Compiler {
                 errors: &mut errors,
                 secrets,
@@ -126,17 +126,13 @@ impl Compiler<'_, '_> {
     }
 
     fn scope(&mut self, name: Option<&str>) -> Option<Arc<str>> {
-        let name = name.unwrap_or("default");
+        let name = name.unwrap_or(DEFAULT_NAME);
         if !check::is_name(name) {
             let remedy = "write 1 to 64 of a-z, 0-9, _ and -, or leave it out for \"default\"";
             self.errors.add(&Path::Root.member("name"), "is no name of a scope", remedy);
             return None;
         }
-        let environment = match self.environment {
-            Environment::Sandbox => "sandbox/",
-            Environment::Production => "production/",
-        };
-        Some(Arc::from([environment, name].concat()))
+        Some(Arc::from(format!("{}/{name}", self.environment.as_str())))
     }
 
     fn limits(&mut self, limits: written::Limits) -> (Option<RequestLimits>, u64) {

@@ -34,7 +34,7 @@ impl Minting {
         let minting = written::read_leniently(json, &mut errors).and_then(|document: Configuration| {
             let mut compiler = Compiler {
                 errors: &mut errors,
-                secrets: Secrets::new(document.environment, secrets),
+                secrets: Secrets::new(document.environment, document.name.as_deref(), secrets),
                 environment: document.environment,
                 issuers: BTreeMap::new(),
                 opaque_tokens: BTreeMap::new(),
