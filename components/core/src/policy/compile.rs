@@ -135,7 +135,7 @@ impl Compiler<'_, '_> {
         Some(Arc::from(format!("{}/{name}", self.environment.as_str())))
     }
 
-    fn limits(&mut self, limits: written::Limits) -> (Option<RequestLimits>, u64) {
+    fn limits(&mut self, limits: written::RequestLimits) -> (Option<RequestLimits>, u64) {
         let path = Path::Root.member("limits");
         let errors = &mut *self.errors;
         let body_bytes_max = whole(errors, &path.member("body_bytes_max"), limits.body_bytes_max, 65_536);
