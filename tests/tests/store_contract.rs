@@ -7,6 +7,8 @@
 
 #[path = "store_contract/adapter.rs"]
 mod adapter;
+#[path = "../../components/core/tests/claims/mod.rs"]
+mod claims;
 #[path = "store_contract/faults.rs"]
 mod faults;
 #[path = "store_contract/garbage.rs"]
@@ -21,8 +23,6 @@ mod limits;
 mod memory;
 #[path = "store_contract/races.rs"]
 mod races;
-#[path = "store_contract/script.rs"]
-mod script;
 #[path = "store_contract/tables.rs"]
 mod tables;
 #[path = "store_contract/windows.rs"]

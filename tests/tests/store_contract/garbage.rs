@@ -4,7 +4,7 @@ use countersign_core::rate::Rate;
 use countersign_core::store::{Claim, ClaimAnswer, StoreFault, ThrottleAnswer};
 
 use crate::adapter::{Adapter, Part};
-use crate::script::*;
+use crate::claims::*;
 
 /// Runs `case` for every way to garble, each on an empty state.
 fn in_every_way<A: Adapter>(part: Part, prepare: impl Fn(&A), case: impl Fn(&A, usize)) {

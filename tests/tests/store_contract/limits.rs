@@ -7,7 +7,7 @@ use countersign_core::rate::{Quota, Rate};
 use countersign_core::store::{Claim, ClaimAnswer, SourceKey, ThrottleAnswer};
 
 use crate::adapter::Adapter;
-use crate::script::*;
+use crate::claims::*;
 
 const fn limited(retry_after_ms: u64) -> ThrottleAnswer {
     ThrottleAnswer::Limited { retry_after_ms }
