@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
+use countersign_core::document::DEFAULT_NAME;
 use countersign_core::policy::{
     SECRET_BYTES_MAX, SECRET_BYTES_MIN, SealKey, SealPlace, SecretEncoding, decode_secret, seal_place,
 };
@@ -23,6 +24,7 @@ Examples:
   countersign seal --new-key > countersign_seal_key            once for each environment; it goes where secrets are kept
   countersign keygen | countersign seal acme_key_2027_q1       a new key that nobody has seen in the clear
   countersign seal receipt_key --file receipt_key --secrets .  a secret and the seal key, each in a file
+  countersign seal hop_key --document-name shop --file hop     for a configuration with \"name\": \"shop\"
 
 The seal key is the secret countersign_seal_key; for a secret of the sandbox, sandbox_…, it is sandbox_seal_key.")]
 pub(crate) struct Arguments {
@@ -32,10 +34,13 @@ pub(crate) struct Arguments {
     /// Take the secret from this file instead of standard input (one line break at its end does not count)
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
+    /// The `name` of the configuration that the secret is for; the sealed text opens in no other
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_NAME)]
+    document_name: String,
     #[command(flatten)]
     secrets: Secrets,
     /// Make a seal key
-    #[arg(long, conflicts_with_all = ["name", "file", "secrets"])]
+    #[arg(long, conflicts_with_all = ["name", "file", "document_name", "secrets"])]
     new_key: bool,
 }
 
@@ -55,6 +60,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     // An argument that is not a name is not repeated: it may be the secret.
     let place = seal_place(name)
         .ok_or_else(|| unusable("NAME is not the name of a secret: write it as in { \"name\": … }"))?;
+    let place = place.in_document(&arguments.document_name).ok_or_else(|| {
+        unusable("--document-name is not the name of a configuration: write 1 to 64 of a-z, 0-9, _ and -, as its \"name\" has it")
+    })?;
     let key = seal_key(&arguments.secrets, place)?;
     let text = match &arguments.file {
         Some(file) => from_file(file)?,
@@ -70,7 +78,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     println!("{}", json!({ "name": name, "sealed": sealed }));
     eprintln!(
         "The line above takes the place of {{ \"name\": \"{name}\" }} in the configuration. It opens under this name only, \
-         and in this environment only; the host needs {} and no longer {name}.",
+         and only in the scope {}; the host needs {} and no longer {name}.",
+        place.scope(),
         place.key_name()
     );
     Ok(())

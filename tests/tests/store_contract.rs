@@ -7,6 +7,8 @@
 
 #[path = "store_contract/adapter.rs"]
 mod adapter;
+#[path = "../../components/core/tests/claims/mod.rs"]
+mod claims;
 #[path = "store_contract/faults.rs"]
 mod faults;
 #[path = "store_contract/garbage.rs"]
@@ -21,8 +23,6 @@ mod limits;
 mod memory;
 #[path = "store_contract/races.rs"]
 mod races;
-#[path = "store_contract/script.rs"]
-mod script;
 #[path = "store_contract/tables.rs"]
 mod tables;
 #[path = "store_contract/windows.rs"]
@@ -74,8 +74,6 @@ contract! {
         limits::partners_have_quotas_of_their_own,
         limits::a_clock_set_far_back_leaves_one_event,
         limits::the_throttle_counts_refusals_only,
-        limits::a_claim_asks_about_its_source_before_anything_else,
-        limits::a_claim_and_a_look_agree_on_every_instant,
         limits::a_crowd_of_sources_forgives_nobody_in_particular,
         races::of_racing_claims_of_one_event_exactly_one_is_fresh,
         races::of_racing_events_of_one_click_exactly_one_is_fresh,
@@ -93,6 +91,5 @@ contract! {
         garbage::a_garbled_identity_is_no_answer,
         garbage::a_garbled_quota_is_a_fault_once_and_then_spent,
         garbage::a_garbled_throttle_is_a_fault_once_and_then_empty,
-        garbage::a_garbled_throttle_is_a_fault_to_a_claim_once,
     }
 }

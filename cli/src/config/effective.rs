@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use countersign_core::event::{CustomEvent, EventType, Presence};
-use countersign_core::policy::{ClickVerify, Environment, Partner, Policy, sandbox};
+use countersign_core::policy::{ClickVerify, Partner, Policy, sandbox};
 use countersign_core::rate::Rate;
 use countersign_core::signature::{Place, Scheme};
 use countersign_core::time::Timestamp;
@@ -18,10 +18,6 @@ const NOT_VALID: &str = "NOT VALID NOW";
 
 /// The effective configuration; nothing secret is in it.
 pub(super) fn describe(policy: &Policy, rules: &Rules, sealed: &[String], now: Timestamp) -> Value {
-    let environment = match policy.environment {
-        Environment::Production => "production",
-        Environment::Sandbox => "sandbox",
-    };
     let verify = match policy.click_id.verify {
         ClickVerify::Require => "require",
         ClickVerify::WhenOurs => "when_ours",
@@ -32,7 +28,8 @@ pub(super) fn describe(policy: &Policy, rules: &Rules, sealed: &[String], now: T
     let partners: Map<String, Value> =
         policy.partners().map(|one| (one.name.to_string(), partner(one, now))).collect();
     json!({
-        "environment": environment,
+        "environment": policy.environment.as_str(),
+        "scope": &*policy.scope,
         "limits": {
             "body_bytes_max": policy.limits.body_bytes_max,
             "source_refusals_per_minute": per(policy.limits.source_refusals, 60_000_000),
@@ -43,6 +40,7 @@ pub(super) fn describe(policy: &Policy, rules: &Rules, sealed: &[String], now: T
             "retention_days": policy.dedup.retention_ms / 86_400_000,
             "lease_seconds": policy.dedup.lease_ms / 1000,
         },
+        "upstream": { "idempotent": policy.upstream_is_idempotent },
         "click_id": { "verify": verify, "keys": keys::described(&policy.click_id.keys, now) },
         "receipt": { "keys": keys::described(policy.receipt.keys(), now) },
         "attestation": { "keys": keys::described(&policy.attestation, now) },
@@ -77,6 +75,7 @@ fn partner(partner: &Partner, now: Timestamp) -> Value {
         },
         "rate": { "per_second": per(partner.rate, 1_000_000), "burst": partner.rate.burst },
         "in_flight_status": partner.in_flight_status.status(),
+        "ts_event_past_seconds_max": partner.ts_event_past_ms_max.map(|past| past / 1000),
         "events": events(partner),
     })
 }
@@ -127,6 +126,7 @@ fn per(rate: Rate, period_us: u64) -> u64 {
 /// The same in words.
 pub(super) fn explain(effective: &Value) -> String {
     let mut text = format!("{} environment\n", word(effective, "/environment"));
+    line(&mut text, "scope", &word(effective, "/scope"));
     line(&mut text, "body", &format!("at most {} bytes", word(effective, "/limits/body_bytes_max")));
     let refusals = word(effective, "/limits/source_refusals_per_minute");
     line(&mut text, "sources", &format!("429 after {refusals} refusals in a minute"));
@@ -138,6 +138,11 @@ pub(super) fn explain(effective: &Value) -> String {
         word(effective, "/dedup/events_in_memory_max"),
     );
     line(&mut text, "events kept", &memory);
+    let upstream = match effective.pointer("/upstream/idempotent").and_then(Value::as_bool) {
+        Some(true) => "idempotent: it knows a repeat, however old",
+        Some(false) | None => "not idempotent: a filter refuses what it cannot tell from a repeat",
+    };
+    line(&mut text, "upstream", upstream);
     let click_id = match word(effective, "/click_id/verify").as_str() {
         "require" => "must be one of ours",
         "when_ours" => "must be genuine where it claims to be ours",
@@ -182,6 +187,11 @@ fn explain_partner(text: &mut String, partner: &Value) {
     let (rate, burst) = (word(partner, "/rate/per_second"), word(partner, "/rate/burst"));
     line(text, "may send", &format!("{rate} events per second, {burst} at once"));
     line(text, "in flight", &format!("answered {}", word(partner, "/in_flight_status")));
+    let age = match partner.get("ts_event_past_seconds_max").and_then(Value::as_u64) {
+        Some(seconds) => format!("at most {seconds} s old, where a filter does not know the event"),
+        None => "of any age".to_owned(),
+    };
+    line(text, "takes events", &age);
     let events = partner.get("events").and_then(Value::as_object).into_iter().flatten();
     let events: Vec<String> = events.map(|(name, rules)| explain_event(name, rules)).collect();
     line(text, "events", &events.join(", "));

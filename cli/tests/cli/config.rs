@@ -7,6 +7,9 @@ fn the_sandbox_is_explained() {
     let said = countersign(&["config", "check", "examples/countersign.json"]).stdout();
     for expected in [
         "sandbox environment",
+        "scope           sandbox/default",
+        "upstream        idempotent: it knows a repeat, however old",
+        "takes events    of any age",
         "partner sandbox (published key)",
         "jcs, in the header \"x-signature\"",
         "50 events per second, 200 at once",
@@ -20,6 +23,9 @@ fn production_is_explained_without_its_secrets_at_hand() {
     let said = countersign(&["config", "check", "--without-secrets", "examples/production.json"]).stdout();
     for expected in [
         "production environment",
+        "scope           production/default",
+        "upstream        not idempotent: a filter refuses what it cannot tell from a repeat",
+        "takes events    at most 2592000 s old, where a filter does not know the event",
         "partner acme",
         "key 2026-q4, until 2027-01-15T00:00:00.000Z",
         "t1 ES256",
@@ -31,6 +37,33 @@ fn production_is_explained_without_its_secrets_at_hand() {
         countersign(&["config", "check", "--json", "--without-secrets", "examples/production.json"]).stdout();
     let effective: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(effective["partners"]["acme"]["token"]["lifetime_seconds_max"], 900);
+    assert_eq!(effective["scope"], "production/default");
+    assert_eq!(effective["upstream"]["idempotent"], false);
+    assert_eq!(effective["partners"]["acme"]["ts_event_past_seconds_max"], 2_592_000);
+}
+
+#[test]
+fn the_scope_and_the_upstream_of_a_document_are_explained() {
+    let folder = Folder::new();
+    let document = r#"{ "version": 1, "environment": "sandbox", "name": "shop", "upstream": { "idempotent": false },
+        "partners": { "acme": { "ts_event_past_seconds_max": 3600,
+            "signature": { "keys": [{ "id": "k1", "secret": { "name": "sandbox_acme" } }] } } } }"#;
+    let file = folder.file("countersign.json", document);
+    let said = countersign(&["config", "check", "--without-secrets", &file]).stdout();
+    for expected in [
+        "scope           sandbox/shop",
+        "upstream        not idempotent: a filter refuses what it cannot tell from a repeat",
+        "takes events    at most 3600 s old, where a filter does not know the event",
+    ] {
+        assert!(said.contains(expected), "{expected:?} is not in {said}");
+    }
+    let json = countersign(&["config", "check", "--json", "--without-secrets", &file]).stdout();
+    let effective: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (&effective["scope"], &effective["upstream"]["idempotent"]),
+        (&"sandbox/shop".into(), &false.into())
+    );
+    assert_eq!(effective["partners"]["acme"]["ts_event_past_seconds_max"], 3600);
 }
 
 #[test]

@@ -136,6 +136,21 @@ fn a_sealed_secret_opens_in_a_configuration_and_nowhere_else() {
         closed.code == 2 && closed.stderr.contains("needs the seal key \"sandbox_seal_key\""),
         "{closed:?}"
     );
+    // Nor does it open in a document of another name.
+    let named = folder.file("named.json", &document(&member).replacen('{', r#"{ "name": "shop","#, 1));
+    let said = countersign(&["config", "check", &named, "--secrets", &secrets]).run();
+    assert!(
+        said.code == 2 && said.stderr.contains("`countersign seal sandbox_acme --document-name shop`"),
+        "{said:?}"
+    );
+    let seal = ["seal", "sandbox_acme", "--document-name", "shop", "--secrets", &secrets];
+    let sealed = countersign(&seal).input(&secret).run();
+    assert!(sealed.stderr.contains("only in the scope sandbox/shop;"), "{sealed:?}");
+    let member_of_shop: serde_json::Value = serde_json::from_str(&sealed.stdout).unwrap();
+    let named =
+        folder.file("named.json", &document(&member_of_shop).replacen('{', r#"{ "name": "shop","#, 1));
+    let check = countersign(&["config", "check", &named, "--secrets", &secrets]).run();
+    assert_eq!(check.code, 0, "{check:?}");
     let moved = document(&serde_json::json!({ "name": "sandbox_globex", "sealed": member["sealed"] }));
     let moved = folder.file("moved.json", &moved);
     let said = countersign(&["config", "check", &moved, "--secrets", &secrets]).run();
@@ -162,6 +177,8 @@ fn what_cannot_be_sealed_is_said_without_showing_it() {
         assert_eq!((said.code, said.stdout.as_str()), (2, ""), "{name}: {said:?}");
         assert!(said.stderr.contains(expected) && !said.stderr.contains("Tr0ub4dor"), "{name}: {said:?}");
     }
+    let said = countersign(&["seal", "acme_key", "--document-name", "Shop"]).input(strong).run();
+    assert!(said.code == 2 && said.stderr.contains("--document-name is not the name"), "{said:?}");
     let missing = countersign(&["seal", "acme_key"]).input(strong).run();
     assert!(missing.code == 2 && missing.stderr.contains("countersign_seal_key is not there"), "{missing:?}");
     // The name tells the environment: a sandbox's secret may be short, and has a seal key of its own.

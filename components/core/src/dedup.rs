@@ -201,18 +201,13 @@ impl<T: Table> TableStore<T> {
         Ok(u8::try_from(percent).unwrap_or(100).min(100))
     }
 
-    /// Asks about the source, claims an event, and spends quota where it writes.
+    /// Claims an event, and spends quota where it writes.
     ///
     /// # Errors
     /// The table's own fault; [`StoreFault::Contended`] where every swap was lost or the ring is full of live claims;
     /// [`StoreFault::Corrupt`] where a slot was garbled, and for one lease after that. The event may or may not be claimed
     /// then, and a quota that was spent stays spent.
     pub fn claim(&mut self, claim: &Claim) -> Result<ClaimAnswer, StoreFault> {
-        if let Some(throttle) = &claim.throttle
-            && let ThrottleAnswer::Limited { retry_after_ms } = self.throttle(throttle)?
-        {
-            return Ok(ClaimAnswer::SourceLimited { retry_after_ms });
-        }
         self.base.begin_claim(claim);
         self.base.know_sizes(claim.now)?;
         let mut spent = None;

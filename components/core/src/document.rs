@@ -42,7 +42,7 @@ pub struct Configuration {
     /// everything that is stored: documents of other scopes share nothing. Default: `default`.
     pub name: Option<String>,
     /// Limits on requests, before anything is known of their sender.
-    pub limits: Option<Limits>,
+    pub limits: Option<RequestLimits>,
     /// Proxies whose `x-forwarded-for` and `x-forwarded-client-cert` are believed: addresses or CIDR networks, at most 64.
     /// Default: none.
     pub trusted_proxies: Option<Vec<String>>,
@@ -82,11 +82,25 @@ pub enum Environment {
     Sandbox,
 }
 
+/// The name of a document that writes none.
+pub const DEFAULT_NAME: &str = "default";
+
+impl Environment {
+    /// As the document writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Production => "production",
+            Self::Sandbox => "sandbox",
+        }
+    }
+}
+
 /// Limits on requests, before anything is known of their sender.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Limits {
+pub struct RequestLimits {
     /// Longest body in bytes. Default: 65536.
     pub body_bytes_max: Option<Whole<1_024, 1_048_576>>,
     /// Refusals per minute that one source (an IPv4 address, or an IPv6 /64) may collect before it is answered 429; as many

@@ -5,6 +5,7 @@
 
 pub mod check;
 mod compile;
+mod compiler;
 mod keys;
 mod minting;
 mod partner;

@@ -29,19 +29,18 @@
 //!
 //! The first of these that has an answer gives it:
 //!
-//! 1. **The source**, where the claim asks about it ([`Claim::throttle`]). The gate asks beforehand, so its claims do not.
-//! 2. **The event, where it is known**: seen, in flight, or a duplicate that was recorded. A known event costs no quota. Were
+//! 1. **The event, where it is known**: seen, in flight, or a duplicate that was recorded. A known event costs no quota. Were
 //!    it to cost one, a partner whose answers were lost could not fetch its receipts while its quota is spent. What an
 //!    attacker gains: somebody who holds captured requests can repeat them as often as the network allows. Each repeat costs
 //!    the store one read and no write. It has passed every check before, so the source throttle never counts it. It reveals
 //!    the answer that the sender has already, and it cannot spend the partner's quota. Limit connections in front of the gate
 //!    against a flood of them.
-//! 3. **Its age** ([`Freshness`]). Were it not asked, a request that was captured long ago would become a new event as soon as
+//! 2. **Its age** ([`Freshness`]). Were it not asked, a request that was captured long ago would become a new event as soon as
 //!    the store has forgotten the first one.
-//! 4. **The fallback identity** ([`Fallback`]): a duplicate, or in flight behind the event that would be its original.
-//! 5. **The quota**, spent by what writes: by a fresh claim, and by the first record of a fallback duplicate. A limited claim
+//! 3. **The fallback identity** ([`Fallback`]): a duplicate, or in flight behind the event that would be its original.
+//! 4. **The quota**, spent by what writes: by a fresh claim, and by the first record of a fallback duplicate. A limited claim
 //!    changes nothing. Refusals never spend: only a verified event can exhaust its partner's quota.
-//! 6. **Fresh**: the claim is written.
+//! 5. **Fresh**: the claim is written.
 //!
 //! # Fallback duplicates
 //!
@@ -208,9 +207,6 @@ pub enum HandOn {
 /// Claims an event, and spends the partner's quota where something is written. One operation, in the order that stands above.
 #[derive(Clone, Debug)]
 pub struct Claim {
-    /// What to ask about the source beforehand (`count` is `false`); `None` where nobody is to be throttled, or the throttle was
-    /// asked already.
-    pub throttle: Option<Throttle>,
     /// The event's partner, as named in the configuration.
     pub partner: Arc<str>,
     /// The quota to spend, where something is written; `None` for attested events, which spent it at the filter.
@@ -295,11 +291,6 @@ pub struct InboxRow {
 /// The answer to a [`Claim`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClaimAnswer {
-    /// The source had too many refusals of late; nothing was spent or claimed.
-    SourceLimited {
-        /// Milliseconds until one more request is looked at.
-        retry_after_ms: u64,
-    },
     /// The partner's quota is spent; nothing was claimed.
     Limited {
         /// Milliseconds until the quota admits one event.

@@ -29,7 +29,7 @@ impl Store for Imported {
 
     fn claim(&mut self, claim: &Claim) -> Result<ClaimAnswer, StoreFault> {
         // A gate in front of an upstream never asks for anything else, and a store that keeps no payload cannot be the inbox.
-        let (HandOn::AfterClaim { lease_ms }, None) = (claim.hand_on, claim.throttle) else {
+        let HandOn::AfterClaim { lease_ms } = claim.hand_on else {
             return Err(StoreFault::Unavailable);
         };
         let answer = wit::claim(&wit::ClaimOperation {

@@ -24,6 +24,8 @@ pub use schema::schema;
 pub struct LedgerConfiguration {
     /// `production` or `sandbox`.
     pub environment: Environment,
+    /// Name of what this document configures. Sealed secrets open in the document of their name only.
+    pub name: Option<String>,
     /// Where clicks are sent on to, by the name in `/c/{name}`: 1 to 64 of `a-z`, `0-9`, `_` and `-`; at most 10,000
     /// (source §2).
     pub campaigns: Option<BTreeMap<String, Campaign>>,

@@ -143,7 +143,7 @@ impl Rules {
     ) -> Result<Self, Vec<ConfigError>> {
         let mut errors = ConfigErrors::default();
         let rules = read_leniently(json, &mut errors).and_then(|document: LedgerConfiguration| {
-            let secrets = Secrets::new(document.environment, secrets);
+            let secrets = Secrets::new(document.environment, document.name.as_deref(), secrets);
             Compiler { errors: &mut errors, secrets, document: &document }.rules()
         });
         match rules {
@@ -191,7 +191,7 @@ pub(crate) fn redirects(json: &str) -> Result<(BTreeMap<String, Campaign>, Redir
     let mut errors = ConfigErrors::default();
     let redirects = read_leniently(json, &mut errors).map(|document: LedgerConfiguration| {
         let mut none = |_: &str| None;
-        let secrets = Secrets::new(document.environment, &mut none);
+        let secrets = Secrets::new(document.environment, document.name.as_deref(), &mut none);
         let mut compiler = Compiler { errors: &mut errors, secrets, document: &document };
         (compiler.campaigns(), compiler.redirect())
     });

@@ -4,10 +4,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use countersign_core::dedup::{LEASE_MS_MAX, SOURCE_SLOTS};
+use countersign_core::dedup::LEASE_MS_MAX;
 use countersign_core::event::EventId;
 use countersign_core::rate::{CLOCK_STEP_MS_MAX, Rate};
-use countersign_core::store::{Claim, Fallback, HandOn, SourceKey, StoreFault, Throttle};
+use countersign_core::store::{Claim, Fallback, HandOn, StoreFault};
 use countersign_core::time::Timestamp;
 use spin_sdk::sqlite::{Connection, Value};
 
@@ -15,9 +15,9 @@ use crate::database::{Database, blob, instant, rows, run, text, unsigned};
 use crate::shared::Shared;
 
 /// Columns of the view, its first one left out: that is the row's place.
-const FIELDS: usize = 27;
+const FIELDS: usize = 23;
 /// With places for the columns of a row.
-const ROW: &str = "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+const ROW: &str = "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
 
 /// What one row is to bring in.
 pub(crate) struct Arrival {
@@ -186,8 +186,6 @@ impl Arrival {
         };
         let [now_us, interval_us, window_us, step_us] =
             claim.quota.map_or([const { Value::Null }; 4], |rate| terms(rate, now));
-        let [slot, source, limited_over, limited_to] =
-            claim.throttle.map_or([const { Value::Null }; 4], |throttle| bounds(&throttle));
         let fields = [
             blob(&claim.key.fingerprint),
             blob(&claim.payload_hash),
@@ -212,10 +210,6 @@ impl Arrival {
             interval_us,
             window_us,
             step_us,
-            slot,
-            source,
-            limited_over,
-            limited_to,
         ];
         Ok(Self { partner: Arc::clone(&claim.partner), fields })
     }
@@ -229,25 +223,6 @@ pub(crate) fn identity_end(fallback: &Fallback, retention_ms: u64, now: Timestam
 /// The end of the claim's lease. A garbled row stays closed for as long, since whoever held it may be under way.
 pub(crate) fn lease_end(claim: &Claim) -> Timestamp {
     claim.key.lease_until.min(claim.now.plus_ms(LEASE_MS_MAX))
-}
-
-/// Where a source's refusals are counted, and between which instants, in microseconds, the instant of its row says that it had too
-/// many: what `Rate::decide` calls a limit.
-fn bounds(throttle: &Throttle) -> [Value; 4] {
-    let [slot, source] = place(throttle.source);
-    let in_us = |ms: u64| ms.saturating_mul(1000);
-    let Rate { interval_us, .. } = throttle.rate;
-    let full = in_us(throttle.now.as_ms()).saturating_add(throttle.rate.window_us());
-    let limited_to = full.saturating_add(in_us(CLOCK_STEP_MS_MAX));
-    [slot, source, unsigned(full.saturating_sub(interval_us)), unsigned(limited_to)]
-}
-
-/// Where a source's refusals are counted: neighbouring networks are spread over all slots (the multiplier is 2⁶⁴ over the golden ratio).
-pub(crate) fn place(source: SourceKey) -> [Value; 2] {
-    let spread = u64::from_be_bytes(*source.as_bytes()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let [a, b, c, d, ..] = spread.to_be_bytes();
-    let slot = u32::from_be_bytes([a, b, c, d]).checked_rem(SOURCE_SLOTS).unwrap_or(0);
-    [Value::Integer(i64::from(slot)), Value::Integer(i64::from_be_bytes(*source.as_bytes()))]
 }
 
 /// What a rate is reckoned from at `now`, in microseconds: now, interval, window, and the longest step back of a clock.

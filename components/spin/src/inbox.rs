@@ -18,17 +18,17 @@
 
 use std::cell::RefCell;
 
-use countersign_core::dedup::{CleanSources, LEASE_MS_MAX, SWAP_TRIES_MAX};
+use countersign_core::dedup::{CleanSources, LEASE_MS_MAX, SOURCE_SLOTS, SWAP_TRIES_MAX};
 use countersign_core::event::EventId;
 use countersign_core::rate::{Decision, Rate};
 use countersign_core::store::AsyncStore;
 use countersign_core::store::{
-    Claim, ClaimAnswer, End, Fallback, Settlement, StoreFault, Throttle, ThrottleAnswer,
+    Claim, ClaimAnswer, End, Fallback, Settlement, SourceKey, StoreFault, Throttle, ThrottleAnswer,
 };
 use countersign_core::time::Timestamp;
 use spin_sdk::sqlite::{Connection, Value};
 
-use crate::arrivals::{Arrival, Arrivals, Arrived, identity_end, lease_end, place, terms};
+use crate::arrivals::{Arrival, Arrivals, Arrived, identity_end, lease_end, terms};
 use crate::database::{Database, Row, blob, first, instant, rows, run, text, unsigned};
 use crate::opening::{Found, NotOpened};
 use crate::scope::Scope;
@@ -157,6 +157,14 @@ async fn throttle_on(
     Ok((answer, stored.is_none()))
 }
 
+/// Where a source's refusals are counted: neighbouring networks are spread over all slots (the multiplier is 2⁶⁴ over the golden ratio).
+fn place(source: SourceKey) -> [Value; 2] {
+    let spread = u64::from_be_bytes(*source.as_bytes()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let [a, b, c, d, ..] = spread.to_be_bytes();
+    let slot = u32::from_be_bytes([a, b, c, d]).checked_rem(SOURCE_SLOTS).unwrap_or(0);
+    [Value::Integer(i64::from(slot)), Value::Integer(i64::from_be_bytes(*source.as_bytes()))]
+}
+
 /// What rules a claim out.
 enum Looked {
     /// Nothing does any longer: it is to be tried again.
@@ -182,11 +190,6 @@ impl Inbox {
         claim: &Claim,
         now: Timestamp,
     ) -> Result<Looked, StoreFault> {
-        if let Some(throttle) = &claim.throttle
-            && let (ThrottleAnswer::Limited { retry_after_ms }, _) = throttle_on(connection, throttle).await?
-        {
-            return Ok(Looked::Answer(ClaimAnswer::SourceLimited { retry_after_ms }));
-        }
         if let Some(known) = self.known_event(connection, claim).await? {
             return Ok(Looked::Answer(known));
         }

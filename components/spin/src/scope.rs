@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use countersign_core::document::Environment;
+use countersign_core::document::{DEFAULT_NAME, Environment};
 use countersign_core::text::Text;
 use serde::Deserialize;
 
@@ -16,8 +16,6 @@ pub struct Scope {
 
 /// Longest name.
 const NAME_BYTES_MAX: usize = 64;
-/// The name of a document that has none.
-const DEFAULT: &str = "default";
 
 /// What is read of the document.
 #[derive(Deserialize)]
@@ -31,7 +29,7 @@ impl Scope {
     #[must_use]
     pub fn of_document(document: &str) -> Option<Self> {
         let Named { environment, name } = serde_json::from_str(document).ok()?;
-        Self::new(environment, name.as_deref().unwrap_or(DEFAULT))
+        Self::new(environment, name.as_deref().unwrap_or(DEFAULT_NAME))
     }
 
     fn new(environment: Environment, name: &str) -> Option<Self> {
@@ -44,26 +42,18 @@ impl Scope {
     pub(crate) fn of_stored(environment: &str, name: &str) -> Option<Self> {
         let environment = [Environment::Production, Environment::Sandbox]
             .into_iter()
-            .find(|known| word(*known) == environment)?;
+            .find(|known| known.as_str() == environment)?;
         Self::new(environment, name)
     }
 
     /// `production` or `sandbox`.
     pub(crate) const fn environment(&self) -> &'static str {
-        word(self.environment)
+        self.environment.as_str()
     }
 
     /// The name: 1 to 64 of `a-z`, `0-9`, `_` and `-`.
     pub(crate) fn name(&self) -> &str {
         self.name.as_str()
-    }
-}
-
-/// As the document writes it.
-const fn word(environment: Environment) -> &'static str {
-    match environment {
-        Environment::Production => "production",
-        Environment::Sandbox => "sandbox",
     }
 }
 

@@ -5,9 +5,9 @@ use wasmtime::{Caller, Linker, Memory, bail};
 use super::log::Level;
 use super::metrics::Metric;
 use super::property;
+use super::state::{ROOT, State};
 use super::status::{Status, Stop};
 use super::stream::Stream;
-use super::vm::State;
 use crate::fault::Fault;
 
 pub(super) const MODULE: &str = "env";
@@ -186,7 +186,7 @@ fn link_log_and_time(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     )?;
     linker.func_wrap(MODULE, "proxy_set_effective_context", |caller: Caller<'_, State>, context: u32| {
         host_call(caller, "proxy_set_effective_context", |abi| {
-            let known = context == super::vm::ROOT || abi.state().streams.contains_key(&context);
+            let known = context == ROOT || abi.state().streams.contains_key(&context);
             if !known {
                 return Err(Status::BadArgument.into());
             }

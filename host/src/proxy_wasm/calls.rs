@@ -4,8 +4,8 @@ use wasmtime::{Caller, Linker};
 
 use super::abi::{Abi, MODULE, host_call, unimplemented};
 use super::config::HttpCall;
+use super::state::{Action, State};
 use super::status::{Status, Stop};
-use super::vm::{Action, State};
 use super::{headers, pairs};
 use crate::http::Headers;
 

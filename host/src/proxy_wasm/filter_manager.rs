@@ -4,8 +4,9 @@
 
 use super::config::Protocol;
 use super::headers;
+use super::state::Action;
 use super::stream::{Flag, Half, Iteration, Stream, status};
-use super::vm::{Action, Called, Vm};
+use super::vm::{Called, Vm};
 use crate::http::{Headers, HttpReply, UpstreamAnswer};
 
 /// The two ways through the filter.

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::config::{CallOutcome, FilterConfig, FilterModule, HttpCall, StartError};
+use super::config::{CallOutcome, FilterConfig, HttpCall, StartError};
 use super::filter_manager::Direction;
 use super::headers;
 use super::log::{Log, LogLine};
+use super::module::FilterModule;
+use super::state::{CallAnswer, ROOT};
 use super::stream::Stream;
-use super::vm::{CallAnswer, ROOT, Vm};
+use super::vm::Vm;
 use crate::http::{HttpReply, HttpRequest, UpstreamAnswer};
 
 /// A filter that runs, and the streams it sees.

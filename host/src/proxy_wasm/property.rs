@@ -3,8 +3,8 @@
 //! Numbers are 64-bit little endian, truth values one byte, text its bytes.
 
 use super::headers;
+use super::state::State;
 use super::stream::Stream;
-use super::vm::State;
 use crate::http::{Headers, PeerCertificate};
 
 /// The value at `path`, or none where Envoy answers `NotFound`.

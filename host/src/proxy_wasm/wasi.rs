@@ -5,8 +5,8 @@ use wasmtime::{Caller, Linker, bail};
 
 use super::abi::Abi;
 use super::log::Level;
+use super::state::State;
 use super::status::Stop;
-use super::vm::State;
 
 const BADF: u32 = 8;
 const FAULT: u32 = 21;

@@ -14,11 +14,13 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::guest::Factory;
 use super::logs::{Logs, Stream};
-use super::outbound::{chained_component, empty};
 use super::routes::{Match, Routes};
 
 /// Paths under this prefix are Spin's own.
 const WELL_KNOWN: &str = "/.well-known/spin/";
+
+/// Hosts under this domain name components of the application.
+const CHAINING_DOMAIN: &str = "spin.internal";
 
 /// Routes and the components behind them.
 pub(super) struct Application {
@@ -153,4 +155,17 @@ fn prepare(request: &mut http::Request<WasiBody>, found: &Match, peer: SocketAdd
         }
     }
     Ok(())
+}
+
+/// The component that a host such as `gate.spin.internal` names.
+pub(super) fn chained_component(host: &str) -> Option<&str> {
+    let (component, domain) = host.split_once('.')?;
+    (domain == CHAINING_DOMAIN).then_some(component)
+}
+
+/// An empty reply with a status.
+pub(super) fn empty(status: http::StatusCode) -> http::Response<WasiBody> {
+    let mut reply = http::Response::new(Full::new(Bytes::new()).map_err(Error::from).boxed_unsync());
+    *reply.status_mut() = status;
+    reply
 }

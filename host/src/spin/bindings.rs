@@ -6,10 +6,10 @@ mod generated {
         world: "countersign:host/spin-imports",
         imports: { default: async | trappable },
         with: {
-            "spin:key-value/key-value.store": crate::spin::key_value::Store,
+            "spin:key-value/key-value.store": crate::spin::key_value_file::Store,
             "spin:redis/redis.connection": crate::spin::redis::Connection,
             "spin:sqlite/sqlite.connection": crate::spin::sqlite::Connection,
-            "wasi:keyvalue/store.bucket": crate::spin::key_value::Store,
+            "wasi:keyvalue/store.bucket": crate::spin::key_value_file::Store,
             "wasi:keyvalue/atomics.cas": crate::spin::wasi_keyvalue::Swap,
         },
         trappable_error_type: {

@@ -1,13 +1,11 @@
 //! One instance of a component: what its host calls reach, and when it starts and ends.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use rand::rngs::StdRng;
-use rand::{Rng as _, TryRng};
+use rand::Rng as _;
 use wasmtime::component::{GuestTaskId, ResourceTable};
 use wasmtime::{Store, StoreContextMut};
 use wasmtime_wasi::{FsPerms, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -18,12 +16,11 @@ use wasmtime_wasi_http::p3::bindings::ServicePre;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::allowed_hosts::AllowedHosts;
-use super::key_value::KeyValueFile;
-use super::logs::{GuestOutput, Logs, Stream};
+use super::component::Component;
+use super::logs::Stream;
 use super::outbound::Outbound;
-use super::state::State;
+use super::output::GuestOutput;
 use crate::clock::Clock;
-use crate::fault::Faults;
 
 /// Requests that one instance serves in its life, as in Spin.
 const REQUESTS_PER_INSTANCE: usize = 128;
@@ -31,29 +28,6 @@ const REQUESTS_PER_INSTANCE: usize = 128;
 pub(super) const REQUESTS_AT_A_TIME: usize = 16;
 /// How long an instance without requests waits for the next one, as in Spin.
 const IDLE: Duration = Duration::from_secs(1);
-
-/// What all components of an application share.
-pub(super) struct Shared {
-    pub(super) clock: Clock,
-    pub(super) requests_at_a_time: usize,
-    pub(super) faults: Faults,
-    pub(super) logs: Logs,
-    pub(super) random: Option<Random>,
-    pub(super) state: State,
-    pub(super) key_value: Arc<KeyValueFile>,
-}
-
-/// One component as the manifest has it, resolved for this run.
-pub(super) struct Component {
-    pub(super) id: String,
-    pub(super) shared: Arc<Shared>,
-    pub(super) variables: BTreeMap<String, String>,
-    pub(super) environment: Vec<(String, String)>,
-    /// The folder of its files, the guest's `/`, read-only.
-    pub(super) files: Option<tempfile::TempDir>,
-    pub(super) databases: BTreeSet<String>,
-    pub(super) stores: BTreeSet<String>,
-}
 
 /// The data of one instance's store.
 pub(super) struct Guest {
@@ -129,32 +103,6 @@ impl HostWallClock for WallClock {
 
     fn now(&self) -> Duration {
         self.0.now()
-    }
-}
-
-/// A seeded source that all instances draw from, so that a run with one request at a time repeats exactly.
-#[derive(Clone)]
-pub(super) struct Random(Arc<Mutex<StdRng>>);
-
-impl Random {
-    pub(super) fn seeded(seed: u64) -> Self {
-        Self(Arc::new(Mutex::new(rand::SeedableRng::seed_from_u64(seed))))
-    }
-}
-
-impl TryRng for Random {
-    type Error = std::convert::Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).try_next_u32()
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).try_next_u64()
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).try_fill_bytes(bytes)
     }
 }
 

@@ -1,182 +1,19 @@
-//! `spin:key-value@3` over one SQLite file for all stores, table and statements as Spin's default backend has them.
+//! `spin:key-value@3` over one SQLite file for all stores.
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-
-use rusqlite::OptionalExtension as _;
 use tokio::sync::{mpsc, oneshot};
 use wasmtime::component::{Accessor, FutureReader, HasSelf, Resource, StreamReader};
 
 use super::bindings::key_value::{self, Error};
 use super::guest::Guest;
+use super::key_value_file::Store;
 use super::stream::Received;
-use crate::fault::{Fault, Faults};
+use super::strike::{Struck, strike};
+use crate::fault::Faults;
 
 /// Stores that one instance may hold open, as in Spin.
 const STORES_MAX: u32 = 256;
 /// Keys that wait for a slow reader.
 const KEYS_BUFFERED: usize = 4;
-
-const SET: &str = "INSERT INTO spin_key_value (store, key, value) VALUES (?1, ?2, ?3) ON CONFLICT(store, key) DO UPDATE SET value=?3";
-const GET: &str = "SELECT value FROM spin_key_value WHERE store=?1 AND key=?2";
-const DELETE: &str = "DELETE FROM spin_key_value WHERE store=?1 AND key=?2";
-const KEYS: &str = "SELECT key FROM spin_key_value WHERE store=?1";
-const REPLACE: &str = "UPDATE spin_key_value SET value=?3 WHERE store=?1 AND key=?2 AND value=?4";
-
-/// The application's key-value file: one connection, opened with the first use and shared by all stores.
-pub(super) struct KeyValueFile {
-    file: PathBuf,
-    opened: Mutex<Option<rusqlite::Connection>>,
-}
-
-impl KeyValueFile {
-    pub(super) fn new(file: PathBuf) -> Arc<Self> {
-        Arc::new(Self { file, opened: Mutex::default() })
-    }
-
-    fn with<R>(
-        &self,
-        work: impl FnOnce(&mut rusqlite::Connection) -> rusqlite::Result<R>,
-    ) -> Result<R, String> {
-        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        let connection = match opened.take() {
-            Some(connection) => connection,
-            None => open(&self.file).map_err(|error| error.to_string())?,
-        };
-        work(opened.insert(connection)).map_err(|error| error.to_string())
-    }
-}
-
-fn open(file: &PathBuf) -> rusqlite::Result<rusqlite::Connection> {
-    let connection = rusqlite::Connection::open(file)?;
-    connection.execute(
-        "CREATE TABLE IF NOT EXISTS spin_key_value (store TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (store, key))",
-        [],
-    )?;
-    Ok(connection)
-}
-
-/// An opened store: a label in the shared file.
-#[derive(Clone)]
-pub struct Store {
-    label: String,
-    file: Arc<KeyValueFile>,
-}
-
-impl Store {
-    /// Runs `work` off the async threads.
-    async fn run<R: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut rusqlite::Connection, &str) -> rusqlite::Result<R> + Send + 'static,
-    ) -> Result<R, String> {
-        let store = self.clone();
-        let done =
-            tokio::task::spawn_blocking(move || store.file.with(|connection| work(connection, &store.label)));
-        done.await.map_err(|error| error.to_string())?
-    }
-
-    pub(super) async fn get(&self, key: String) -> Result<Option<Vec<u8>>, String> {
-        self.run(move |connection, label| {
-            connection.prepare_cached(GET)?.query_row([label, &key], |row| row.get(0)).optional()
-        })
-        .await
-    }
-
-    pub(super) async fn set(&self, pairs: Vec<(String, Vec<u8>)>) -> Result<(), String> {
-        self.run(move |connection, label| {
-            let transaction = connection.transaction()?;
-            for (key, value) in &pairs {
-                transaction.prepare_cached(SET)?.execute(rusqlite::params![label, key, value])?;
-            }
-            transaction.commit()
-        })
-        .await
-    }
-
-    pub(super) async fn delete(&self, keys: Vec<String>) -> Result<(), String> {
-        self.run(move |connection, label| {
-            let transaction = connection.transaction()?;
-            for key in &keys {
-                transaction.prepare_cached(DELETE)?.execute([label, key])?;
-            }
-            transaction.commit()
-        })
-        .await
-    }
-
-    pub(super) async fn keys(&self) -> Result<Vec<String>, String> {
-        self.run(|connection, label| {
-            connection.prepare_cached(KEYS)?.query_map([label], |row| row.get(0))?.collect()
-        })
-        .await
-    }
-
-    /// Adds to the 8 little-endian bytes under `key`, absent being 0.
-    pub(super) async fn increment(&self, key: String, delta: i64) -> Result<i64, String> {
-        let sum = self.run(move |connection, label| {
-            let transaction = connection.transaction()?;
-            let found: Option<Vec<u8>> =
-                transaction.prepare_cached(GET)?.query_row([label, &key], |row| row.get(0)).optional()?;
-            let Ok(bytes) = <[u8; 8]>::try_from(found.unwrap_or_else(|| vec![0; 8])) else { return Ok(None) };
-            let sum = i64::from_le_bytes(bytes).wrapping_add(delta);
-            transaction.prepare_cached(SET)?.execute(rusqlite::params![label, key, sum.to_le_bytes()])?;
-            transaction.commit()?;
-            Ok(Some(sum))
-        });
-        // Spin's host panics on such a value.
-        sum.await?.ok_or_else(|| "incorrect length".to_owned())
-    }
-
-    /// Spin's swap with its quirk: from "absent" it is an upsert, so two racers both win.
-    pub(super) async fn swap(&self, key: String, old: Option<Vec<u8>>, new: Vec<u8>) -> Result<bool, String> {
-        let rows = self.run(move |connection, label| match old {
-            Some(old) => connection.prepare_cached(REPLACE)?.execute(rusqlite::params![label, key, new, old]),
-            None => connection.prepare_cached(SET)?.execute(rusqlite::params![label, key, new]),
-        });
-        Ok(rows.await? == 1)
-    }
-}
-
-/// What a planned fault makes of a call that returns `R`.
-pub(super) enum Struck<R> {
-    /// The call fails before it does anything.
-    Refused(String),
-    /// The call does its work and then fails.
-    AfterEffect,
-    /// The call answers this.
-    Answer(R),
-    /// No fault.
-    Pass,
-}
-
-/// Asks the plan for `call`; `garbage` makes an answer of the bytes, where the call has one to fake.
-pub(super) fn strike<R>(
-    faults: &Faults,
-    call: &str,
-    garbage: impl FnOnce(Vec<u8>) -> Option<R>,
-) -> Struck<R> {
-    match faults.strike(call) {
-        None => Struck::Pass,
-        Some(Fault::Error) => Struck::Refused("disk I/O error".to_owned()),
-        Some(Fault::Conflict) => Struck::Refused("database is locked".to_owned()),
-        Some(Fault::ErrorAfterEffect) => Struck::AfterEffect,
-        Some(Fault::Garbage(bytes)) => {
-            garbage(bytes).map_or_else(|| Struck::Refused("disk I/O error".to_owned()), Struck::Answer)
-        }
-    }
-}
-
-impl<R> Struck<R> {
-    /// Makes the call, or what the fault makes of it.
-    pub(super) async fn call(self, work: impl Future<Output = Result<R, String>>) -> Result<R, String> {
-        match self {
-            Self::Refused(why) => Err(why),
-            Self::AfterEffect => work.await.and(Err("disk I/O error".to_owned())),
-            Self::Answer(answer) => Ok(answer),
-            Self::Pass => work.await,
-        }
-    }
-}
 
 impl Guest {
     /// Opens a store for either key-value interface; `Err(None)` is a label that the manifest does not list.

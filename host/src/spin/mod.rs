@@ -6,19 +6,24 @@
 mod allowed_hosts;
 mod app;
 mod bindings;
+mod component;
 mod files;
 mod guest;
 mod key_value;
+mod key_value_file;
 mod link;
 mod logs;
 mod manifest;
 mod outbound;
+mod output;
 mod redis;
 mod routes;
 mod server;
+mod spin_variables;
 mod sqlite;
 mod state;
 mod stream;
+mod strike;
 mod variables;
 mod wasi_keyvalue;
 
@@ -44,8 +49,9 @@ pub use self::variables::variables_from_environment;
 
 use self::allowed_hosts::AllowedHosts;
 use self::app::Application;
-use self::guest::{Component, Factory, REQUESTS_AT_A_TIME, Random, Shared};
-use self::key_value::KeyValueFile;
+use self::component::{Component, Random, Shared};
+use self::guest::{Factory, REQUESTS_AT_A_TIME};
+use self::key_value_file::KeyValueFile;
 use self::manifest::{Manifest, Route, Source};
 use self::outbound::Outbound;
 use self::routes::Routes;

@@ -3,14 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Weak};
 
-use bytes::Bytes;
 use http::uri::{Scheme, Uri};
 use http_body_util::{BodyExt as _, Full};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::allowed_hosts::AllowedHosts;
-use super::app::Application;
-use super::guest::Component;
+use super::app::{Application, chained_component};
+use super::component::Component;
 use super::logs::Stream;
 use crate::fault::Fault;
 
@@ -18,9 +17,6 @@ use crate::fault::Fault;
 const CHAINED_PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 /// The peer of a request that an application sends to itself.
 const SELF_PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-/// Hosts under this domain name components of the application.
-const CHAINING_DOMAIN: &str = "spin.internal";
-
 /// One component's way out.
 #[derive(Clone)]
 pub(super) struct Outbound {
@@ -112,17 +108,4 @@ fn plain(reply: http::Response<WasiBody>) -> Sent {
 
 fn internal(error: anyhow::Error) -> Error {
     Error::InternalError(Some(format!("{error:#}")))
-}
-
-/// The component that a host such as `gate.spin.internal` names.
-pub(super) fn chained_component(host: &str) -> Option<&str> {
-    let (component, domain) = host.split_once('.')?;
-    (domain == CHAINING_DOMAIN).then_some(component)
-}
-
-/// An empty reply with a status.
-pub(super) fn empty(status: http::StatusCode) -> http::Response<WasiBody> {
-    let mut reply = http::Response::new(Full::new(Bytes::new()).map_err(Error::from).boxed_unsync());
-    *reply.status_mut() = status;
-    reply
 }

@@ -8,7 +8,7 @@ use super::bindings::redis::{
     Error, Host, HostConnection, HostConnectionWithStore, RedisParameter, RedisResult,
 };
 use super::guest::Guest;
-use super::key_value::strike;
+use super::strike::strike;
 
 /// A guest's connection; as in Spin, commands of concurrent requests are pipelined on it.
 pub type Connection = MultiplexedConnection;

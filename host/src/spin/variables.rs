@@ -1,14 +1,10 @@
-//! Application variables, component variables and their `{{ name }}` templates, and `spin:variables@3`.
+//! Application variables, component variables and their `{{ name }}` templates.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, bail, ensure};
-use wasmtime::component::{Accessor, HasSelf};
 
-use super::bindings::variables::{Error, Host, HostWithStore};
-use super::guest::Guest;
 use super::manifest::Variable;
-use crate::fault::Fault;
 
 /// The prefix of the environment variables that Spin takes application variables from.
 const ENVIRONMENT_PREFIX: &str = "SPIN_VARIABLE_";
@@ -93,7 +89,7 @@ impl Variables {
 }
 
 /// Spin's rule for variable names.
-fn valid_name(name: &str) -> Result<(), String> {
+pub(super) fn valid_name(name: &str) -> Result<(), String> {
     if name.is_empty() {
         return Err("must not be empty".to_owned());
     }
@@ -113,28 +109,6 @@ fn valid_name(name: &str) -> Result<(), String> {
         return Err("must not contain multiple consecutive underscores".to_owned());
     }
     Ok(())
-}
-
-impl Host for Guest {
-    fn convert_error(&mut self, error: Error) -> wasmtime::Result<Error> {
-        Ok(error)
-    }
-}
-
-impl<T: Send> HostWithStore<T> for HasSelf<Guest> {
-    async fn get(accessor: &Accessor<T, Self>, name: String) -> Result<String, Error> {
-        let component = accessor.with(|mut access| access.get().component());
-        match component.shared.faults.strike("variables.get") {
-            None => {}
-            Some(Fault::Garbage(bytes)) => return Ok(String::from_utf8_lossy(&bytes).into_owned()),
-            Some(Fault::Error | Fault::Conflict | Fault::ErrorAfterEffect) => {
-                return Err(Error::Provider("the provider is unavailable".to_owned()));
-            }
-        }
-        valid_name(&name).map_err(|why| Error::InvalidName(format!("{name:?}: {why}")))?;
-        let value = component.variables.get(&name);
-        value.cloned().ok_or_else(|| Error::Undefined(format!("no variable for {:?}.{name:?}", component.id)))
-    }
 }
 
 #[cfg(test)]

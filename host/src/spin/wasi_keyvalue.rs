@@ -5,7 +5,8 @@ use wasmtime::component::Resource;
 use super::bindings::keyvalue::store::{Error, KeyResponse};
 use super::bindings::keyvalue::{atomics, batch, store};
 use super::guest::Guest;
-use super::key_value::{Store, strike};
+use super::key_value_file::Store;
+use super::strike::strike;
 use crate::fault::{Fault, Faults};
 
 /// A compare-and-swap under way: what `current` last saw is what `swap` compares with.

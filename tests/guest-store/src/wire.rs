@@ -35,7 +35,6 @@ pub struct Throttle {
 /// [`store::Claim`].
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Claim {
-    throttle: Option<Throttle>,
     partner: String,
     quota: Option<(u64, u32)>,
     fingerprint: [u8; 16],
@@ -150,7 +149,6 @@ impl From<Throttle> for store::Throttle {
 impl From<&store::Claim> for Claim {
     fn from(claim: &store::Claim) -> Self {
         Self {
-            throttle: claim.throttle.as_ref().map(Into::into),
             partner: claim.partner.to_string(),
             quota: claim.quota.map(|rate| (rate.interval_us, rate.burst)),
             fingerprint: claim.key.fingerprint,
@@ -175,7 +173,6 @@ impl From<&store::Claim> for Claim {
 impl From<Claim> for store::Claim {
     fn from(claim: Claim) -> Self {
         Self {
-            throttle: claim.throttle.map(Into::into),
             partner: Arc::from(claim.partner),
             quota: claim.quota.map(rate_of),
             key: ClaimKey {
@@ -287,7 +284,6 @@ impl Told {
     pub fn of_claim(answer: Result<store::ClaimAnswer, StoreFault>) -> Self {
         use store::ClaimAnswer;
         match answer {
-            Ok(ClaimAnswer::SourceLimited { retry_after_ms }) => Self::SourceLimited(retry_after_ms),
             Ok(ClaimAnswer::Limited { retry_after_ms, quota }) => Self::Limited(retry_after_ms, quota.into()),
             Ok(ClaimAnswer::Fresh { quota }) => Self::Fresh(quota.map(Into::into)),
             Ok(ClaimAnswer::InFlight { retry_after_ms }) => Self::InFlight(retry_after_ms),
@@ -338,7 +334,6 @@ impl Told {
         use store::ClaimAnswer;
         Ok(match (self.fault(), self) {
             (Some(fault), _) => Err(fault),
-            (None, Self::SourceLimited(retry_after_ms)) => Ok(ClaimAnswer::SourceLimited { retry_after_ms }),
             (None, Self::Limited(retry_after_ms, quota)) => {
                 Ok(ClaimAnswer::Limited { retry_after_ms, quota: quota.into() })
             }

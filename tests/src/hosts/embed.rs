@@ -170,8 +170,6 @@ impl EmbedStore for Memory {
             ClaimAnswer::DuplicateOf { event_id } => {
                 records::ClaimAnswer::DuplicateOf(event_id.map(|event_id| event_id.to_string()))
             }
-            // No claim of this host asks about its source.
-            ClaimAnswer::SourceLimited { .. } => return Err(records::StoreFault::Corrupt),
         })
     }
 
@@ -197,7 +195,6 @@ impl EmbedStore for Memory {
 
 fn claim(operation: &records::ClaimOperation) -> anyhow::Result<Claim> {
     Ok(Claim {
-        throttle: None,
         partner: Arc::from(operation.partner.as_str()),
         quota: operation.quota.map(rate),
         key: key(&operation.key)?,

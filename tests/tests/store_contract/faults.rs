@@ -4,7 +4,7 @@ use countersign_core::rate::Rate;
 use countersign_core::store::{Claim, ClaimAnswer};
 
 use crate::adapter::{Act, Adapter, Until};
-use crate::script::*;
+use crate::claims::*;
 
 /// More host calls than any operation makes, the start of an instance included.
 const CALLS_MAX: u64 = 16;

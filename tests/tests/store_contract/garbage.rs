@@ -4,7 +4,7 @@ use countersign_core::rate::Rate;
 use countersign_core::store::{Claim, ClaimAnswer, StoreFault, ThrottleAnswer};
 
 use crate::adapter::{Adapter, Part};
-use crate::script::*;
+use crate::claims::*;
 
 /// Runs `case` for every way to garble, each on an empty state.
 fn in_every_way<A: Adapter>(part: Part, prepare: impl Fn(&A), case: impl Fn(&A, usize)) {
@@ -106,23 +106,4 @@ pub(crate) fn a_garbled_throttle_is_a_fault_once_and_then_empty<A: Adapter>() {
             assert_eq!(worker.throttle(&throttle(offender, count, 0)), Ok(ThrottleAnswer::Pass), "way {way}");
         });
     }
-}
-
-pub(crate) fn a_garbled_throttle_is_a_fault_to_a_claim_once<A: Adapter>() {
-    let offender = source("203.0.113.9");
-    let prepare = |adapter: &A| {
-        for _ in 0..3 {
-            adapter.worker().throttle(&throttle(offender, true, 0)).unwrap();
-        }
-    };
-    in_every_way::<A>(Part::Source, prepare, |adapter, way| {
-        let mut worker = adapter.worker();
-        let ask = Claim { throttle: Some(throttle(offender, false, 0)), ..claim(1, 1, 0) };
-        assert_eq!(worker.claim(&ask), Err(StoreFault::Corrupt), "way {way}");
-        assert_eq!(
-            worker.claim(&ask),
-            Ok(FRESH),
-            "way {way}: nothing was claimed, and the source is forgiven"
-        );
-    });
 }

@@ -4,7 +4,7 @@ use countersign_core::dedup::LEASE_MS_MAX;
 use countersign_core::store::Claim;
 
 use crate::adapter::Adapter;
-use crate::script::*;
+use crate::claims::*;
 
 pub(crate) fn an_absent_event_is_fresh_and_a_pending_one_in_flight<A: Adapter>() {
     let adapter = A::new();

@@ -7,7 +7,7 @@ use countersign_core::rate::{Quota, Rate};
 use countersign_core::store::{Claim, ClaimAnswer, SourceKey, ThrottleAnswer};
 
 use crate::adapter::Adapter;
-use crate::script::*;
+use crate::claims::*;
 
 const fn limited(retry_after_ms: u64) -> ThrottleAnswer {
     ThrottleAnswer::Limited { retry_after_ms }
@@ -103,61 +103,6 @@ pub(crate) fn the_throttle_counts_refusals_only<A: Adapter>() {
         "the same /64"
     );
     assert_eq!(one.throttle(&throttle(source("2001:db8:1:3::1"), false, 0)), Ok(ThrottleAnswer::Pass));
-}
-
-pub(crate) fn a_claim_asks_about_its_source_before_anything_else<A: Adapter>() {
-    let adapter = A::new();
-    let (mut one, mut other) = (adapter.worker(), adapter.worker());
-    let (offender, honest) = (source("203.0.113.9"), source("203.0.113.8"));
-    for _ in 0..3 {
-        one.throttle(&throttle(offender, true, 0)).unwrap();
-    }
-    let quota = Rate::per(1, 1000, 2);
-    let ask = |from, event, ms| Claim {
-        quota,
-        throttle: Some(throttle(from, false, ms)),
-        ..at_once(claim_of_click(event, 900 + event, ms))
-    };
-    let source_limited = |retry_after_ms| Ok(ClaimAnswer::SourceLimited { retry_after_ms });
-    let fresh = |remaining, reset_seconds| {
-        Ok(ClaimAnswer::Fresh {
-            quota: Some(Quota { burst: 2, window_seconds: 2, remaining, reset_seconds }),
-        })
-    };
-    assert_eq!(other.claim(&ask(offender, 1, 0)), source_limited(20_000));
-    assert_eq!(one.claim(&ask(honest, 1, 0)), fresh(1, 1), "nothing was claimed and nothing spent");
-    assert_eq!(other.claim(&ask(offender, 1, 0)), source_limited(20_000), "told before seen");
-    assert_eq!(one.claim(&ask(honest, 2, 0)), fresh(0, 2));
-    assert_eq!(other.claim(&ask(offender, 3, 0)), source_limited(20_000), "told before the quota");
-    assert_eq!(other.claim(&ask(offender, 3, 19_999)), source_limited(1));
-    assert_eq!(one.claim(&ask(offender, 3, 20_000)), fresh(1, 1), "and a claim is no refusal");
-    assert_eq!(one.claim(&ask(offender, 4, 20_000)), fresh(0, 2));
-}
-
-/// Whatever is stored of a source, and wherever the clock stands then.
-pub(crate) fn a_claim_and_a_look_agree_on_every_instant<A: Adapter>() {
-    const BEFORE: u64 = 3_600_000;
-    const STEPS: [u64; 9] = [0, 1, 20_000, 39_999, 40_000, 59_999, 60_000, 300_000, 360_000];
-    let adapter = A::new();
-    let (mut one, mut other) = (adapter.worker(), adapter.worker());
-    for count in 1..=3_u8 {
-        let offender = source(&format!("203.0.113.{count}"));
-        for _ in 0..count {
-            one.throttle(&throttle(offender, true, BEFORE)).unwrap();
-        }
-        let back = STEPS.map(|step| BEFORE - step);
-        for (event, ms) in
-            (1_000 * u64::from(count)..).zip(back.into_iter().chain(STEPS.map(|step| BEFORE + step)))
-        {
-            let looked = other.throttle(&throttle(offender, false, ms)).unwrap();
-            let ask = Claim { throttle: Some(throttle(offender, false, ms)), ..at_once(claim(event, 1, ms)) };
-            let expected = match looked {
-                ThrottleAnswer::Pass => FRESH,
-                ThrottleAnswer::Limited { retry_after_ms } => ClaimAnswer::SourceLimited { retry_after_ms },
-            };
-            assert_eq!(one.claim(&ask), Ok(expected), "{count} refusals, at {ms} ms");
-        }
-    }
 }
 
 pub(crate) fn a_crowd_of_sources_forgives_nobody_in_particular<A: Adapter>() {

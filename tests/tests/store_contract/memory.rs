@@ -3,7 +3,7 @@
 use countersign_core::store::{Claim, ClaimAnswer, Freshness};
 
 use crate::adapter::Adapter;
-use crate::script::*;
+use crate::claims::*;
 
 pub(crate) fn a_repeat_hears_the_receipt_key_of_the_first_time<A: Adapter>() {
     let adapter = A::new();

@@ -7,7 +7,7 @@ use countersign_core::rate::Rate;
 use countersign_core::store::{Claim, ClaimAnswer, StoreFault, ThrottleAnswer};
 
 use crate::adapter::{Adapter, Worker};
-use crate::script::*;
+use crate::claims::*;
 
 const ROUNDS: u64 = 60;
 /// More than two, so that an adapter whose instances serve several requests has both kinds of meeting.

@@ -8,8 +8,8 @@ use countersign_core::store::StoreFault;
 use countersign_host::proxy_wasm::SharedData;
 
 use crate::adapter::{Act, Adapter, Part, Until, Worker};
-use crate::script::SCOPE;
 
+const SCOPE: &str = "tests/default";
 /// Small, so that neighbours meet; large enough that nothing is pushed out.
 const SHAPE: TableSize = TableSize { slots: 64, entries_per_slot: 8 };
 /// A compare-and-swap token that no host issues: writing with it is an insert-if-absent.

@@ -3,7 +3,7 @@
 use countersign_core::store::{Claim, ClaimAnswer, ClaimKey};
 
 use crate::adapter::Adapter;
-use crate::script::*;
+use crate::claims::*;
 
 pub(crate) fn a_window_lies_between_the_times_of_the_events<A: Adapter>() {
     let adapter = A::new();

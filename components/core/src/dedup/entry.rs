@@ -2,11 +2,22 @@
 
 use alloc::vec::Vec;
 
-use super::record::Entry;
 use super::table::{Part, SLOTS_MAX, SLOTS_MIN, fallback_slots, index};
 use crate::event::EventId;
 use crate::store::Fingerprint;
 use crate::time::Timestamp;
+
+/// What a ring consists of. An entry starts with its name, by which it is found.
+pub(super) trait Entry: Sized {
+    /// The ring's kind, unique among entries.
+    const KIND: u8;
+    /// Size of an entry; a multiple of 8.
+    const BYTES: usize;
+    /// Reads an entry of [`BYTES`](Self::BYTES) bytes; `None` where this program cannot have written it.
+    fn read(bytes: &[u8]) -> Option<Self>;
+    /// Appends exactly [`BYTES`](Self::BYTES) bytes.
+    fn put(&self, bytes: &mut Vec<u8>);
+}
 
 /// How far a claim has come. A claim that is released is no entry at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,22 +19,14 @@
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
-use super::table::{ENTRIES_MAX, SLOTS_MAX, SLOTS_MIN, Slot, Swap, Table};
+use super::entry::{Entry, EventEntry, FallbackEntry, RateEntry, SizeEntry, SourceEntry};
+use super::table::{
+    ENTRIES_MAX, Part, SLOTS_MAX, SLOTS_MIN, SOURCE_SLOTS, SOURCES_PER_SLOT, Slot, Swap, Table, TableSize,
+    fallback_slots,
+};
 use super::{Counters, LEASE_MS_MAX};
 use crate::store::StoreFault;
 use crate::time::Timestamp;
-
-/// What a ring consists of. An entry starts with its name, by which it is found.
-pub(super) trait Entry: Sized {
-    /// The ring's kind, unique among entries.
-    const KIND: u8;
-    /// Size of an entry; a multiple of 8.
-    const BYTES: usize;
-    /// Reads an entry of [`BYTES`](Self::BYTES) bytes; `None` where this program cannot have written it.
-    fn read(bytes: &[u8]) -> Option<Self>;
-    /// Appends exactly [`BYTES`](Self::BYTES) bytes.
-    fn put(&self, bytes: &mut Vec<u8>);
-}
 
 /// A slot's record and the buffer that holds it from one operation to the next.
 #[derive(Debug)]
@@ -50,11 +42,6 @@ pub(super) enum Opened<V> {
     Sound(Option<V>),
     /// Bytes that this program did not write there. The record is empty.
     Damaged(V),
-}
-
-/// Bytes of a record with `entries` entries.
-pub(super) fn record_bytes<E: Entry>(entries: usize) -> usize {
-    E::BYTES.saturating_mul(entries).saturating_add(HEADER_BYTES).saturating_add(CHECK_BYTES)
 }
 
 const FORMAT: u8 = 2;
@@ -114,7 +101,7 @@ impl<E: Entry> Record<E> {
         if let Some(place) = self.bytes.get_mut(2) {
             *place = count;
         }
-        let check = check(slot.seed(), &self.bytes);
+        let check = check(seed(slot), &self.bytes);
         self.bytes.extend_from_slice(&check.to_le_bytes());
         match version {
             None => table.insert(slot, &self.bytes),
@@ -237,11 +224,34 @@ impl<E: Entry> Record<E> {
             && count <= ENTRIES_MAX
             && usize::from(count).checked_mul(E::BYTES)? == body.len()
             && instants.iter().all(|instant| u64::from_le_bytes(*instant) <= Timestamp::MAX.as_ms())
-            && check(slot.seed(), record) == u64::from_le_bytes(*stored)
+            && check(seed(slot), record) == u64::from_le_bytes(*stored)
             && body.chunks_exact(E::BYTES).all(|entry| E::read(entry).is_some());
         let length = record.len();
         is_record.then(|| self.bytes.truncate(length))
     }
+}
+
+impl TableSize {
+    /// Most bytes that the values of a table of this size take, without the partners' quotas (40 bytes each), the record of the
+    /// sizes, and whatever the host adds for a key. The default: 18.9 MB of events, 24.6 MB of fallback identities if they are
+    /// used at all, 0.7 MB of sources.
+    #[must_use]
+    pub fn bytes_max(self) -> u64 {
+        let parts = [
+            (self.event_slots(), record_bytes::<EventEntry>(self.entries())),
+            (fallback_slots(self.event_slots()), record_bytes::<FallbackEntry>(self.entries())),
+            (SOURCE_SLOTS, record_bytes::<SourceEntry>(SOURCES_PER_SLOT)),
+        ];
+        parts.iter().fold(0, |sum: u64, (slots, bytes)| {
+            let bytes = u64::try_from(*bytes).unwrap_or(u64::MAX);
+            sum.saturating_add(u64::from(*slots).saturating_mul(bytes))
+        })
+    }
+}
+
+/// Bytes of a record with `entries` entries.
+fn record_bytes<E: Entry>(entries: usize) -> usize {
+    E::BYTES.saturating_mul(entries).saturating_add(HEADER_BYTES).saturating_add(CHECK_BYTES)
 }
 
 /// A 64-bit check of bytes whose number is a multiple of eight. Each step is a bijection of the state, so two inputs that
@@ -253,8 +263,22 @@ fn check(seed: u64, bytes: &[u8]) -> u64 {
     rest.iter().fold(state, |state, byte| mix(state, u64::from(*byte)))
 }
 
+/// Seeds the check of a slot's record, so that one that strayed from another slot or another scope does not pass here.
+fn seed(slot: Slot<'_>) -> u64 {
+    let (kind, slots, index, name) = match slot.part {
+        Part::Sizes => (SizeEntry::KIND, 0, 0, ""),
+        Part::Event { slots, index } => (EventEntry::KIND, slots, index, ""),
+        Part::Fallback { slots, index } => (FallbackEntry::KIND, slots, index, ""),
+        Part::Source(index) => (SourceEntry::KIND, 0, index, ""),
+        Part::Rate(partner) => (RateEntry::KIND, 0, 0, partner),
+    };
+    let place = (u64::from(slots) << 32) | u64::from(index);
+    let text = slot.scope.bytes().chain([0, kind]).chain(name.bytes());
+    text.fold(place, |seed, byte| mix(seed, byte.into()))
+}
+
 /// One step of the check: the odd multiplier and the shift are those of the SplitMix64 finaliser.
-pub(super) fn mix(state: u64, word: u64) -> u64 {
+fn mix(state: u64, word: u64) -> u64 {
     let mixed = (state ^ word).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed ^ (mixed >> 27)
 }
@@ -262,13 +286,13 @@ pub(super) fn mix(state: u64, word: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::{HEADER_BYTES, Opened, Record};
-    use crate::dedup::entry::{EventEntry, FallbackEntry, Hold, State};
+    use crate::dedup::entry::{Entry, EventEntry, FallbackEntry, Hold, State};
     use crate::dedup::table::{MemoryTable, Part, Slot};
     use crate::event::EventId;
     use crate::time::Timestamp;
 
     /// Whether an entry with these bytes changed passes, once the check is right again.
-    fn passes<E: super::Entry>(slot: Slot<'_>, entry: &E, changes: &[(usize, u8)]) -> bool {
+    fn passes<E: Entry>(slot: Slot<'_>, entry: &E, changes: &[(usize, u8)]) -> bool {
         let (mut table, mut record) = (MemoryTable::default(), Record::new());
         record.open(&mut table, slot).unwrap();
         record.push(entry);

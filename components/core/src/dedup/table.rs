@@ -5,8 +5,6 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 
-use super::entry::{EventEntry, FallbackEntry, RateEntry, SizeEntry, SourceEntry};
-use super::record::{Entry, mix, record_bytes};
 use crate::store::{Fingerprint, SourceKey, StoreFault};
 
 /// A compare-and-swap table, such as Envoy's shared data: no expiry, no listing, and rivals that act between any two calls.
@@ -128,32 +126,12 @@ impl Default for TableSize {
 }
 
 impl TableSize {
-    /// Most bytes that the values of a table of this size take, without the partners' quotas (40 bytes each), the record of the
-    /// sizes, and whatever the host adds for a key. The default: 18.9 MB of events, 24.6 MB of fallback identities if they are
-    /// used at all, 0.7 MB of sources.
-    #[must_use]
-    pub fn bytes_max(self) -> u64 {
-        let parts = [
-            (self.event_slots(), record_bytes::<EventEntry>(self.entries())),
-            (self.fallback_slots(), record_bytes::<FallbackEntry>(self.entries())),
-            (SOURCE_SLOTS, record_bytes::<SourceEntry>(SOURCES_PER_SLOT)),
-        ];
-        parts.iter().fold(0, |sum: u64, (slots, bytes)| {
-            let bytes = u64::try_from(*bytes).unwrap_or(u64::MAX);
-            sum.saturating_add(u64::from(*slots).saturating_mul(bytes))
-        })
-    }
-
     pub(super) fn entries(self) -> usize {
         usize::from(self.entries_per_slot.clamp(1, ENTRIES_MAX))
     }
 
     pub(super) fn event_slots(self) -> u32 {
         self.slots.clamp(SLOTS_MIN, SLOTS_MAX)
-    }
-
-    fn fallback_slots(self) -> u32 {
-        fallback_slots(self.event_slots())
     }
 }
 
@@ -235,21 +213,5 @@ impl Table for MemoryTable {
         stored.clear();
         stored.extend_from_slice(bytes);
         Ok(Swap::Done)
-    }
-}
-
-impl Slot<'_> {
-    /// Seeds the record's check, so that a record that strayed from another slot or another scope does not pass here.
-    pub(super) fn seed(self) -> u64 {
-        let (kind, slots, index, name) = match self.part {
-            Part::Sizes => (SizeEntry::KIND, 0, 0, ""),
-            Part::Event { slots, index } => (EventEntry::KIND, slots, index, ""),
-            Part::Fallback { slots, index } => (FallbackEntry::KIND, slots, index, ""),
-            Part::Source(index) => (SourceEntry::KIND, 0, index, ""),
-            Part::Rate(partner) => (RateEntry::KIND, 0, 0, partner),
-        };
-        let place = (u64::from(slots) << 32) | u64::from(index);
-        let text = self.scope.bytes().chain([0, kind]).chain(name.bytes());
-        text.fold(place, |seed, byte| mix(seed, byte.into()))
     }
 }

@@ -176,9 +176,6 @@ impl ClaimWait {
                 reject.status = Some(valid.in_flight_status);
                 refused(reject)
             }
-            ClaimAnswer::SourceLimited { retry_after_ms } => {
-                refused(source_limited(valid.facts, retry_after_ms))
-            }
             ClaimAnswer::Limited { retry_after_ms, quota } => {
                 let more = More::Quota(retry_after_ms, quota);
                 let detail = "the partner's quota is spent";

@@ -178,7 +178,6 @@ impl Found<'_> {
             Authority::Hop(..) => None,
         };
         let claim = Claim {
-            throttle: None,
             partner: Arc::clone(&partner.name),
             quota,
             key: ClaimKey { fingerprint: names::event(name, event_id), lease_until: now.plus_ms(lease_ms) },

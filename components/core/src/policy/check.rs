@@ -1,14 +1,19 @@
 //! Checks of single values, shared by all parts of the document. Each notes what is wrong and answers with what is right.
 
 use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::document::{ConfigErrors, Path, Whole};
+use crate::document::{self, ConfigErrors, Path, Whole};
+use crate::rate::Rate;
+use crate::source::{Cidr, CidrProblem};
 use crate::time::Timestamp;
 use crate::token::KEY_ID_BYTES_MAX as TOKEN_KEY_ID_BYTES_MAX;
 use crate::validity::Validity;
 
+/// Longest name of a partner or a document in bytes.
+pub(super) const NAME_BYTES_MAX: usize = 64;
 /// Longest id of a key in bytes.
 pub(super) const KEY_ID_BYTES_MAX: usize = 64;
 
@@ -111,6 +116,42 @@ pub(super) fn validity(
         errors.add(&path, "is not after not_before, so the key is never valid", "write a later time");
     }
     Validity { not_before, not_after }
+}
+
+/// The quota, or the default one.
+pub(super) fn rate(errors: &mut ConfigErrors, path: &Path<'_>, rate: Option<document::Rate>) -> Option<Rate> {
+    let (per_second, burst) = rate.map_or((None, None), |rate| (rate.per_second, rate.burst));
+    let per_second = whole(errors, &path.member("per_second"), per_second, 50);
+    let burst = whole(errors, &path.member("burst"), burst, per_second.saturating_mul(4));
+    Rate::per(per_second, 1_000, burst)
+}
+
+/// The networks of a list.
+pub(super) fn networks(errors: &mut ConfigErrors, path: &Path<'_>, list: &[String]) -> Vec<Cidr> {
+    let mut networks = Vec::new();
+    for (index, text) in list.iter().enumerate() {
+        match Cidr::parse(text) {
+            Ok(network) => networks.push(network),
+            Err(problem) => {
+                let what = match problem {
+                    CidrProblem::Address => "is no address",
+                    CidrProblem::Prefix => "has no prefix length after the /",
+                    CidrProblem::HostBits { .. } => {
+                        "has bits after the prefix, so it is one host or a network"
+                    }
+                };
+                errors.add(&path.element(index), what, format!("{problem}"));
+            }
+        }
+    }
+    networks
+}
+
+/// Whether a text is a name as partners and documents have one: 1 to 64 of `a-z`, `0-9`, `_` and `-`.
+pub(super) fn is_name(name: &str) -> bool {
+    let allowed =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
+    (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(allowed)
 }
 
 /// Whether a text has 1 to `bytes_max` visible ASCII characters.

@@ -1,6 +1,5 @@
 //! From the document to the policy: everything but the partners, and the checks across them.
 
-use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
@@ -8,14 +7,15 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::check::{count, is_visible, whole};
+use super::check::{self, count, is_visible, networks, whole};
+use super::compiler::{Common, Compiler};
 use super::keys::{self, Asked};
 use super::secret::{Secrets, names_asked_for};
-use super::{ClickPolicy, DOCUMENTATION_URL, Dedup, Partner, Policy, RequestLimits, partner, sandbox};
+use super::{ClickPolicy, DOCUMENTATION_URL, Dedup, Partner, Policy, RequestLimits, sandbox};
 use crate::click::{ClickKey, ClickSecret};
 use crate::dedup::TableSize;
 use crate::document::{
-    self as written, ClickVerify, ConfigError, ConfigErrors, Configuration, Environment, Path,
+    self as written, ClickVerify, ConfigError, ConfigErrors, Configuration, DEFAULT_NAME, Environment, Path,
 };
 use crate::keys::{KEYS_MAX, KEYS_VALID_MAX, Key};
 use crate::rate::Rate;
@@ -45,7 +45,7 @@ impl Policy {
     ) -> Result<Self, Vec<ConfigError>> {
         let mut errors = ConfigErrors::default();
         let policy = written::read_leniently(json, &mut errors).and_then(|document: Configuration| {
-            let secrets = Secrets::new(document.environment, secrets);
+            let secrets = Secrets::new(document.environment, document.name.as_deref(), secrets);
             let compiler = Compiler {
                 errors: &mut errors,
                 secrets,
@@ -83,17 +83,6 @@ impl Policy {
     }
 }
 
-/// What all parts of the compilation share.
-pub(super) struct Compiler<'c, 's> {
-    pub(super) errors: &'c mut ConfigErrors,
-    pub(super) secrets: Secrets<'s>,
-    pub(super) environment: Environment,
-    /// Token issuer to name of its partner.
-    pub(super) issuers: BTreeMap<Box<str>, Arc<str>>,
-    /// SHA-256 of an opaque token to name of its partner.
-    pub(super) opaque_tokens: BTreeMap<[u8; 32], Arc<str>>,
-}
-
 impl Compiler<'_, '_> {
     fn policy(mut self, document: &Configuration) -> Option<Policy> {
         let root = Path::Root;
@@ -108,7 +97,7 @@ impl Compiler<'_, '_> {
         let receipt = self.receipt(document.receipt.as_ref());
         let attestation = self.attestation(document.attestation.as_ref());
         let scope = self.scope(document.name.as_deref());
-        let common = partner::Common {
+        let common = Common {
             ts_event_future_ms_max,
             retention_ms: dedup.as_ref().map(|dedup| dedup.retention_ms),
             upstream_is_idempotent: document.upstream.and_then(|upstream| upstream.idempotent).unwrap_or(
@@ -137,20 +126,16 @@ impl Compiler<'_, '_> {
     }
 
     fn scope(&mut self, name: Option<&str>) -> Option<Arc<str>> {
-        let name = name.unwrap_or("default");
-        if !partner::is_name(name) {
+        let name = name.unwrap_or(DEFAULT_NAME);
+        if !check::is_name(name) {
             let remedy = "write 1 to 64 of a-z, 0-9, _ and -, or leave it out for \"default\"";
             self.errors.add(&Path::Root.member("name"), "is no name of a scope", remedy);
             return None;
         }
-        let environment = match self.environment {
-            Environment::Sandbox => "sandbox/",
-            Environment::Production => "production/",
-        };
-        Some(Arc::from([environment, name].concat()))
+        Some(Arc::from(format!("{}/{name}", self.environment.as_str())))
     }
 
-    fn limits(&mut self, limits: written::Limits) -> (Option<RequestLimits>, u64) {
+    fn limits(&mut self, limits: written::RequestLimits) -> (Option<RequestLimits>, u64) {
         let path = Path::Root.member("limits");
         let errors = &mut *self.errors;
         let body_bytes_max = whole(errors, &path.member("body_bytes_max"), limits.body_bytes_max, 65_536);
@@ -184,7 +169,7 @@ impl Compiler<'_, '_> {
     pub(super) fn trusted_proxies(&mut self, proxies: &[String]) -> Vec<Cidr> {
         let path = Path::Root.member("trusted_proxies");
         count(self.errors, &path, proxies.len(), TRUSTED_PROXIES_MAX);
-        let trusted = partner::networks(self.errors, &path, proxies);
+        let trusted = networks(self.errors, &path, proxies);
         for (index, proxy) in proxies.iter().enumerate() {
             if proxy.ends_with("/0") {
                 let problem = "trusts every sender, so that each could name any address as its own";
@@ -282,7 +267,7 @@ impl Compiler<'_, '_> {
         }
     }
 
-    fn partners(&mut self, document: &Configuration, common: &partner::Common) -> Option<Vec<Partner>> {
+    fn partners(&mut self, document: &Configuration, common: &Common) -> Option<Vec<Partner>> {
         let path = Path::Root.member("partners");
         let written = document.partners.iter().flatten();
         count(self.errors, &path, document.partners.as_ref().map_or(0, BTreeMap::len), PARTNERS_MAX);
@@ -293,7 +278,7 @@ impl Compiler<'_, '_> {
         match self.environment {
             Environment::Sandbox => {
                 partners.push(sandbox::partner(
-                    partner::rate(self.errors, &path, None)?,
+                    check::rate(self.errors, &path, None)?,
                     common.event_rules(),
                     common.ts_event_past_ms_max(),
                 ));

@@ -5,7 +5,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::compile::Compiler;
+use super::compiler::Compiler;
 use super::secret::{Secrets, names_asked_for};
 use crate::click::ClickKey;
 use crate::document::{self as written, ConfigError, ConfigErrors, Configuration};
@@ -34,7 +34,7 @@ impl Minting {
         let minting = written::read_leniently(json, &mut errors).and_then(|document: Configuration| {
             let mut compiler = Compiler {
                 errors: &mut errors,
-                secrets: Secrets::new(document.environment, secrets),
+                secrets: Secrets::new(document.environment, document.name.as_deref(), secrets),
                 environment: document.environment,
                 issuers: BTreeMap::new(),
                 opaque_tokens: BTreeMap::new(),

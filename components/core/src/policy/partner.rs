@@ -7,24 +7,21 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::check::{count, hex_32, is_visible, whole};
-use super::compile::Compiler;
+use super::check::{self, count, hex_32, is_name, is_visible, networks, rate, whole};
+use super::compiler::{Common, Compiler};
 use super::keys::{self, Asked};
 use super::secret::Encoding;
 use super::{InFlightStatus, Partner, sandbox};
 use crate::document::{
-    self as written, ConfigErrors, CustomAmount, FallbackWindow, Path, SignaturePlace, SignatureScheme,
-    Whole, nearest,
+    self as written, CustomAmount, FallbackWindow, Path, SignaturePlace, SignatureScheme, Whole, nearest,
 };
 use crate::event::{CustomEvent, EventName, EventRules, EventType, Presence};
 use crate::keys::KEYS_VALID_MAX;
-
-use crate::rate::Rate;
 use crate::signature::{Place, Scheme, SignaturePolicy, SigningKey, SigningSecret};
-use crate::source::{Cidr, CidrProblem, SourcePolicy};
+use crate::source::SourcePolicy;
 
 /// Longest name of a partner in bytes.
-pub const PARTNER_NAME_BYTES_MAX: usize = 64;
+pub const PARTNER_NAME_BYTES_MAX: usize = check::NAME_BYTES_MAX;
 /// Most networks from which a partner may send.
 pub const NETWORKS_MAX: usize = 256;
 /// Most certificate names, and most certificate hashes, of a partner.
@@ -50,14 +47,6 @@ const HEADERS_OF_OTHERS: [&str; 11] = [
     "x-forwarded-client-cert",
     "x-forwarded-for",
 ];
-
-/// What holds for every partner.
-pub(super) struct Common {
-    pub(super) ts_event_future_ms_max: u64,
-    /// `None` where the document's is wrong.
-    pub(super) retention_ms: Option<u64>,
-    pub(super) upstream_is_idempotent: bool,
-}
 
 impl Compiler<'_, '_> {
     pub(super) fn partner(
@@ -332,18 +321,6 @@ impl Compiler<'_, '_> {
     }
 }
 
-impl Common {
-    /// How old an event may be where a partner says nothing of it.
-    pub(super) fn ts_event_past_ms_max(&self) -> Option<u64> {
-        if self.upstream_is_idempotent { None } else { self.retention_ms }
-    }
-
-    /// The rules of a partner that declares no types.
-    pub(super) fn event_rules(&self) -> EventRules {
-        EventRules { custom: Vec::new(), ts_event_future_ms_max: self.ts_event_future_ms_max }
-    }
-}
-
 /// A well-formed name of an event type.
 fn event_name(name: &str) -> Option<EventName> {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
@@ -356,40 +333,4 @@ const fn amount(amount: CustomAmount) -> Presence {
         CustomAmount::Optional => Presence::Optional,
         CustomAmount::Required => Presence::Required,
     }
-}
-
-/// The quota, or the default one.
-pub(super) fn rate(errors: &mut ConfigErrors, path: &Path<'_>, rate: Option<written::Rate>) -> Option<Rate> {
-    let (per_second, burst) = rate.map_or((None, None), |rate| (rate.per_second, rate.burst));
-    let per_second = whole(errors, &path.member("per_second"), per_second, 50);
-    let burst = whole(errors, &path.member("burst"), burst, per_second.saturating_mul(4));
-    Rate::per(per_second, 1_000, burst)
-}
-
-/// The networks of a list.
-pub(super) fn networks(errors: &mut ConfigErrors, path: &Path<'_>, list: &[String]) -> Vec<Cidr> {
-    let mut networks = Vec::new();
-    for (index, text) in list.iter().enumerate() {
-        match Cidr::parse(text) {
-            Ok(network) => networks.push(network),
-            Err(problem) => {
-                let what = match problem {
-                    CidrProblem::Address => "is no address",
-                    CidrProblem::Prefix => "has no prefix length after the /",
-                    CidrProblem::HostBits { .. } => {
-                        "has bits after the prefix, so it is one host or a network"
-                    }
-                };
-                errors.add(&path.element(index), what, format!("{problem}"));
-            }
-        }
-    }
-    networks
-}
-
-/// Whether a text has 1 to 64 of `a-z`, `0-9`, `_` and `-`.
-pub(super) fn is_name(name: &str) -> bool {
-    let allowed =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
-    (1..=PARTNER_NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(allowed)
 }

@@ -23,6 +23,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chacha20poly1305::aead::AeadInOut as _;
 use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305};
 
+use super::check::is_name;
 use crate::document::Environment;
 use crate::mac::MacKey;
 
@@ -58,17 +59,19 @@ impl fmt::Debug for SealKey {
     }
 }
 
-/// Where a sealed text belongs. It opens nowhere else: whoever can write the document cannot make one partner's key another's, nor
-/// bring a secret of production into a sandbox.
+/// Where a sealed text belongs. It opens nowhere else: whoever can write the document cannot make one partner's key another's, bring
+/// a secret of production into a sandbox, nor use one application's secret in another's document.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'p> {
     /// The environment of the document.
     pub(super) environment: Environment,
+    /// The document's name.
+    pub(super) document: &'p str,
     /// The secret's name.
     pub(super) name: &'p str,
 }
 
-impl Place<'_> {
+impl<'p> Place<'p> {
     /// The name under which the host has the key that seals for this place.
     #[must_use]
     pub const fn key_name(&self) -> &'static str {
@@ -82,11 +85,20 @@ impl Place<'_> {
         matches!(self.environment, Environment::Sandbox)
     }
 
+    /// The same place in the document of that name; `None` where no document may have the name.
+    #[must_use]
+    pub fn in_document(self, name: &'p str) -> Option<Self> {
+        is_name(name).then_some(Self { document: name, ..self })
+    }
+
+    /// The scope of the document: `production/default`.
+    #[must_use]
+    pub fn scope(&self) -> String {
+        format!("{}/{}", self.environment.as_str(), self.document)
+    }
+
     fn associated(&self) -> Vec<u8> {
-        let scope = match self.environment {
-            Environment::Production => "production/default",
-            Environment::Sandbox => "sandbox/default",
-        };
+        let scope = self.scope();
         format!("countersign seal v1\n{}:{scope}\n{}:{}\n", scope.len(), self.name.len(), self.name)
             .into_bytes()
     }

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::sandbox;
 use super::seal::{self, Place, SealKey, Sealed};
-use crate::document::{ConfigErrors, Environment, Path, Secret};
+use crate::document::{ConfigErrors, DEFAULT_NAME, Environment, Path, Secret};
 use crate::signature::webhook_secret;
 
 /// Shortest secret of a production key in bytes, after decoding: a MAC is no stronger than its key.
@@ -34,6 +34,8 @@ pub enum Encoding {
 pub struct Secrets<'s> {
     resolve: &'s mut dyn FnMut(&str) -> Option<Vec<u8>>,
     environment: Environment,
+    /// The document's name.
+    document: String,
     /// Name to the path of its use.
     names: BTreeMap<String, String>,
     /// Decoded secret to the path of its use.
@@ -43,10 +45,21 @@ pub struct Secrets<'s> {
 }
 
 impl<'s> Secrets<'s> {
-    /// The secrets that `resolve` has by name, for a document of that environment.
+    /// The secrets that `resolve` has by name, for a document of that environment and name.
     #[must_use]
-    pub fn new(environment: Environment, resolve: &'s mut dyn FnMut(&str) -> Option<Vec<u8>>) -> Self {
-        Self { resolve, environment, names: BTreeMap::new(), values: BTreeMap::new(), seal_keys: None }
+    pub fn new(
+        environment: Environment,
+        document: Option<&str>,
+        resolve: &'s mut dyn FnMut(&str) -> Option<Vec<u8>>,
+    ) -> Self {
+        Self {
+            resolve,
+            environment,
+            document: String::from(document.unwrap_or(DEFAULT_NAME)),
+            names: BTreeMap::new(),
+            values: BTreeMap::new(),
+            seal_keys: None,
+        }
     }
 
     /// The bytes of a secret, for the one use at `path`.
@@ -117,12 +130,20 @@ impl<'s> Secrets<'s> {
     ) -> Option<Vec<u8>> {
         let sealed =
             Sealed::read(sealed).map_err(|(problem, remedy)| errors.add(path, problem, remedy)).ok()?;
-        let place = Place { environment: self.environment, name };
         let keys = self.seal_keys(errors, path);
+        let place = Place { environment: self.environment, document: &self.document, name };
         let text = keys.iter().find_map(|key| sealed.open(key, place));
         if text.is_none() && !keys.is_empty() {
-            let problem = "cannot be opened: it was sealed with another key, under another name, or for another environment, or it was changed";
-            errors.add(path, problem, format!("seal the secret again: `countersign seal {name}`"));
+            let problem = format!(
+                "cannot be opened: it was sealed with another key, under another name or for another scope than {}, or it was changed",
+                place.scope()
+            );
+            let option = match &*self.document {
+                DEFAULT_NAME => String::new(),
+                // What is not a name has a message of its own.
+                document => format!(" --document-name {document}"),
+            };
+            errors.add(path, problem, format!("seal the secret again: `countersign seal {name}{option}`"));
         }
         text
     }
@@ -249,12 +270,14 @@ pub fn names_asked_for<'s>(
     names
 }
 
-/// Where a sealed secret of that name belongs; `None` where no secret may have the name. The name tells the environment.
+/// Where a sealed secret of that name belongs, in a document that writes no name of its own; `None` where no secret may have the
+/// name. The secret's name tells the environment.
 #[must_use]
 pub fn seal_place(name: &str) -> Option<Place<'_>> {
     let is_sandbox = name.starts_with(sandbox::SECRET_PREFIX);
     let environment = if is_sandbox { Environment::Sandbox } else { Environment::Production };
-    (is_name(name) && !seal::is_key_name(name)).then_some(Place { environment, name })
+    let place = Place { environment, document: DEFAULT_NAME, name };
+    (is_name(name) && !seal::is_key_name(name)).then_some(place)
 }
 
 /// What every host takes for a name: Spin is the strictest, and what it takes is an environment variable's name as well.

@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::check::{count, hex_32, is_visible, token_key_id, validity, whole};
-use super::compile::Compiler;
+use super::compiler::Compiler;
 use super::secret::Encoding;
 use crate::document::{self as written, ConfigErrors, Path, TokenAlgorithm};
 use crate::token::{KEYS_MAX, KeyMaterial, KeyProblem, OPAQUE_MAX, OpaqueToken, TokenKey, TokenPolicy};

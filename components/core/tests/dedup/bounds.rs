@@ -3,6 +3,7 @@
 use countersign_core::dedup::{MemoryTable, SLOTS_MAX, SLOTS_MIN, Slot, Swap, Table, TableSize, TableStore};
 use countersign_core::store::{Claim, HandOn, StoreFault};
 
+use crate::claims::*;
 use crate::script::*;
 
 #[test]

@@ -4,6 +4,7 @@ use countersign_core::dedup::{LEASE_MS_MAX, MemoryTable, TableSize, TableStore};
 use countersign_core::store::{Claim, ClaimAnswer, Freshness, HandOn};
 use countersign_core::time::Timestamp;
 
+use crate::claims::*;
 use crate::script::*;
 
 #[test]
@@ -321,7 +322,7 @@ fn the_receipt_key_of_the_first_claim_is_told_to_every_repeat() {
     let first = Claim { receipt_key: 200, ..claim(1, 1, 0) };
     store.claim(&first).unwrap();
     store.settle(&commit(&first, 0)).unwrap();
-    let at_once = Claim { receipt_key: 201, hand_on: HandOn::WithClaim, ..claim(2, 1, 0) };
+    let at_once = Claim { receipt_key: 201, ..at_once(claim(2, 1, 0)) };
     store.claim(&at_once).unwrap();
     for (event, receipt_key) in [(1, 200), (2, 201)] {
         let repeat = Claim { receipt_key: 9, ..claim(event, 1, 1) };

@@ -6,6 +6,7 @@ use countersign_core::dedup::{MemoryTable, Part, Slot, Table, TableStore};
 use countersign_core::rate::Rate;
 use countersign_core::store::{Claim, ClaimAnswer, StoreFault};
 
+use crate::claims::*;
 use crate::hooked::*;
 use crate::script::*;
 

@@ -6,6 +6,7 @@ use countersign_core::dedup::{MemoryTable, Part, Slot, TableSize, TableStore};
 use countersign_core::rate::Rate;
 use countersign_core::store::{Claim, ClaimAnswer, End, StoreFault};
 
+use crate::claims::*;
 use crate::hooked::*;
 use crate::race::{claiming, one_is_fresh_and_the_other, settling};
 use crate::script::*;

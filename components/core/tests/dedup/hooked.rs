@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use countersign_core::dedup::{MemoryTable, Slot, Swap, Table, TableSize, TableStore};
 use countersign_core::store::StoreFault;
 
-use crate::script::{SCOPE, claim, release};
+use crate::claims::{claim, release};
+use crate::script::SCOPE;
 
 /// What happens to one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,21 +6,13 @@ use std::thread;
 
 use countersign_core::dedup::{BATCH_MAX, CLEAN_MS, Part, SOURCE_SLOTS, SOURCES_PER_SLOT, TableStore};
 use countersign_core::rate::{Quota, Rate};
-use countersign_core::store::{Claim, ClaimAnswer, SourceKey, StoreFault, Throttle, ThrottleAnswer};
+use countersign_core::store::{Claim, ClaimAnswer, SourceKey, StoreFault, ThrottleAnswer};
 
+use crate::claims::*;
 use crate::hooked::*;
 use crate::script::*;
 
 const LIMITED: fn(u64) -> ThrottleAnswer = |retry_after_ms| ThrottleAnswer::Limited { retry_after_ms };
-
-fn source(text: &str) -> SourceKey {
-    SourceKey::of(text.parse::<IpAddr>().unwrap())
-}
-
-/// Three refusals a minute.
-fn throttle(source: SourceKey, count: bool, ms: u64) -> Throttle {
-    Throttle { source, rate: Rate::per(3, 60_000, 3).unwrap(), count, now: at(ms) }
-}
 
 #[test]
 fn a_source_is_limited_after_its_refusals_and_forgiven_one_by_one() {

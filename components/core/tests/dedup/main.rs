@@ -8,6 +8,8 @@
 )]
 
 mod bounds;
+#[path = "../claims/mod.rs"]
+mod claims;
 mod contract;
 mod garbage;
 mod grow;

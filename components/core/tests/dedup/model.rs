@@ -10,6 +10,7 @@ use countersign_core::store::{
 };
 use countersign_core::time::Timestamp;
 
+use crate::claims::*;
 use crate::script::*;
 
 const SCRIPTS: u64 = 10_000;

@@ -7,6 +7,7 @@ use countersign_core::dedup::{MemoryTable, Part, SWAP_TRIES_MAX, Slot, TableSize
 use countersign_core::rate::Rate;
 use countersign_core::store::{Claim, ClaimAnswer, Settlement, StoreFault};
 
+use crate::claims::*;
 use crate::hooked::*;
 use crate::script::*;
 

@@ -15,6 +15,11 @@ fn seal(key: &[u8], name: &str, text: &[u8]) -> String {
     SealKey::new(key).seal(seal_place(name).unwrap(), text, [9; 24])
 }
 
+/// [`TEXT`], sealed for the document of that name.
+fn seal_in(document: &str, name: &str) -> String {
+    SealKey::new(SEAL_KEY).seal(seal_place(name).unwrap().in_document(document).unwrap(), TEXT, [9; 24])
+}
+
 /// The production example with the receipt key `sealed` under `name`.
 fn document(name: &str, sealed: &str) -> String {
     let secret = format!(r#"{{ "name": "{name}", "sealed": "{sealed}" }}"#);
@@ -45,13 +50,38 @@ fn a_sealed_secret_is_the_key_that_was_sealed() {
 }
 
 #[test]
+fn a_sealed_secret_opens_in_the_document_of_its_name_only() {
+    let mistakes_in = |written: &str, sealed: &str| {
+        mistakes(&changed(&document("receipt_key", sealed), &[("/name", written)]), &mut host)
+    };
+    let (shop, default) = (seal_in("shop", "receipt_key"), seal(SEAL_KEY, "receipt_key", TEXT));
+    assert_eq!(mistakes_in(r#""shop""#, &shop), Vec::<String>::new());
+    assert_eq!(mistakes_in(r#""default""#, &default), Vec::<String>::new(), "as where no name is written");
+    for (sealed, written, option) in [
+        (&shop, "default", ""),
+        (&shop, "shop2", " --document-name shop2"),
+        (&default, "shop", " --document-name shop"),
+    ] {
+        let found = mistakes_in(&format!("{written:?}"), sealed);
+        let [mistake] = &*found else { panic!("{found:?}") };
+        assert!(mistake.contains(&format!("for another scope than production/{written},")), "{mistake}");
+        assert!(mistake.ends_with(&format!("`countersign seal receipt_key{option}`")), "{mistake}");
+    }
+    let nowhere = |name| seal_place("receipt_key").unwrap().in_document(name).is_none();
+    assert!(nowhere("") && nowhere("Shop") && nowhere("a/b") && nowhere(&"a".repeat(65)));
+}
+
+#[test]
 fn the_format_is_what_another_implementation_opens() {
     // Computed from the description in seal.rs with Python's hmac and an XChaCha20-Poly1305 of its own.
     assert_eq!(seal(SEAL_KEY, "receipt_key", TEXT), VECTOR);
+    assert_eq!(seal_in("shop", "receipt_key"), VECTOR_OF_SHOP);
 }
 
 /// [`TEXT`] under [`SEAL_KEY`], with a nonce of nines.
 const VECTOR: &str = "cs-seal1_CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJZKthwmAIRwrBj_KE-6RqdFwCA7OQ7AO3377Bf3ZM2MCLuMWArCfCxcyWt-wMm1bVD8C_xF4JiB80LDUI";
+/// The same in the document `shop`.
+const VECTOR_OF_SHOP: &str = "cs-seal1_CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJZKthwmAIRwrBj_KE-6RqdFwCA7OQ7AO3377Bf3ZM2MCLuMWArCfCxcyWt-xkuTj8XpAXzcoXHiyCII-X";
 
 #[test]
 fn names_of_sealed_secrets_are_not_asked_for_and_the_seal_keys_once() {
@@ -84,8 +114,8 @@ fn both_seal_keys_open_while_they_are_exchanged() {
 fn what_cannot_be_opened_is_named_with_its_path_and_never_quoted() {
     let good = seal(SEAL_KEY, "receipt_key", TEXT);
     let again = "paste all of what `countersign seal NAME` printed, or seal the secret again";
-    let closed = "cannot be opened: it was sealed with another key, under another name, or for another environment, or it was changed: \
-                  seal the secret again: `countersign seal receipt_key`";
+    let closed = "cannot be opened: it was sealed with another key, under another name or for another scope than production/default, \
+                  or it was changed: seal the secret again: `countersign seal receipt_key`";
     let changed_byte =
         format!("{}{}", good.split_at(60).0, good.split_at(60).1.chars().rev().collect::<String>());
     let sandbox = SealKey::new(SEAL_KEY).seal(seal_place("sandbox_receipt_key").unwrap(), TEXT, [9; 24]);
@@ -93,6 +123,7 @@ fn what_cannot_be_opened_is_named_with_its_path_and_never_quoted() {
         (seal(OLD_SEAL_KEY, "receipt_key", TEXT), closed.to_owned()),
         (seal(SEAL_KEY, "hop_key", TEXT), closed.to_owned()),
         (sandbox, closed.to_owned()),
+        (seal_in("shop", "receipt_key"), closed.to_owned()),
         (changed_byte, closed.to_owned()),
         (good.split_at(good.len() - 4).0.to_owned(), closed.to_owned()),
         (good.split_at(40).0.to_owned(), format!("is cut off: {again}")),

@@ -12,6 +12,7 @@ use std::fs;
 
 use countersign_core::document::ConfigError;
 use countersign_core::money::{Amount, Currency};
+use countersign_core::policy::{SealKey, seal_place};
 use countersign_core::time::Timestamp;
 use countersign_ledger::document::{self, CampaignClick, Durability, Kyc, Probable};
 use countersign_ledger::rules::Rules;
@@ -111,6 +112,24 @@ fn salts_overlap_and_are_asked_for_by_name() {
     assert_eq!(Rules::secret_names(&json).unwrap(), ["privacy_salt_2026", "privacy_salt_2027"]);
     let sealed = changed(&json, &[("/privacy/salt", r#"{ "name": "privacy_salt", "sealed": "cs-seal1_" }"#)]);
     assert_eq!(Rules::secret_names(&sealed).unwrap(), ["countersign_seal_key", "countersign_seal_key_old"]);
+}
+
+#[test]
+fn a_sealed_salt_opens_in_the_document_of_its_name_only() {
+    let key = "a seal key of the tests, thirty-two bytes";
+    let place = seal_place("privacy_salt").unwrap().in_document("shop").unwrap();
+    let sealed =
+        SealKey::new(key.as_bytes()).seal(place, b"a salt of the tests, of thirty-two bytes", [9; 24]);
+    let salt = format!(r#"{{ "name": "privacy_salt", "sealed": "{sealed}" }}"#);
+    let opens_in = |name: &str| {
+        let json = changed(
+            &file("examples/rotation.json"),
+            &[("/privacy/salt", &salt), ("/name", &format!("{name:?}"))],
+        );
+        Rules::compile(&json, &mut |name| (name == "countersign_seal_key").then(|| key.as_bytes().to_vec()))
+            .is_ok()
+    };
+    assert!(opens_in("shop") && !opens_in("default") && !opens_in("shop2"));
 }
 
 #[test]

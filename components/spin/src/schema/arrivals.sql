@@ -10,18 +10,15 @@ CREATE VIEW IF NOT EXISTS arriving (
   fallback, fallback_at, fallback_window,     -- NULL: the event is told apart by its id alone
   identity_until,
   duplicate_of,                               -- the event that holds its identity already; NULL: none may
-  now_us, interval_us, window_us, step_us,    -- NULL: the event spends no quota
-  slot, throttled, limited_over, limited_to   -- NULL: nobody asks about the source's refusals
+  now_us, interval_us, window_us, step_us     -- NULL: the event spends no quota
 ) AS SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-  NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+  NULL, NULL, NULL, NULL
 
 -- `RETURNING` names the rows that are passed over, and those that ask for a tat: `IGNORE` takes nothing back, and ends the row without a word. So a
 -- statement answers in a few rows however many it brings in. (Spin reads four rows ahead of the guest; with a fifth the statement
 -- stands still, lock and all.) A row that is there already rules a new one out whatever it says: who reads it decides.
 -- The quota is spent by the arithmetic of `Rate::decide` (core/src/rate.rs); what is negative was not stored by it.
 CREATE TRIGGER IF NOT EXISTS arriving_admitted INSTEAD OF INSERT ON arriving WHEN NEW.place IS NULL OR NEW.place >= 0
-  AND NOT EXISTS (SELECT 1 FROM throttle WHERE slot = NEW.slot AND source = NEW.throttled
-    AND (tat < 0 OR tat > NEW.limited_over AND tat <= NEW.limited_to))
   AND NOT EXISTS (SELECT 1 FROM quota WHERE partner = NEW.partner AND NEW.now_us IS NOT NULL AND (tat < 0
     OR tat > NEW.now_us + NEW.window_us - NEW.interval_us AND tat <= NEW.now_us + NEW.window_us + NEW.step_us))
   AND NOT EXISTS (SELECT 1 FROM inbox WHERE fingerprint = NEW.fingerprint)

@@ -1,4 +1,4 @@
-//! What the clauses say to a store: claims, settlements and throttles of numbered events at a fixed clock.
+//! What tests say to a store: claims, settlements and throttles of numbered events at a fixed clock.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,7 +13,6 @@ use countersign_core::store::{
 use countersign_core::text::Text;
 use countersign_core::time::Timestamp;
 
-pub(crate) const SCOPE: &str = "tests/default";
 pub(crate) const START_MS: u64 = 1_767_225_600_000;
 pub(crate) const LEASE_MS: u64 = 30_000;
 pub(crate) const RETENTION_MS: u64 = 86_400_000;
@@ -35,12 +34,12 @@ pub(crate) fn at(ms: u64) -> Timestamp {
     Timestamp::from_ms(START_MS + ms)
 }
 
-/// The id of a numbered event, as long as ids may be.
+/// The id of a numbered event, as long as ids may be: the last 20 characters are the number.
 pub(crate) fn event_id(event: u64) -> EventId {
     EventId::new(&format!("{:->108}{event:020}", "")).unwrap()
 }
 
-/// A fingerprint that meets every 64th other in one slot.
+/// A fingerprint in slot `number % 64` of a table of 64 slots.
 pub(crate) fn fingerprint(number: u64) -> Fingerprint {
     let slot = u32::try_from(number % 64).unwrap();
     let mut bytes = [0x5a; 16];
@@ -52,7 +51,6 @@ pub(crate) fn fingerprint(number: u64) -> Fingerprint {
 /// A claim of an event with payload `payload`, `ms` after the start.
 pub(crate) fn claim(event: u64, payload: u8, ms: u64) -> Claim {
     Claim {
-        throttle: None,
         partner: Arc::from("acme"),
         quota: None,
         key: ClaimKey { fingerprint: fingerprint(event), lease_until: at(ms + LEASE_MS) },
@@ -94,7 +92,7 @@ pub(crate) fn at_once(claim: Claim) -> Claim {
     Claim { hand_on: HandOn::WithClaim, ..claim }
 }
 
-fn settlement(claim: &Claim, end: End, ms: u64) -> Settlement {
+pub(crate) fn settlement(claim: &Claim, end: End, ms: u64) -> Settlement {
     Settlement {
         end,
         key: claim.key,
