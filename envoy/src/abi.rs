@@ -70,6 +70,13 @@ unsafe extern "C" {
     ) -> u32;
     fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_set_header_map_pairs(map: u32, data: *const u8, size: usize) -> u32;
+    fn proxy_replace_header_map_value(
+        map: u32,
+        key: *const u8,
+        key_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
     fn proxy_remove_header_map_value(map: u32, key: *const u8, key_size: usize) -> u32;
     fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> u32;
@@ -164,6 +171,14 @@ pub(crate) fn replace_header_map(map: Map, pairs: &[(&[u8], &[u8])]) -> Result<(
     let bytes = serialized(pairs);
     // SAFETY: pointer and length are of one live `Vec`.
     done(unsafe { proxy_set_header_map_pairs(map.number(), bytes.as_ptr(), bytes.len()) })
+}
+
+/// Sets a header field, in place of all of its name.
+pub(crate) fn set_header(map: Map, name: &[u8], value: &[u8]) -> Result<(), Refused> {
+    // SAFETY: pointers and lengths are of two live slices.
+    done(unsafe {
+        proxy_replace_header_map_value(map.number(), name.as_ptr(), name.len(), value.as_ptr(), value.len())
+    })
 }
 
 /// Removes all header fields of a name.

@@ -286,16 +286,16 @@ fn hand_on(
 ) -> Result<(), abi::Refused> {
     let sent: Vec<_> = Pairs::of(fields).collect();
     let client = source::client_address(peer, &plugin.gate.policy().trusted_proxies, Headers(&sent));
-    let client = client.map(|address| address.to_string());
-    let ours = claimed.headers().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-    let pairs: Vec<_> = sent
-        .iter()
-        .copied()
-        .filter(|(name, _)| !fields::is_withheld(name))
-        .chain(client.as_ref().map(|client| (&b"x-forwarded-for"[..], client.as_bytes())))
-        .chain(ours)
-        .collect();
-    abi::replace_header_map(Map::RequestHeaders, &pairs)
+    for (name, _) in sent.iter().filter(|(name, _)| fields::is_withheld(name)) {
+        abi::remove_header(Map::RequestHeaders, name)?;
+    }
+    if let Some(client) = client {
+        abi::set_header(Map::RequestHeaders, b"x-forwarded-for", client.to_string().as_bytes())?;
+    }
+    for (name, value) in claimed.headers() {
+        abi::set_header(Map::RequestHeaders, name.as_bytes(), value.as_bytes())?;
+    }
+    Ok(())
 }
 
 /// Removes the fields of a map that do not pass.
