@@ -14,8 +14,8 @@ use tempfile::TempDir;
 /// An event that is in the inbox, as the gate brought it in (`schema/arrivals.sql`); the copies differ in what follows.
 const TEMPLATE: &str = "SELECT payload_hash, receipt_key, partner, event, click_id, ts_event, key_id, source, receipt, payload, \
                         received_at FROM inbox LIMIT 1";
-/// The template, then fingerprint, event id and the time in microseconds. The quota is one that nobody spends, and nobody asks about the
-/// source, which is one read less than the gate has.
+/// The template, then fingerprint, event id and the time in microseconds. The quota is one that nobody spends. Nobody asks about the
+/// source; the gate does, at most once a second for an honest one.
 const INSERT: &str = "INSERT INTO arriving (place, payload_hash, receipt_key, partner, event, click_id, ts_event, key_id, source, \
                       receipt, payload, claimed_at, fingerprint, event_id, now_us, interval_us, window_us, step_us) \
                       VALUES (0, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 0, 10000000, 3600000000)";
