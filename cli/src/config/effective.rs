@@ -213,7 +213,7 @@ fn explain_token(partner: &Value) -> String {
     let opaque: Vec<String> = ends
         .map(|(id, end)| match end.as_str() {
             Some(end) => format!("{id} until {end}"),
-            None => format!("{id} FOR EVER (write its not_before)"),
+            None => format!("{id} for ever (the sandbox)"),
         })
         .collect();
     if !opaque.is_empty() {

@@ -419,7 +419,15 @@ impl Compiler<'_, '_> {
                 let path = Path::Root.member("admin");
                 let (owner, mut ids, mut known) = (Arc::from("admin"), Vec::new(), BTreeMap::new());
                 let path = path.member("tokens");
-                opaque_tokens(self.errors, &path, &owner, &admin.tokens, &mut ids, &mut known)
+                opaque_tokens(
+                    self.errors,
+                    &path,
+                    self.document.environment,
+                    &owner,
+                    &admin.tokens,
+                    &mut ids,
+                    &mut known,
+                )
             }
             (None, Environment::Sandbox) => vec![sandbox::admin_token()],
             (None, Environment::Production) => Vec::<OpaqueToken>::new(),

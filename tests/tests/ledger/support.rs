@@ -34,7 +34,7 @@ const DOCUMENT: &str = r#"{
   "click_id": { "keys": [{ "id": "c1", "secret": { "name": "click_key" } }], "verify": "off" },
   "receipt": { "secret": { "name": "receipt_key" } },
   "attestation": { "secret": { "name": "hop_key" } },
-  "admin": { "tokens": [{ "id": "ops", "sha256": "TOKEN" }] },
+  "admin": { "tokens": [{ "id": "ops", "sha256": "TOKEN", "not_before": "2025-10-01T00:00:00Z" }] },
   "ledger": { "report_currency": "EUR", "unknown_click_seconds": 60, "unknown_original_days": 2, "unknown_rate_days": 3 },
   "privacy": { "retention": { "raw_days": 30, "clicks_days": 30, "rejections_days": 5 } },
   "partners": {

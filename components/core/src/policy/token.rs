@@ -12,7 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::check::{count, hex_32, is_visible, token_key_id, validity, whole};
 use super::compiler::Compiler;
 use super::secret::Encoding;
-use crate::document::{self as written, ConfigErrors, Path, TokenAlgorithm};
+use crate::document::{self as written, ConfigErrors, Environment, Path, TokenAlgorithm};
 use crate::token::{KEYS_MAX, KeyMaterial, KeyProblem, OPAQUE_MAX, OpaqueToken, TokenKey, TokenPolicy};
 
 /// Longest issuer or audience in bytes.
@@ -45,6 +45,7 @@ impl Compiler<'_, '_> {
         let opaque = opaque_tokens(
             self.errors,
             &path.member("opaque"),
+            self.environment,
             name,
             written_opaque,
             &mut ids,
@@ -127,10 +128,12 @@ impl Compiler<'_, '_> {
     }
 }
 
-/// Compiles opaque tokens of `owner`. `known` has those of the document so far, by their hash, with their owners.
+/// Compiles opaque tokens of `owner`. `known` has those of the document so far, by their hash, with their owners. In production each
+/// has to say when it begins, and so it ends.
 pub fn opaque_tokens(
     errors: &mut ConfigErrors,
     path: &Path<'_>,
+    environment: Environment,
     owner: &Arc<str>,
     written: &[written::OpaqueToken],
     ids: &mut Vec<Arc<str>>,
@@ -142,6 +145,11 @@ pub fn opaque_tokens(
         let path = path.element(index);
         let id = token_key_id(errors, &path, &token.id, ids);
         let validity = validity(errors, &path, token.not_before.as_deref(), token.not_after.as_deref());
+        if environment == Environment::Production && token.not_before.is_none() {
+            let remedy =
+                "write the day on which it was given out; it ends 400 days later, or at its not_after";
+            errors.add(&path.member("not_before"), "is missing, so the token would be good for ever", remedy);
+        }
         let path = path.member("sha256");
         let Some(sha256) = hex_32(&token.sha256) else {
             let remedy = "write 64 hex digits, as of `printf %s TOKEN | sha256sum`";
