@@ -223,8 +223,8 @@ fn workers_and_senders_at_once_lose_nothing() {
             scope.spawn(move || {
                 while !is_over.load(Ordering::SeqCst) {
                     let (status, answer) = app.ask("POST", "tick", "");
-                    // A batch that another worker overtook is no failure.
-                    assert_eq!(status, 200, "{answer}");
+                    // A batch that another worker overtook is no failure, and a lock that came too late is tried again.
+                    assert!([200, 503].contains(&status), "{status}: {answer}");
                 }
             });
         }

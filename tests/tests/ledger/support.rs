@@ -22,7 +22,11 @@ pub(crate) const AT_MS: u64 = 1_767_225_600_000;
 pub(crate) const SECOND_MS: u64 = 1_000;
 pub(crate) const HOUR_MS: u64 = 3_600_000;
 pub(crate) const DAY_MS: u64 = 86_400_000;
+/// The administrator's token on [`AT_MS`].
 pub(crate) const TOKEN: &str = "the-administrator-s-token-has-32-bytes-or-more";
+/// 2025-10-01T00:00:00Z, when that token begins. The next one follows a year later: a token ends, and tests go on for years.
+const TOKENS_FROM_MS: u64 = 1_759_276_800_000;
+const TOKENS: u64 = 16;
 
 /// The click that is there from the start, of the campaign `summer`.
 pub(crate) const CLICK: &str = "clk_known";
@@ -34,7 +38,7 @@ const DOCUMENT: &str = r#"{
   "click_id": { "keys": [{ "id": "c1", "secret": { "name": "click_key" } }], "verify": "off" },
   "receipt": { "secret": { "name": "receipt_key" } },
   "attestation": { "secret": { "name": "hop_key" } },
-  "admin": { "tokens": [{ "id": "ops", "sha256": "TOKEN", "not_before": "2025-10-01T00:00:00Z" }] },
+  "admin": { "tokens": [TOKENS] },
   "ledger": { "report_currency": "EUR", "unknown_click_seconds": 60, "unknown_original_days": 2, "unknown_rate_days": 3 },
   "privacy": { "retention": { "raw_days": 30, "clicks_days": 30, "rejections_days": 5 } },
   "partners": {
@@ -58,11 +62,22 @@ pub(crate) fn secrets() -> BTreeMap<String, String> {
 }
 
 pub(crate) fn document() -> String {
-    let hash = Sha256::digest(TOKEN).iter().fold(String::new(), |mut hex, byte| {
+    let tokens: Vec<_> = (0..TOKENS).map(written_token).collect();
+    DOCUMENT.replace("TOKENS", &tokens.join(", "))
+}
+
+/// The token of a year, as the document has it.
+fn written_token(year: u64) -> String {
+    let hash = Sha256::digest(token(year)).iter().fold(String::new(), |mut hex, byte| {
         write!(hex, "{byte:02x}").unwrap();
         hex
     });
-    DOCUMENT.replace("\"TOKEN\"", &format!("\"{hash}\""))
+    let not_before = Timestamp::from_ms(TOKENS_FROM_MS + year * 365 * DAY_MS).write_rfc3339();
+    format!(r#"{{ "id": "ops{year}", "sha256": "{hash}", "not_before": "{not_before}" }}"#)
+}
+
+fn token(year: u64) -> String {
+    if year == 0 { TOKEN.to_owned() } else { format!("{TOKEN}-{year}") }
 }
 
 /// A clock that the test moves, no faults, and nothing is posted without a tick.
@@ -160,7 +175,9 @@ impl App {
     /// What `/internal/…` answers to the administrator.
     pub(crate) fn ask(&self, method: &str, path: &str, body: impl Into<Vec<u8>>) -> (u16, Value) {
         let mut request = request(method, &format!("/internal/{path}"), body.into());
-        request.headers.push((b"authorization".to_vec(), format!("Bearer {TOKEN}").into_bytes()));
+        let now = u64::try_from(self.setup.clock.now().as_millis()).unwrap();
+        let token = token(now.saturating_sub(TOKENS_FROM_MS) / (365 * DAY_MS));
+        request.headers.push((b"authorization".to_vec(), format!("Bearer {token}").into_bytes()));
         let reply = self.app.send(request).unwrap();
         (reply.status, serde_json::from_slice(&reply.body).unwrap_or_else(|_| panic!("{}", text(&reply))))
     }

@@ -81,7 +81,7 @@ impl Proxy {
         let answer = self.upstream.send(request).await;
         let delivery = match &answer {
             Answer::Heard(answer) => delivery(&claimed, answer),
-            Answer::NotSent => Delivery::Failed,
+            Answer::NotSent => Delivery::NotReached,
             Answer::Lost => Delivery::Unknown,
         };
         let settled = claimed.settle(delivery, now());
