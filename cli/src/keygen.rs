@@ -50,7 +50,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 const SECRET: &str = "\
 Give this line to both sides over a channel that you trust, and keep it out of the configuration, which only names it:
   \"secret\": { \"name\": \"acme_key_2026_q4\" }
-  Envoy         acme_key_2026_q4 in the proxy's environment, and in host_env_keys of envoy.yaml
+  Envoy         acme_key_2026_q4 in the proxy's environment, and in host_env_keys of listener.yaml
   Spin          SPIN_VARIABLE_ACME_KEY_2026_Q4, or Vault, and a line in [variables] of spin.toml
   command line  acme_key_2026_q4 in the environment, or a file of that name in the folder of --secrets
 A secret has one use: make another for each partner, for receipts, for attestations and for click ids.";

@@ -87,7 +87,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 const NEW_KEY: &str = "\
 This line opens every secret that is sealed with it. Keep it out of the configuration:
-  Envoy         countersign_seal_key in the proxy's environment, and in host_env_keys of envoy.yaml
+  Envoy         countersign_seal_key in the proxy's environment, and in host_env_keys of listener.yaml
   Spin          SPIN_VARIABLE_COUNTERSIGN_SEAL_KEY, or Vault, and a line in [variables] of spin.toml
   command line  countersign_seal_key in the environment, or a file of that name in the folder of --secrets
 In the sandbox it is called sandbox_seal_key. To replace it, keep the one before it as countersign_seal_key_old

@@ -226,3 +226,16 @@ fn no_trailer_of_a_sender_reaches_the_upstream() {
     }
     assert_eq!(arrived[1].body, event.body);
 }
+
+/// The upstream has acknowledged and then breaks off: the sender still gets the whole of our answer. Envoy closes the connection
+/// behind it.
+#[test]
+fn an_answer_that_the_upstream_breaks_off_is_whole_all_the_same() {
+    let world = World::start();
+    let bytes = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc".to_vec();
+    world.canary.script([Behaviour::Raw { bytes, closes: true }]);
+    let event = deposit("evt_1");
+    let receipt = crate::world::accepted(&world.send(&event), false);
+    assert_eq!(crate::world::accepted(&world.send(&event), true), receipt);
+    world.saw(&["evt_1"]);
+}
