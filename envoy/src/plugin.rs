@@ -53,7 +53,9 @@ impl Plugin {
         let policy = policy.ok().filter(may_start)?;
         let certificates = policy.partners().any(|partner| partner.source.demands_certificate());
         let metrics = Metrics::define(&policy);
-        let store = TableStore::new(SharedData, &policy.scope, policy.dedup.size);
+        let mut store = TableStore::new(SharedData, &policy.scope, policy.dedup.size);
+        // Where it fails now, the first claim tries again.
+        let _later = now().is_some_and(|now| store.begin(now).is_ok());
         Some(Self {
             certificates,
             gate: Gate::new(policy, Mode::Forward),

@@ -73,6 +73,7 @@
 use alloc::sync::Arc;
 
 use crate::store::{Claim, ClaimAnswer, Settlement, Store, StoreFault, Throttle, ThrottleAnswer};
+use crate::time::Timestamp;
 use base::Base;
 pub use clean::{CLEAN_MS, CleanSources};
 use entry::{EventEntry, FallbackEntry, RateEntry, SourceEntry};
@@ -174,6 +175,15 @@ impl<T: Table> TableStore<T> {
     /// The table.
     pub fn table(&mut self) -> &mut T {
         &mut self.base.table
+    }
+
+    /// Lets the memory begin at `now`, where the scope has none yet. Without it, it begins with the first claim, and an event that
+    /// happened between the start and that claim would count as too old.
+    ///
+    /// # Errors
+    /// As [`claim`](Self::claim); the first claim tries again.
+    pub fn begin(&mut self, now: Timestamp) -> Result<(), StoreFault> {
+        self.base.know_sizes(now)
     }
 
     /// The counters, which begin again at 0.

@@ -138,6 +138,12 @@ fn a_restart_forgets_and_therefore_takes_no_event_from_before_it() {
     accepted(&restarted.send(&deposit_at("evt_2", at.plus_ms(10_000))), false);
     restarted.saw(&["evt_2"]);
     drop(restarted);
+    // The memory begins with the proxy and not with the first postback: what happened between the two is taken.
+    let idle = world(at.as_ms(), unknowing);
+    idle.envoy.set_clock_ms(at.as_ms() + 25_000).unwrap();
+    accepted(&idle.send(&deposit_at("evt_3", at.plus_ms(5_000))), false);
+    idle.saw(&["evt_3"]);
+    drop(idle);
     // An upstream that knows its own events is asked.
     let asking = world(at.as_ms() + 10_000, r#""upstream": { "idempotent": true }"#);
     accepted(&asking.send(&event), false);
