@@ -23,6 +23,24 @@ pub(crate) fn reply(reply: &Reply) {
     }
 }
 
+/// Whether the proxy takes a request of this content type for gRPC.
+pub(crate) fn is_grpc(content_type: &[u8]) -> bool {
+    const GRPC: &[u8] = b"application/grpc";
+    content_type.get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC))
+}
+
+/// Gives a local reply that the proxy turned into one of gRPC its own status again. It has no body then.
+pub(crate) fn restore_status(status: u16) {
+    let restored = abi::set_header(Map::ResponseHeaders, b":status", status.to_string().as_bytes());
+    for name in [&b"grpc-status"[..], b"grpc-message"] {
+        // Where it stays, it says that the request failed.
+        let _stays = abi::remove_header(Map::ResponseHeaders, name);
+    }
+    if restored.is_err() {
+        abi::log(Level::Error, "countersign: the proxy answers 200 to a gRPC request that was refused");
+    }
+}
+
 /// Puts our status and fields in the place of the upstream's, all of them.
 pub(crate) fn replace_headers(reply: &Reply) -> Result<(), abi::Refused> {
     let status = reply.status.to_string();

@@ -8,7 +8,7 @@ const PREFIXES: [&[u8]; 2] = [b"x-countersign-", b"x-envoy-"];
 /// - Credentials: the attestation has taken their place.
 /// - The client's address: the filter writes the one that it verified into `x-forwarded-for`.
 /// - A time limit of the sender's own.
-const NAMES: [&[u8]; 14] = [
+const NAMES: [&[u8]; 25] = [
     b"authorization",
     b"proxy-authorization",
     b"x-forwarded-client-cert",
@@ -22,6 +22,17 @@ const NAMES: [&[u8]; 14] = [
     b"client-ip",
     b"cf-connecting-ip",
     b"fastly-client-ip",
+    b"cf-connecting-ipv6",
+    b"fly-client-ip",
+    b"proxy-client-ip",
+    b"remote-addr",
+    b"wl-proxy-client-ip",
+    b"x-appengine-user-ip",
+    b"x-azure-clientip",
+    b"x-forwarded",
+    b"x-originating-ip",
+    b"x-remote-addr",
+    b"x-remote-ip",
     b"grpc-timeout",
 ];
 

@@ -31,11 +31,13 @@ pub(crate) struct Stream {
     /// whose body is slow shall not fill the VM's memory with them.
     fields: Option<Vec<u8>>,
     phase: Phase,
+    /// Where the proxy takes the request for gRPC, and so would send 200 with a `grpc-status`: the status that the sender is to hear.
+    grpc_status: Option<u16>,
 }
 
 impl Stream {
     pub(crate) const fn new(context: u32, plugin: Option<Rc<Plugin>>) -> Self {
-        Self { context, plugin, arrived: None, fields: None, phase: Phase::New }
+        Self { context, plugin, arrived: None, fields: None, phase: Phase::New, grpc_status: None }
     }
 }
 
@@ -50,7 +52,14 @@ impl HttpContext for Stream {
         let field =
             |wanted: &[u8]| Pairs::of(fields).find(|(name, _)| *name == wanted).map(|(_, value)| value);
         let method = field(b":method").unwrap_or(b"POST");
-        if matches!(method, b"GET" | b"HEAD") && field(b":path").is_some_and(answer::is_health_route) {
+        if field(b"content-type").is_some_and(answer::is_grpc) {
+            // Until we answer: only the proxy itself, or a proxy that keeps bodies to itself, is ahead of us.
+            self.grpc_status = Some(503);
+        }
+        if self.grpc_status.is_none()
+            && matches!(method, b"GET" | b"HEAD")
+            && field(b":path").is_some_and(answer::is_health_route)
+        {
             self.phase = Phase::Over;
             return answer::health(self.plugin.as_deref(), self.arrived);
         }
@@ -105,6 +114,9 @@ impl HttpContext for Stream {
             // A local reply, ours or the proxy's, to a request that nobody else has seen.
             Phase::New | Phase::Reading | Phase::Replacing(_) | Phase::Discarding | Phase::Over => {
                 self.phase = Phase::Over;
+                if let Some(status) = self.grpc_status {
+                    answer::restore_status(status);
+                }
                 Action::Continue
             }
         }
@@ -166,6 +178,7 @@ impl Stream {
         match examine(plugin, &fields, id, body_size, address, now) {
             Some(Outcome::Answer(answer)) => {
                 account(plugin, &answer.reply.facts, self.arrived, now);
+                self.grpc_status = self.grpc_status.map(|_| answer.reply.status);
                 reply(&answer.reply);
                 Action::Pause
             }

@@ -97,6 +97,8 @@ def _judge(reply, event_id):
         return "lease", "upstream_unavailable"
     status, fields = reply["status"], _fields(reply)
     vouched = fields.get("x-countersign-not-accepted") == event_id
+    if 200 <= status < 300 and vouched:
+        return "lease", "upstream_unavailable"
     if 200 <= status < 300:
         if "x-countersign-duplicate-of" in fields:
             return "release", "fallback_duplicate"

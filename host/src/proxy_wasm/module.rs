@@ -18,7 +18,7 @@ impl FilterModule {
     ///
     /// # Errors
     ///
-    /// When the bytes are no core module, name no proxy-wasm ABI of 0.2, or import what Envoy does not offer.
+    /// When the bytes are not a core module, name no proxy-wasm ABI of 0.2, or import what Envoy does not offer.
     pub fn load(wasm: &[u8]) -> anyhow::Result<Self> {
         Self::load_on(&engine()?, wasm)
     }

@@ -80,6 +80,12 @@ fn known() -> Vec<Entry> {
         let steps = [(vouched, UpstreamUnavailable), (plain(), Accepted)];
         entries.push(script(&format!("upstream-{status}-that-vouches-releases"), why, steps));
     }
+    let contradicts = plain().upstream(reply(200, &[("x-countersign-not-accepted", "e-1")], ""));
+    entries.push(script(
+        "upstream-200-that-vouches-leaves-the-lease",
+        "It says that it has the event and that it did not accept it: nobody knows.",
+        [(contradicts, UpstreamUnavailable), (plain().later_ms(1), InFlight)],
+    ));
     let why = "The word for another event, or for none: a proxy may have repeated it.";
     for (name, value) in [("another-event", "e-2"), ("no-event", ""), ("case", "E-1")] {
         let steps = [

@@ -225,3 +225,55 @@ fn a_source_with_many_refusals_is_limited_and_others_are_not() {
     accepted(&from(10, &deposit("evt_2")), false);
     world.saw(&["evt_2"]);
 }
+
+/// Envoy answers what it takes for gRPC with 200 and a `grpc-status`; a sender that looks at the status would take that for an accept.
+#[test]
+fn what_the_proxy_takes_for_grpc_is_refused_with_the_status_of_the_refusal() {
+    let world = World::start();
+    let typed = |content_type: &str| {
+        let mut postback = deposit("evt_1");
+        postback.headers[0].1 = content_type.as_bytes().to_vec();
+        postback
+    };
+    let get = Postback { method: "GET", ..typed("application/grpc") };
+    for (postback, status) in [
+        (typed("application/grpc"), 415),
+        (typed("application/grpc+json"), 415),
+        (typed("Application/GRPC"), 415),
+        (typed("application/grpc-web"), 415),
+        (typed("application/grpc").to("/elsewhere"), 404),
+        (get.clone(), 405),
+        (get.to("/countersign/health"), 405),
+    ] {
+        let answer = world.send(&postback);
+        assert_eq!(answer.status, status, "{postback:?}: {}", answer.text());
+        assert_eq!((answer.header("grpc-status"), answer.header("grpc-message")), (None, None));
+    }
+    let mut client = world.envoy.connect(0).unwrap();
+    client.send(&typed("application/grpc").bytes()).unwrap();
+    assert_eq!(client.response().unwrap().status, 415);
+    client.send(&deposit("evt_2").bytes()).unwrap();
+    accepted(&client.response().unwrap(), false);
+    world.saw(&["evt_2"]);
+    // Its tick answers here, without the stream: nothing was accepted either way.
+    let world = World::with(|bootstrap| bootstrap.listeners[0].allow_on_headers_stop_iteration = false);
+    assert_eq!(world.send(&typed("application/grpc")).status, 503);
+    world.saw(&[]);
+}
+
+/// What is longer than the filter keeps while a body is on its way is read again: the event is verified and handed on all the same.
+#[test]
+fn many_header_fields_and_a_late_body_are_taken() {
+    let world = World::start();
+    let event =
+        (0..8).fold(deposit("evt_1"), |event, index| event.with(&format!("x-long-{index}"), &[b'a'; 1_000]));
+    let bytes = event.bytes();
+    let (head, body) = bytes.split_at(bytes.len() - event.body.len());
+    let mut client = world.envoy.connect(0).unwrap();
+    client.send(head).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    client.send(body).unwrap();
+    accepted(&client.response().unwrap(), false);
+    let seen = world.canary.take();
+    assert_eq!((seen.len(), seen[0].header("x-long-7").map(str::len)), (1, Some(1_000)));
+}

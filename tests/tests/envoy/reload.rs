@@ -64,7 +64,7 @@ fn a_reload_during_traffic_loses_nothing_and_keeps_the_claims() {
         over.store(true, Ordering::Relaxed);
         senders.into_iter().flat_map(|sender| sender.join().unwrap()).collect()
     });
-    // What was claimed before is a duplicate after.
+    // The event that was claimed before the reload is a duplicate after it.
     accepted(&world.send(&before), true);
     let mut expected: Vec<_> = handed_on.iter().map(String::as_str).collect();
     expected.push("evt_before");

@@ -19,7 +19,7 @@ use crate::{authz, idle, proxy};
 /// Serves until standard input ends. The arguments are the service's name, its number of threads and the upstream's socket.
 ///
 /// # Errors
-/// The arguments are wrong; or the configuration does not compile; or there is no room to listen.
+/// The arguments are wrong; or the configuration does not compile; or the machine has no free port.
 pub(crate) fn serve(mut arguments: impl Iterator<Item = String>) -> Result<()> {
     let name = arguments.next().context("which service?")?;
     let workers = arguments.next().context("how many threads?")?.parse()?;

@@ -173,6 +173,8 @@ impl Claimed {
     pub fn delivery(&self, answer: &UpstreamAnswer<'_>) -> Delivery {
         let vouched = answer.not_accepted == Some(self.event_id().as_str().as_bytes());
         match answer.status {
+            // It says both that it has the event and that it has not.
+            200..=299 if vouched => Delivery::Unknown,
             200..=299 => match answer.duplicate_of {
                 Some(original) => Delivery::DuplicateOf(event_id(original)),
                 None => Delivery::Acknowledged { replayed: answer.replayed },

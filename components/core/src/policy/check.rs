@@ -134,7 +134,7 @@ pub(super) fn networks(errors: &mut ConfigErrors, path: &Path<'_>, list: &[Strin
             Ok(network) => networks.push(network),
             Err(problem) => {
                 let what = match problem {
-                    CidrProblem::Address => "is no address",
+                    CidrProblem::Address => "is not an address",
                     CidrProblem::Prefix => "has no prefix length after the /",
                     CidrProblem::HostBits { .. } => {
                         "has bits after the prefix, so it is one host or a network"

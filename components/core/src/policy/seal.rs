@@ -59,7 +59,7 @@ impl fmt::Debug for SealKey {
     }
 }
 
-/// Where a sealed text belongs. It opens nowhere else: whoever can write the document cannot make one partner's key another's, bring
+/// Where a sealed text belongs. It opens nowhere else, so a person who writes the document cannot make one partner's key another's, bring
 /// a secret of production into a sandbox, nor use one application's secret in another's document.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'p> {
