@@ -22,7 +22,6 @@ use crate::keys::{Secrets, from_file, without_line_break};
 #[command(after_help = "\
 Examples:
   countersign seal --new-key > countersign_seal_key            once for each environment; it goes where secrets are kept
-  countersign keygen | countersign seal acme_key_2027_q1       a new key that nobody has seen in the clear
   countersign seal receipt_key --file receipt_key --secrets .  a secret and the seal key, each in a file
   countersign seal hop_key --document-name shop --file hop     for a configuration with \"name\": \"shop\"
 
