@@ -42,6 +42,25 @@ fn pending(draft: Draft) -> (Draft, Said) {
     (draft.upstream(Upstream::Pending), Said::Prelude)
 }
 
+/// What an upstream vouches for wrongly.
+fn vouching() -> Vec<Entry> {
+    let contradicts = plain().upstream(reply(200, &[("x-countersign-not-accepted", "e-1")], ""));
+    let mut entries = vec![script(
+        "upstream-200-that-vouches-leaves-the-lease",
+        "It says that it has the event and that it did not accept it: nobody knows.",
+        [(contradicts, UpstreamUnavailable), (plain().later_ms(1), InFlight)],
+    )];
+    let why = "The word for another event, or for none: a proxy may have repeated it.";
+    for (name, value) in [("another-event", "e-2"), ("no-event", ""), ("case", "E-1")] {
+        let steps = [
+            (plain().upstream(reply(503, &[("x-countersign-not-accepted", value)], "")), UpstreamUnavailable),
+            (plain().later_ms(1), InFlight),
+        ];
+        entries.push(script(&format!("upstream-503-that-vouches-for-{name}-leaves-the-lease"), why, steps));
+    }
+    entries
+}
+
 fn known() -> Vec<Entry> {
     let why = "A 2xx of the upstream is an acknowledgement; the sender hears ours, not the upstream's body.";
     let mut entries = Vec::new();
@@ -80,20 +99,7 @@ fn known() -> Vec<Entry> {
         let steps = [(vouched, UpstreamUnavailable), (plain(), Accepted)];
         entries.push(script(&format!("upstream-{status}-that-vouches-releases"), why, steps));
     }
-    let contradicts = plain().upstream(reply(200, &[("x-countersign-not-accepted", "e-1")], ""));
-    entries.push(script(
-        "upstream-200-that-vouches-leaves-the-lease",
-        "It says that it has the event and that it did not accept it: nobody knows.",
-        [(contradicts, UpstreamUnavailable), (plain().later_ms(1), InFlight)],
-    ));
-    let why = "The word for another event, or for none: a proxy may have repeated it.";
-    for (name, value) in [("another-event", "e-2"), ("no-event", ""), ("case", "E-1")] {
-        let steps = [
-            (plain().upstream(reply(503, &[("x-countersign-not-accepted", value)], "")), UpstreamUnavailable),
-            (plain().later_ms(1), InFlight),
-        ];
-        entries.push(script(&format!("upstream-503-that-vouches-for-{name}-leaves-the-lease"), why, steps));
-    }
+    entries.extend(vouching());
     for status in [401, 403, 404, 405, 407, 408, 411, 413, 414, 415, 417, 421, 426, 431] {
         let why = "It speaks of the hop and not of the event: an operator has to mend it, so it is never a final answer for the sender.";
         let steps = [(plain().answered(status, "no"), UpstreamUnavailable), (plain(), Accepted)];
